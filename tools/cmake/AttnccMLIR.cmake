@@ -59,12 +59,22 @@ function(attncc_link_mlir_shared target)
 endfunction()
 
 # The static archives, as one group, with lld: a binary that needs nothing but glibc.
+find_program(ATTNCC_LLD NAMES ld.lld-22 ld.lld PATHS "${LLVM_TOOLS_BINARY_DIR}" DOC "lld, which links attncc")
 function(attncc_link_mlir_static target)
+  if(NOT ATTNCC_LLD)
+    message(FATAL_ERROR "lld is needed to link ${target}: install the package lld-22")
+  endif()
   attncc_use_mlir_headers(${target})
   file(GLOB mlir_archives "${LLVM_LIBRARY_DIR}/libMLIR*.a")
   list(FILTER mlir_archives EXCLUDE REGEX "Test|CAPI")
   file(GLOB llvm_archives "${LLVM_LIBRARY_DIR}/libLLVM*.a")
-  target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc "--ld-path=${ATTNCC_LLD}" -Wl,--gc-sections)
+  if(NOT mlir_archives OR NOT llvm_archives)
+    message(FATAL_ERROR "no static archives of LLVM and MLIR in ${LLVM_LIBRARY_DIR}: install llvm-22-dev and libmlir-22-dev")
+  endif()
+  # g++ knows lld by its plain name only: a link of that name, in a folder that -B puts first.
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/lld")
+  file(CREATE_LINK "${ATTNCC_LLD}" "${PROJECT_BINARY_DIR}/lld/ld.lld" SYMBOLIC)
+  target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc "-B${PROJECT_BINARY_DIR}/lld" -fuse-ld=lld -Wl,--gc-sections)
   target_link_libraries(${target} PRIVATE -Wl,--start-group ${mlir_archives} ${llvm_archives} -Wl,--end-group
     -l:libz.a -l:libzstd.a ${CMAKE_DL_LIBS} pthread m)
 endfunction()
