@@ -1,0 +1,123 @@
+#include "runtime/package/Interface.h"
+
+using namespace attncc;
+using namespace attncc::package;
+
+const char *package::paramTypeName(ParamType type) {
+  static const char *const names[] = {"ptr", "i64", "i32", "f32"};
+  return names[static_cast<int>(type)];
+}
+
+std::vector<int64_t> Interface::offsets() const {
+  std::vector<int64_t> result;
+  int64_t end = 0;
+  for (const Param &param : params) {
+    int64_t bytes = paramBytes(param.type);
+    end = (end + bytes - 1) / bytes * bytes;
+    result.push_back(end);
+    end += bytes;
+  }
+  return result;
+}
+
+int64_t Interface::paramsBytes() const {
+  return params.empty() ? 0 : offsets().back() + paramBytes(params.back().type);
+}
+
+namespace {
+
+/// Appends parameters in the groups in which the kernels take them.
+struct Builder {
+  Interface interface;
+
+  Builder &pointer(std::string name, std::string access, std::string of, int64_t align = 0,
+                   bool nullable = false) {
+    interface.params.push_back(
+        {std::move(name), ParamType::Ptr, std::move(access), std::move(of), align, nullable, ""});
+    return *this;
+  }
+  Builder &number(std::string name, ParamType type, std::string note = "") {
+    interface.params.push_back({std::move(name), type, "", "", 0, false, std::move(note)});
+    return *this;
+  }
+  /// [tokens, heads, dim] of the class's type.
+  Builder &tensor(const std::string &name, std::string access) {
+    return pointer(name, std::move(access), "", 16)
+        .number(name + "_token_stride", ParamType::I64)
+        .number(name + "_head_stride", ParamType::I64);
+  }
+  Builder &lse() {
+    return pointer("lse", "w", "f32", 0, true)
+        .number("lse_token_stride", ParamType::I64)
+        .number("lse_head_stride", ParamType::I64);
+  }
+  Builder &kv(const std::string &access) {
+    for (const char *name : {"k", "v"})
+      pointer(name, access, "", 16)
+          .number(std::string(name) + "_page_stride", ParamType::I64)
+          .number(std::string(name) + "_token_stride", ParamType::I64)
+          .number(std::string(name) + "_head_stride", ParamType::I64);
+    return *this;
+  }
+  Builder &batch() {
+    return pointer("query_start", "r", "i32")
+        .pointer("kv_length", "r", "i32")
+        .pointer("block_table", "r", "i32")
+        .number("block_table_stride", ParamType::I64)
+        .pointer("page_indptr", "r", "i32", 0, true)
+        .number("num_pages", ParamType::I64)
+        .number("kv_heads", ParamType::I32)
+        .number("max_kv_length", ParamType::I32)
+        .number("max_query_length", ParamType::I32)
+        .number("split_tokens", ParamType::I32, "0: the rule of the kernel");
+  }
+  Builder &workspace(std::string access) {
+    return pointer("workspace", std::move(access), "", 256);
+  }
+};
+
+Interface makeAppend() {
+  Builder b;
+  b.tensor("query", "r").tensor("key", "r").tensor("value", "r").tensor("query_out", "w");
+  b.kv("w").batch();
+  b.pointer("slot_mapping", "r", "i64", 0, true).pointer("position", "r", "i64", 0, true);
+  b.pointer("q_norm", "r", "", 0, true).pointer("k_norm", "r", "", 0, true).workspace("rw");
+  b.interface.grid = {"kv_heads", "max_query_length", "num_sequences"};
+  b.interface.workspaceBytes = "256";
+  b.interface.trafficBytes = "num_tokens*(2*query_heads*k_dim+kv_heads*(k_dim+v_dim))*q_bytes"
+                             "+num_tokens*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)";
+  return b.interface;
+}
+
+Interface makeDecode() {
+  Builder b;
+  b.tensor("query", "r").kv("r").batch().tensor("output", "w").lse().workspace("rw");
+  b.number("scale_log2", ParamType::F32, "scale * log2(e)");
+  b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)", "max_splits(max_kv_length)",
+                      "num_sequences"};
+  b.interface.followedBy = "merge/1";
+  b.interface.workspaceBytes =
+      "256+256*ceil_div(4*max_sequences*kv_heads,256)"
+      "+max_sequences*max_splits(max_kv_length)*max_query_length*query_heads*(v_dim+1)*4";
+  b.interface.trafficBytes = "total_chunk_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)"
+                             "+num_tokens*query_heads*(k_dim+v_dim)*q_bytes";
+  return b.interface;
+}
+
+Interface makeMerge() {
+  Builder b;
+  b.workspace("r").batch().tensor("output", "w").lse();
+  b.interface.grid = {"ceil_div(kv_heads*group*max_query_length, units)", "1", "num_sequences"};
+  return b.interface;
+}
+
+} // namespace
+
+const Interface *package::standardInterface(std::string_view name) {
+  static const Interface append = makeAppend(), decode = makeDecode(), merge = makeMerge();
+  if (name == "append/1")
+    return &append;
+  if (name == "decode/1")
+    return &decode;
+  return name == "merge/1" ? &merge : nullptr;
+}
