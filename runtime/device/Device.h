@@ -1,0 +1,97 @@
+//===- Device.h - where kernels run -----------------------------------------===//
+//
+// Internal. The few things the runtime asks of a device: memory, copies, kernels and launches in the
+// order of a stream. SimulatorDevice.h implements it without a GPU. A launch names what each pointer
+// parameter covers (Buffer), so that a device which checks accesses can do so parameter by
+// parameter and name the parameter in what it finds.
+// Test: test/runtime/device/DeviceTest.cpp, one conformance suite for every device.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/support/Result.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace attncc::device {
+
+/// What the choice of a target needs to know, and what people are told.
+struct DeviceInfo {
+  std::string name;           ///< as it was opened, e.g. "sim"
+  std::string description;    ///< e.g. "simulator (sm_80)"
+  int computeCapability = 0;  ///< 10 * major + minor
+  int ptxVersion = 0;         ///< newest PTX that it compiles, 10 * major + minor
+  int64_t maxShared = 0;      ///< dynamic shared memory of a block in bytes, opt-in
+};
+
+/// A kernel that is ready to be launched; made by and for one device, which it keeps alive.
+class Kernel {
+public:
+  virtual ~Kernel() = default;
+};
+
+struct KernelSource {
+  std::string_view ptx;
+  std::string entry;
+  std::string file; ///< names the PTX in messages
+  uint32_t shared = 0; ///< dynamic shared memory in bytes
+};
+
+/// [begin, begin + bytes) of device memory that a kernel may touch through parameter `name`.
+struct Buffer {
+  const char *name = "";
+  const void *begin = nullptr;
+  uint64_t bytes = 0;
+  bool writable = false;
+};
+
+struct LaunchShape {
+  std::array<uint32_t, 3> grid = {1, 1, 1}, block = {1, 1, 1};
+};
+
+using Stream = void *;
+
+class SimulatorDevice;
+
+/// Thread-safe. Memory that allocate gave belongs to the device and goes with it.
+class Device {
+public:
+  virtual ~Device() = default;
+
+  /// "sim" or "sim:sm_80". "cuda:N" is Unsupported in this version, any other name is
+  /// InvalidArgument.
+  static Result<std::shared_ptr<Device>> open(std::string_view name);
+
+  virtual const DeviceInfo &info() const = 0;
+
+  /// At least 256-byte aligned. Its content is NaN in every float type (bytes 0xff) up to
+  /// SimulatorDevice::kFilledBytes, zero beyond.
+  virtual Result<void *> allocate(size_t bytes, std::string_view label) = 0;
+  /// Makes the caller's memory addressable. No effect on devices that need no such call.
+  virtual Result<void> registerMemory(void *memory, size_t bytes, std::string_view label) = 0;
+  /// Frees what allocate gave, or ends a registration.
+  virtual Result<void> free(void *memory) = 0;
+  /// Between host and device memory in any direction, in the stream's order; host memory may be
+  /// reused on return.
+  virtual Result<void> copy(void *to, const void *from, size_t bytes, Stream stream) = 0;
+  virtual Result<void> clear(void *memory, size_t bytes, Stream stream) = 0;
+  virtual Result<void> synchronize(Stream stream) = 0;
+
+  virtual Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) = 0;
+  /// `params` are the kernel's parameters at natural alignment. Without buffers the kernel may touch
+  /// all memory of the device.
+  virtual Result<void> launch(const Kernel &kernel, const LaunchShape &shape,
+                              std::span<const std::byte> params, std::span<const Buffer> buffers,
+                              Stream stream) = 0;
+
+  /// This device as a simulator, with its meter and findings; null for others.
+  virtual SimulatorDevice *asSimulator() { return nullptr; }
+};
+
+} // namespace attncc::device
