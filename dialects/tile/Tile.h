@@ -1,0 +1,54 @@
+//===- Tile.h - the tile dialect ------------------------------------------===//
+//
+// Internal. Everything the dialect defines: the dialect, its attributes, types
+// and ops, described in TileAttrs.td, TileTypes.td and Tile*Ops.td.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "dialects/attn/Attn.h"
+#include "dialects/tile/layout/Layout.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include <array>
+
+namespace attncc::tile {
+
+// Hashes of the layout's parts, by which MLIR uniques the attribute.
+llvm::hash_code hash_value(const Coordinate &coordinate);
+llvm::hash_code hash_value(const Repeat &repeat);
+
+/// The slots of all rings.
+struct RingResource : public mlir::SideEffects::Resource::Base<RingResource> {
+  llvm::StringRef getName() final { return "tile.ring"; }
+};
+
+} // namespace attncc::tile
+
+#include "dialects/tile/TileDialect.h.inc"
+#include "dialects/tile/TileEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/tile/TileAttrs.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "dialects/tile/TileTypes.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/tile/TileOps.h.inc"
+
+namespace attncc::tile {
+
+/// The kernel around an op, or null.
+KernelOp kernelOf(mlir::Operation *op);
+
+} // namespace attncc::tile

@@ -1,0 +1,111 @@
+//===- TileMemoryOps.cpp - loads and stores -----------------------------------===//
+//
+// Constraints of the ops by which values enter and leave a tile program. Tests:
+// test/dialects/tile/memory.mlir, test/dialects/tile/memory-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/Verify.h"
+
+using namespace mlir;
+
+namespace attncc::tile {
+
+/// A tensor [tokens, heads, dim], and a tile of `dim` columns.
+static LogicalResult verifyRows(Operation *op, TileType tile, RankedTensorType tensor) {
+  if (tensor.getRank() != 3)
+    return op->emitOpError() << "tensor must have rank 3, got " << tensor.getRank();
+  return verifyShape(op, "tile", tile, tile.getRows(), tensor.getDimSize(2));
+}
+
+LogicalResult LoadRowsOp::verify() {
+  TileType tile = getResult().getType();
+  RankedTensorType tensor = getSource().getType();
+  if (failed(verifyRows(*this, tile, tensor)) || // (C1)
+      failed(verifyElement(*this, "tile", tile, tensor.getElementType()))) // (C2)
+    return failure();
+  if (getKind() != RowKind::Query)
+    return verifyShape(*this, "tile", tile, 1, tensor.getDimSize(2)); // (C3)
+  return success();
+}
+
+LogicalResult LoadVectorOp::verify() {
+  TileType tile = getResult().getType();
+  RankedTensorType tensor = getSource().getType();
+  if (tensor.getRank() != 1 || tensor.isDynamicDim(0))
+    return emitOpError() << "tensor must have rank 1 and a static length, got " << tensor;
+  if (failed(verifyShape(*this, "tile", tile, 1, tensor.getDimSize(0)))) // (C1)
+    return failure();
+  return verifyElement(*this, "tile", tile, tensor.getElementType()); // (C2)
+}
+
+static LogicalResult verifyPages(Operation *op, TileType pages) {
+  if (failed(verifyShape(op, "page numbers", pages, 1, 32)))
+    return failure();
+  return verifyElement(op, "page numbers", pages, IntegerType::get(op->getContext(), 32));
+}
+
+LogicalResult PageNumbersOp::verify() { return verifyPages(*this, getResult().getType()); }
+
+LogicalResult LoadKeysOp::verify() {
+  TileType tile = getResult().getType();
+  attn::PagedKvType cache = getCache().getType();
+  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getKeyDim())))
+    return failure();
+  return verifyElement(*this, "tile", tile, cache.getKeyType());
+}
+
+LogicalResult LoadValuesOp::verify() {
+  TileType tile = getResult().getType();
+  attn::PagedKvType cache = getCache().getType();
+  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getValueDim())))
+    return failure();
+  return verifyElement(*this, "tile", tile, cache.getValueType());
+}
+
+LogicalResult StoreRowsOp::verify() {
+  TileType tile = getValue().getType();
+  RankedTensorType tensor = getTarget().getType();
+  if (failed(verifyRows(*this, tile, tensor)) || failed(verifyFloat(*this, "tile", tile)))
+    return failure(); // (C1)
+  if (getKind() != RowKind::Query)
+    return verifyShape(*this, "tile", tile, 1, tensor.getDimSize(2)); // (C2)
+  return success();
+}
+
+LogicalResult StoreKvOp::verify() {
+  attn::PagedKvType cache = getCache().getType();
+  if (failed(verifyShape(*this, "key", getKey().getType(), 1, cache.getKeyDim())) ||
+      failed(verifyFloat(*this, "key", getKey().getType())) ||
+      failed(verifyShape(*this, "value", getValue().getType(), 1, cache.getValueDim())))
+    return failure(); // (C1)
+  return verifyFloat(*this, "value", getValue().getType());
+}
+
+/// An f32 result of `rows` rows that fits the output tensor, and its log-sum-exps.
+static LogicalResult verifyOutput(Operation *op, TileType value, TileType lse,
+                                  RankedTensorType output, int64_t rows) {
+  if (output.getRank() != 3)
+    return op->emitOpError() << "output must have rank 3, got " << output.getRank();
+  if (failed(verifyF32(op, "value", value, rows, output.getDimSize(2))))
+    return failure();
+  return verifyF32(op, "lse", lse, rows, 1);
+}
+
+LogicalResult StoreAttentionOp::verify() {
+  TileType value = getValue().getType();
+  return verifyOutput(*this, value, getLse().getType(), getOutput().getType(), value.getRows());
+}
+
+LogicalResult MergeSplitsOp::verify() {
+  TileType result = getResult().getType();
+  if (failed(verifyF32(*this, "result", result, 1, result.getColumns())))
+    return failure();
+  return verifyF32(*this, "lse", getLse().getType(), 1, 1);
+}
+
+LogicalResult StoreMergedOp::verify() {
+  return verifyOutput(*this, getValue().getType(), getLse().getType(), getOutput().getType(), 1);
+}
+
+} // namespace attncc::tile

@@ -1,0 +1,203 @@
+//===- TileMemoryOps.td - loads and stores -----------------------*- tablegen -*-===//
+//
+// Everything by which values enter and leave a tile program: rows of ragged
+// tensors, paged keys and values, partial results in the workspace.
+//
+// Tests: test/dialects/tile/memory.mlir, test/dialects/tile/memory-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTNCC_TILE_MEMORY_OPS_TD
+#define ATTNCC_TILE_MEMORY_OPS_TD
+
+include "dialects/tile/TileOps.td"
+
+def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
+  let summary = "the item's rows of a ragged tensor [tokens, heads, dim]";
+  let description = [{
+    `query`, decode item: row r is the item's row r (see `#tile.items`). `query`, append item: row r
+    is query head kv_head·group + r of the item's token. `key`, `value`: one row, the kv head's row
+    of the item's token. Rows that the item does not have are zero.
+
+    (C1) The tensor has rank 3 and the tile its inner dimension as columns.
+    (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row.
+
+    Example: `%q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>`
+  }];
+  let arguments = (ins Tile_RowKindAttr:$kind, Tile_Tensor:$source, Tile_Item:$item);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = [{
+    $kind $source `[` $item `]` attr-dict `:` type($source) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_LoadVectorOp : Tile_Op<"load_vector", [MemoryEffects<[MemRead]>]> {
+  let summary = "a vector of weights";
+  let description = [{
+    (C1) The tensor has rank 1 and a static length; the tile has one row of that length.
+    (C2) Tile and tensor have one element type.
+
+    Example: `%w = tile.load_vector %weight : tensor<64xbf16> -> !tile.tile<1x64xbf16>`
+  }];
+  let arguments = (ins Tile_Tensor:$source);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_PageNumbersOp : Tile_Op<"page_numbers", [MemoryEffects<[MemRead]>]> {
+  let summary = "block-table entries of the next tiles of a range, 32 at a time";
+  let description = [{
+    With g = gcd(page_size, keys), a tile is keys / g groups of g tokens that lie in one page each.
+    Entry n is the block-table entry of the n-th group, counted from the range's tile `index` in the
+    order in which the range visits its tiles; so one op serves 32·g / keys tiles. Entries of groups
+    past the item's last key, and of tiles past the range's end, are 0.
+
+    (C1) The result is 1 × 32 of i32. (C2) A tile has at most 32 groups. Checked where the range is
+    made by `tile.key_range`.
+
+    Example: `%pages = tile.page_numbers %kv, %range[%j] : !kv -> !tile.tile<1x32xi32>`
+  }];
+  let arguments = (ins Tile_PagedKv:$cache, Tile_Range:$range, Index:$index);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = [{
+    $cache `,` $range `[` $index `]` attr-dict `:` type($cache) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+class Tile_LoadCacheOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [MemoryEffects<[MemRead]>]> {
+  let arguments = (ins Tile_PagedKv:$cache, Tile_Item:$item, Index:$tile);
+  let results = (outs Tile_Tile:$result);
+  let summary = "one tile of the item's " # what # ", through the block table";
+  let assemblyFormat = [{
+    $cache `[` $item `,` $tile `]` attr-dict `:` type($cache) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_LoadKeysOp : Tile_LoadCacheOp<"load_keys", "keys"> {
+  let description = [{
+    Row r is key tile·rows + r of the sequence, at slot (table[key / page_size], key mod page_size)
+    of the cache. Rows outside the item's key interval are zero.
+
+    (C1) The tile has the cache's key dimension and key type.
+
+    Example: `%k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>`
+
+    Consumed by `--tile-pipeline`, which makes it a copy into a ring.
+  }];
+}
+
+def Tile_LoadValuesOp : Tile_LoadCacheOp<"load_values", "values"> {
+  let description = [{
+    As `tile.load_keys`, for values.
+
+    (C1) The tile has the cache's value dimension and value type.
+
+    Example: `%v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>`
+  }];
+}
+
+def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes an item's rows to a ragged tensor [tokens, heads, dim]";
+  let description = [{
+    The inverse of `tile.load_rows`; the tile is rounded once to the tensor's element type. Rows that
+    the item does not have are not written.
+
+    (C1) The tensor has rank 3 and the tile its inner dimension as columns.
+    (C2) `key` and `value` take one row.
+
+    Example: `tile.store_rows query %y, %out[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xbf16>`
+  }];
+  let arguments = (ins Tile_RowKindAttr:$kind, Tile_Tile:$value, Tile_Tensor:$target,
+                       Tile_Item:$item);
+  let assemblyFormat = [{
+    $kind $value `,` $target `[` $item `]` attr-dict `:` type($value) `,` type($target)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreKvOp : Tile_Op<"store_kv", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "writes the item's key and value row to the cache";
+  let description = [{
+    The token's slot is page·page_size + offset from the block table at the token's own index in the
+    sequence, or `slots[token]` where that pointer is given; slot −1 writes nothing. Keys and values
+    are rounded once to the cache's types.
+
+    (C1) One row each, of the cache's key and value dimension.
+
+    Example: `tile.store_kv %k, %v, %kv[%item] slots %slots : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv`
+  }];
+  let arguments = (ins Tile_Tile:$key, Tile_Tile:$value, Tile_PagedKv:$cache, Tile_Item:$item,
+                       Optional<Tile_PerToken>:$slots);
+  let assemblyFormat = [{
+    $key `,` $value `,` $cache `[` $item `]` (`slots` $slots^)? attr-dict
+    `:` type($key) `,` type($value) `,` type($cache)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes an item's attention: the result if it has one split, else a partial";
+  let description = [{
+    An item whose sequence has one split writes rows to `output` (rounded once to its element type)
+    and their log-sum-exps to `log_sum_exp`, unless that pointer is null. Any other item writes f32
+    rows and log-sum-exps to its split's place in the workspace. Padding rows are not written.
+
+    (C1) `value` is f32, its columns the output's inner dimension. (C2) `lse` is f32 with one column
+    and the rows of `value`.
+
+    Example:
+    ```mlir
+    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+        : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+    ```
+  }];
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Tensor:$output,
+                       Tile_LogSumExp:$log_sum_exp, Tile_Workspace:$workspace, Tile_Item:$item);
+  let assemblyFormat = [{
+    $value `,` $lse `,` $output `,` $log_sum_exp `,` $workspace `[` $item `]` attr-dict
+    `:` type($value) `,` type($lse) `,` type($output)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
+  let summary = "the weighted sum of one row's splits, in index order";
+  let description = [{
+    With partial rows r_i and log-sum-exps e_i in the workspace and e = max e_i:
+    w_i = exp(e_i − e), w = Σ w_i, value = Σ w_i r_i / w, lse = e + ln w. An empty part has weight 0;
+    if all are empty the value is 0 and lse −inf. A sequence with one split gives 0 and −inf: its row
+    has been written already.
+
+    (C1) One row of f32. (C2) `lse` is 1 × 1 of f32.
+
+    Example: `%r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>`
+  }];
+  let arguments = (ins Tile_Workspace:$workspace, Tile_Item:$item);
+  let results = (outs Tile_Tile:$result, Tile_Tile:$lse);
+  let assemblyFormat = [{
+    $workspace `[` $item `]` attr-dict `:` type($result) `,` type($lse)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreMergedOp : Tile_Op<"store_merged", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes a merged row, if its sequence has more than one split";
+  let description = [{
+    (C1) `value` is one row of f32, its columns the output's inner dimension. (C2) `lse` is 1 × 1 of
+    f32.
+
+    Example: see `tile.kernel`.
+  }];
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Tensor:$output,
+                       Tile_LogSumExp:$log_sum_exp, Tile_Item:$item);
+  let assemblyFormat = [{
+    $value `,` $lse `,` $output `,` $log_sum_exp `[` $item `]` attr-dict
+    `:` type($value) `,` type($lse) `,` type($output)
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // ATTNCC_TILE_MEMORY_OPS_TD

@@ -1,0 +1,183 @@
+//===- TileOps.cpp - programs, work items and key ranges ----------------------===//
+//
+// Syntax and constraints of the ops that frame a tile program. Tests:
+// test/dialects/tile/program.mlir, test/dialects/tile/program-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/Tile.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FunctionImplementation.h"
+
+using namespace mlir;
+
+#define GET_OP_CLASSES
+#include "dialects/tile/TileOps.cpp.inc"
+
+namespace attncc::tile {
+
+void TileDialect::registerOps() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/tile/TileOps.cpp.inc"
+      >();
+}
+
+KernelOp kernelOf(Operation *op) {
+  if (auto kernel = llvm::dyn_cast<KernelOp>(op))
+    return kernel;
+  return op->getParentOfType<KernelOp>();
+}
+
+//===----------------------------------------------------------------------===//
+// tile.kernel
+//===----------------------------------------------------------------------===//
+
+void KernelOp::build(OpBuilder &builder, OperationState &state, StringRef name, FunctionType type,
+                     attn::ScheduleAttr schedule, attn::PhaseAttr phase) {
+  buildWithEntryBlock(builder, state, name, type,
+                      {builder.getNamedAttr(getScheduleAttrName(state.name), schedule),
+                       builder.getNamedAttr(getPhaseAttrName(state.name), phase)},
+                      type.getInputs());
+}
+
+ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
+  auto buildType = [](Builder &builder, ArrayRef<Type> arguments, ArrayRef<Type> results,
+                      function_interface_impl::VariadicFlag, std::string &) {
+    return builder.getFunctionType(arguments, results);
+  };
+  return function_interface_impl::parseFunctionOp(
+      parser, result, /*allowVariadic=*/false, getFunctionTypeAttrName(result.name), buildType,
+      getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
+}
+
+void KernelOp::print(OpAsmPrinter &printer) {
+  function_interface_impl::printFunctionOp(printer, *this, /*isVariadic=*/false,
+                                           getFunctionTypeAttrName(), getArgAttrsAttrName(),
+                                           getResAttrsAttrName());
+}
+
+Value KernelOp::getBatch() {
+  for (BlockArgument argument : getArguments())
+    if (llvm::isa<BatchType>(argument.getType()))
+      return argument;
+  return {};
+}
+
+static bool isKernelArgument(Type type) {
+  if (llvm::isa<BatchType, WorkspaceType, attn::PagedKvType>(type) || type.isF32())
+    return true;
+  auto tensor = llvm::dyn_cast<RankedTensorType>(type);
+  if (!tensor)
+    return false;
+  Type element = tensor.getElementType();
+  switch (tensor.getRank()) {
+  case 1: // weights, or one value per token
+    return element.isInteger(64) ? tensor.isDynamicDim(0)
+                                 : element.isFloat() && !tensor.isDynamicDim(0);
+  case 2: // log-sum-exps
+    return element.isF32() && tensor.isDynamicDim(0) && tensor.isDynamicDim(1);
+  case 3: // (C3)
+    return element.isFloat() && tensor.isDynamicDim(0) && tensor.isDynamicDim(1) &&
+           !tensor.isDynamicDim(2);
+  default:
+    return false;
+  }
+}
+
+LogicalResult KernelOp::verify() {
+  if (!getFunctionType().getResults().empty()) // (C1)
+    return emitOpError() << "has no results, got " << getFunctionType().getNumResults();
+  int64_t batches = 0, workspaces = 0;
+  for (auto [number, type] : llvm::enumerate(getFunctionType().getInputs())) {
+    if (!isKernelArgument(type)) // (C2), (C3)
+      return emitOpError() << "argument " << number << " cannot be a launch parameter: " << type;
+    batches += llvm::isa<BatchType>(type);
+    workspaces += llvm::isa<WorkspaceType>(type);
+  }
+  if (batches > 1 || workspaces > 1) // (C4)
+    return emitOpError() << "takes at most one batch and one workspace, got " << batches << " and "
+                         << workspaces;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// tile.work_loop, tile.grid_item
+//===----------------------------------------------------------------------===//
+
+void WorkLoopOp::build(OpBuilder &builder, OperationState &state, Value batch, ItemsAttr items) {
+  state.addOperands(batch);
+  state.getOrAddProperties<Properties>().items = items;
+  OpBuilder::InsertionGuard guard(builder);
+  Region *region = state.addRegion();
+  builder.createBlock(region, {}, {builder.getType<ItemType>(), builder.getIndexType()},
+                      {state.location, state.location});
+  ensureTerminator(*region, builder, state.location);
+}
+
+ParseResult WorkLoopOp::parse(OpAsmParser &parser, OperationState &result) {
+  Builder &builder = parser.getBuilder();
+  OpAsmParser::Argument item, unit;
+  OpAsmParser::UnresolvedOperand batch;
+  ItemsAttr items;
+  Region *body = result.addRegion();
+  if (parser.parseLParen() || parser.parseArgument(item) || parser.parseComma() ||
+      parser.parseArgument(unit) || parser.parseRParen() || parser.parseKeyword("in") ||
+      parser.parseOperand(batch) ||
+      parser.resolveOperand(batch, builder.getType<BatchType>(), result.operands) ||
+      parser.parseKeyword("items") || parser.parseLParen() ||
+      parser.parseCustomAttributeWithFallback(items, Type(), "items", result.attributes) ||
+      parser.parseRParen() || parser.parseOptionalAttrDictWithKeyword(result.attributes))
+    return failure();
+  item.type = builder.getType<ItemType>();
+  unit.type = builder.getIndexType();
+  if (parser.parseRegion(*body, {item, unit}))
+    return failure();
+  ensureTerminator(*body, builder, result.location);
+  return success();
+}
+
+void WorkLoopOp::print(OpAsmPrinter &printer) {
+  printer << "(" << getItem() << ", " << getUnit() << ") in " << getBatch() << " items(";
+  printer.printStrippedAttrOrType(getItems());
+  printer << ")";
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {"items"});
+  printer << " ";
+  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false, /*printBlockTerminators=*/false);
+}
+
+void WorkLoopOp::getSuccessorRegions(RegionBranchPoint, SmallVectorImpl<RegionSuccessor> &regions) {
+  // Any number of items, from the parent as from the body's end.
+  regions.push_back(RegionSuccessor(&getBody()));
+  regions.push_back(RegionSuccessor(getOperation(), getOperation()->getResults()));
+}
+
+static LogicalResult verifyItems(Operation *op, Value batch, ItemsAttr items) {
+  KernelOp kernel = kernelOf(op);
+  if (!kernel)
+    return op->emitOpError() << "must be inside a tile.kernel";
+  if (batch != kernel.getBatch())
+    return op->emitOpError() << "must take the kernel's batch argument";
+  if (items.getKind() == ItemKind::Decode &&
+      kernel.getSchedule().getDivide() != attn::Divide::Keys)
+    return op->emitOpError() << "decode items need a schedule with divide = keys";
+  return success();
+}
+
+LogicalResult WorkLoopOp::verify() {
+  Block *body = &getBody().front();
+  if (body->getNumArguments() != 2 || !llvm::isa<ItemType>(body->getArgument(0).getType()) ||
+      !body->getArgument(1).getType().isIndex()) // (C1)
+    return emitOpError() << "body must take an item and an index";
+  return verifyItems(*this, getBatch(), getItems()); // (C2), (C3)
+}
+
+LogicalResult GridItemOp::verify() { return verifyItems(*this, getBatch(), getItems()); }
+
+LogicalResult KeyRangeOp::verify() {
+  if (getKeys() < 16 || getKeys() % 16 != 0) // (C1)
+    return emitOpError() << "keys must be a positive multiple of 16, got " << getKeys();
+  return success();
+}
+
+} // namespace attncc::tile

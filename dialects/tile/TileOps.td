@@ -1,0 +1,172 @@
+//===- TileOps.td - programs, work items and key ranges ----------*- tablegen -*-===//
+//
+// The frame of a tile program: the kernel, the loop over the items that a block
+// receives, and the key tiles that an item's units visit.
+//
+// Tests: test/dialects/tile/program.mlir, test/dialects/tile/program-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTNCC_TILE_OPS_TD
+#define ATTNCC_TILE_OPS_TD
+
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/CallInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/FunctionInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Tile_Op<string opMnemonic, list<Trait> traits = []>
+    : Op<Tile_Dialect, opMnemonic, traits>;
+
+def Tile_KernelOp : Tile_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, Symbol,
+                                       AutomaticAllocationScope]> {
+  let summary = "one kernel: what one thread block does";
+  let description = [{
+    Arguments are flattened to launch parameters in order: a rank-3 tensor [tokens, heads, dim]
+    gives pointer, token stride, head stride; a rank-2 f32 tensor [tokens, heads] the same, and its
+    pointer may be null; a rank-1 tensor of static length one pointer; `tensor<?xi64>` one pointer
+    that may be null; `!attn.paged_kv`, `!tile.batch` and `!tile.workspace` their groups; f32 itself.
+    There is no grid and there are no threads: `schedule` says how many units of how many warps.
+
+    (C1) No results. (C2) Arguments are of the types above. (C3) Rank-3 tensors have a static inner
+    dimension. (C4) At most one batch and one workspace.
+
+    `shared_memory` is set by `--tile-pack-shared-memory`: bytes per block.
+
+    Example:
+    ```mlir
+    tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch,
+                       %out: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>)
+        attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge>} {
+      tile.work_loop(%item, %unit) in %batch items(<merge, group = 4>) {
+        %r, %l = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+        tile.store_merged %r, %l, %out, %lse[%item]
+            : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+      }
+      tile.return
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
+                       Tile_ScheduleAttr:$schedule, Tile_PhaseAttr:$phase,
+                       OptionalAttr<I32Attr>:$shared_memory,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs,
+                       OptionalAttr<DictArrayAttr>:$res_attrs);
+  let regions = (region AnyRegion:$body);
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::FunctionType":$type,
+                                 "::attncc::attn::ScheduleAttr":$schedule,
+                                 "::attncc::attn::PhaseAttr":$phase)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
+    ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
+    ::mlir::Region *getCallableRegion() { return &getBody(); }
+    /// The argument of type !tile.batch, or null.
+    ::mlir::Value getBatch();
+  }];
+}
+
+def Tile_ReturnOp : Tile_Op<"return", [Pure, Terminator, ReturnLike, HasParent<"KernelOp">]> {
+  let summary = "the end of a kernel";
+  let description = [{Example: see `tile.kernel`.}];
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_WorkLoopOp : Tile_Op<"work_loop", [
+    RecursiveMemoryEffects, SingleBlockImplicitTerminator<"YieldOp">,
+    DeclareOpInterfaceMethods<RegionBranchOpInterface>]> {
+  let summary = "the body is run for every work item that this block receives";
+  let description = [{
+    Every unit of the block runs the body for the same item; `unit` is its number, 0 to units − 1
+    of the schedule. An item of kind `merge` is a unit's own: unit u receives item x·units + u.
+    Empty items (a chunk without rows, a split past the sequence's end) are not received.
+    `--tile-persist` replaces the loop by what draws the items.
+
+    (C1) The body takes an item and an index. (C2) The batch is the kernel's argument.
+    (C3) `decode`: the schedule's units divide the keys.
+
+    Example: see `tile.kernel`.
+  }];
+  let arguments = (ins Tile_Batch:$batch, Tile_ItemsAttr:$items);
+  let regions = (region SizedRegion<1>:$body);
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::mlir::Value":$batch, "ItemsAttr":$items)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::BlockArgument getItem() { return getBody().getArgument(0); }
+    ::mlir::BlockArgument getUnit() { return getBody().getArgument(1); }
+  }];
+}
+
+def Tile_YieldOp : Tile_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"WorkLoopOp">]> {
+  let summary = "the end of a work item";
+  let description = [{Example: see `tile.kernel`; it is not printed.}];
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
+  let summary = "the item that the block's place in the grid selects";
+  let description = [{
+    `valid` is false where the item is empty: a chunk without rows, a split past the sequence's end,
+    a unit past the last row of a merge. A launch of `--tile-persist` with `work = grid`.
+
+    (C1) The batch is the kernel's argument.
+
+    Example:
+    ```mlir
+    %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+    scf.if %valid { … }
+    ```
+  }];
+  let arguments = (ins Tile_Batch:$batch, Tile_ItemsAttr:$items);
+  let results = (outs Tile_Item:$item, Index:$unit, I1:$valid);
+  let assemblyFormat = "$batch `items` `(` $items `)` attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
+  let summary = "the key tiles that a unit visits for an item";
+  let description = [{
+    Tiles of `keys` keys, numbered from the sequence's first key. The range covers every tile of the
+    item's key interval [begin, end) that any of the item's rows may see under `mask`, ascending.
+    Units divide the tiles: with `first` the interval's first tile, unit u of U visits first + u,
+    first + u + U, … A range may be empty.
+
+    (C1) `keys` is a positive multiple of 16.
+
+    Example: `%range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16}`
+
+    Consumed by `--tile-peel-masks` and the conversion.
+  }];
+  let arguments = (ins Tile_Item:$item, Index:$unit, Tile_MaskAttr:$mask, I64Attr:$keys);
+  let results = (outs Tile_Range:$range);
+  let assemblyFormat = "$item `,` $unit `mask` `(` $mask `)` attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_RangeCountOp : Tile_Op<"range_count", [Pure]> {
+  let summary = "how many tiles a range has";
+  let description = [{Example: `%n = tile.range_count %range`}];
+  let arguments = (ins Tile_Range:$range);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$range attr-dict";
+}
+
+def Tile_KeyTileOp : Tile_Op<"key_tile", [Pure]> {
+  let summary = "the number of the j-th tile of a range";
+  let description = [{
+    Tile t holds the keys t·keys … t·keys + keys − 1. Arithmetic only: an index past the range's end
+    gives the number that a longer range would have there.
+
+    Example: `%t = tile.key_tile %range[%j]`
+  }];
+  let arguments = (ins Tile_Range:$range, Index:$index);
+  let results = (outs Index:$tile);
+  let assemblyFormat = "$range `[` $index `]` attr-dict";
+}
+
+#endif // ATTNCC_TILE_OPS_TD

@@ -1,0 +1,71 @@
+//===- TileRingOps.cpp - rings and asynchronous copies ------------------------===//
+//
+// Constraints of rings and of the copies into their slots. Tests:
+// test/dialects/tile/rings.mlir, test/dialects/tile/rings-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/Verify.h"
+
+using namespace mlir;
+
+namespace attncc::tile {
+
+LogicalResult RingOp::verify() {
+  if (std::optional<uint32_t> offset = getOffset())
+    if (static_cast<int32_t>(*offset) < 0 || *offset % 128 != 0) // (C1)
+      return emitOpError() << "offset must be a multiple of 128, got "
+                           << static_cast<int32_t>(*offset);
+  return success();
+}
+
+LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Location>, ValueRange operands,
+                                       DictionaryAttr, OpaqueProperties, RegionRange,
+                                       SmallVectorImpl<Type> &results) {
+  auto ring = llvm::dyn_cast<RingType>(operands.front().getType());
+  if (!ring)
+    return failure();
+  llvm::append_range(results, ring.getTiles());
+  return success();
+}
+
+LogicalResult WaitOp::verify() {
+  if (!llvm::equal(getResultTypes(), getRing().getType().getTiles())) // (C1)
+    return emitOpError() << "results must be the ring's tiles";
+  return success();
+}
+
+/// The tile of the slot that a copy fills, where the slot's acquire can be seen.
+static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t index,
+                                int64_t columns, Type element) {
+  if (pages) { // (C1)
+    auto type = llvm::cast<TileType>(pages.getType());
+    if (failed(verifyShape(op, "page numbers", type, 1, 32)) ||
+        failed(verifyElement(op, "page numbers", type, IntegerType::get(op->getContext(), 32))))
+      return failure();
+  }
+  auto acquire = slot.getDefiningOp<AcquireOp>();
+  if (!acquire)
+    return success();
+  ArrayRef<TileType> tiles = acquire.getRing().getType().getTiles();
+  if (index < 0 || index >= static_cast<int64_t>(tiles.size()))
+    return op->emitOpError() << "fills tile " << index << " of a slot of " << tiles.size();
+  TileType tile = tiles[index]; // (C2)
+  if (failed(verifyShape(op, "slot's tile", tile, tile.getRows(), columns)))
+    return failure();
+  return verifyElement(op, "slot's tile", tile, element);
+}
+
+LogicalResult CopyKeysOp::verify() {
+  attn::PagedKvType cache = getCache().getType();
+  return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getKeyDim(),
+                    cache.getKeyType());
+}
+
+LogicalResult CopyValuesOp::verify() {
+  attn::PagedKvType cache = getCache().getType();
+  return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getValueDim(),
+                    cache.getValueType());
+}
+
+} // namespace attncc::tile

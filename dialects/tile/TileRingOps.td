@@ -1,0 +1,138 @@
+//===- TileRingOps.td - rings and asynchronous copies ------------*- tablegen -*-===//
+//
+// Overlap: a ring is a bounded FIFO of shared-memory slots. Its first station
+// acquires a slot, starts copies into it and commits; its last waits until they
+// have landed, reads, and releases. Made by --tile-pipeline and --tile-prefetch.
+//
+// Tests: test/dialects/tile/rings.mlir, test/dialects/tile/rings-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTNCC_TILE_RING_OPS_TD
+#define ATTNCC_TILE_RING_OPS_TD
+
+include "dialects/tile/TileOps.td"
+
+def Tile_RingResource : Resource<"::attncc::tile::RingResource">;
+
+def Tile_RingOp : Tile_Op<"ring"> {
+  let summary = "a ring of shared-memory slots";
+  let description = [{
+    `offset` is the ring's place in the block's shared memory, in bytes: set by
+    `--tile-pack-shared-memory`.
+
+    (C1) `offset` is a multiple of 128 and not negative.
+
+    Example: `%r = tile.ring : !tile.ring<3 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>`
+  }];
+  let arguments = (ins OptionalAttr<I32Attr>:$offset);
+  let results = (outs Res<Tile_Ring, "", [MemAlloc<Tile_RingResource>]>:$ring);
+  let assemblyFormat = "attr-dict `:` type($ring)";
+  let hasVerifier = 1;
+}
+
+def Tile_PositionOp : Tile_Op<"position", [Pure]> {
+  let summary = "the first position of a ring";
+  let description = [{Example: `%p = tile.position`}];
+  let results = (outs Tile_Position:$position);
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_AdvanceOp : Tile_Op<"advance", [Pure]> {
+  let summary = "the next position";
+  let description = [{Example: `%p1 = tile.advance %p`}];
+  let arguments = (ins Tile_Position:$position);
+  let results = (outs Tile_Position:$next);
+  let assemblyFormat = "$position attr-dict";
+}
+
+class Tile_StationOp<string opMnemonic, list<Trait> traits = []>
+    : Tile_Op<opMnemonic, !listconcat(traits, [MemoryEffects<[
+        MemRead<Tile_RingResource>, MemWrite<Tile_RingResource>]>])> {
+  let arguments = (ins Tile_Ring:$ring, Tile_Position:$position);
+  let assemblyFormat = "$ring `[` $position `]` attr-dict `:` type($ring)";
+}
+
+def Tile_AcquireOp : Tile_StationOp<"acquire"> {
+  let summary = "waits until a slot is free, and takes it to be filled";
+  let description = [{
+    Slot n of a ring of depth d is free once position n − d has been released.
+
+    Example: `%slot = tile.acquire %r[%p] : !tile.ring<…>`
+  }];
+  let results = (outs Tile_Slot:$slot);
+}
+
+def Tile_CommitOp : Tile_StationOp<"commit"> {
+  let summary = "hands a slot over once its copies have landed";
+  let description = [{
+    Every acquired slot is committed, also one into which nothing was copied.
+
+    Example: `tile.commit %r[%p] : !tile.ring<…>`
+  }];
+}
+
+def Tile_WaitOp : Tile_StationOp<"wait", [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "waits until a slot's copies have landed, and gives its tiles";
+  let description = [{
+    The tiles may be read until the slot is released.
+
+    (C1) One result for each of the ring's tiles, of its type.
+
+    Example: `%k, %v = tile.wait %r[%p] : !tile.ring<…>`
+  }];
+  let results = (outs Variadic<Tile_Tile>:$tiles);
+  let hasVerifier = 1;
+}
+
+def Tile_ReleaseOp : Tile_StationOp<"release"> {
+  let summary = "frees a slot: nothing reads it any more";
+  let description = [{
+    Each reading unit releases each slot once.
+
+    Example: `tile.release %r[%p] : !tile.ring<…>`
+  }];
+}
+
+class Tile_CopyOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [
+    AttrSizedOperandSegments,
+    MemoryEffects<[MemRead, MemWrite<Tile_RingResource>]>]> {
+  let summary = "starts an asynchronous copy of one tile of the item's " # what # " into a slot";
+  let arguments = (ins Tile_PagedKv:$cache, Tile_Item:$item, Index:$tile,
+                       Optional<Tile_Tile>:$pages, Optional<Index>:$page_index, Tile_Slot:$slot,
+                       Optional<I1>:$when, DefaultValuedAttr<I64Attr, "0">:$index);
+  let assemblyFormat = [{
+    $cache `[` $item `,` $tile `]` (`pages` $pages^ `[` $page_index `]`)? `into` $slot
+    (`when` $when^)? attr-dict `:` type($cache) (`,` type($pages)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_CopyKeysOp : Tile_CopyOp<"copy_keys", "keys"> {
+  let description = [{
+    Fills tile `index` of the slot with what `tile.load_keys` would give for the same item and tile.
+    `pages` are entries made by `tile.page_numbers` for the same range and `page_index` is the tile's
+    place among the tiles that they serve, from 0: with g = gcd(page_size, keys), groups
+    page_index·keys / g … are this tile's. Without `pages` the block table is read. Where `when` is
+    false nothing is copied: the slot is only counted.
+
+    (C1) `pages` is 1 × 32 of i32. (C2) The slot's tile has the cache's key dimension and type.
+
+    Example:
+    ```mlir
+    tile.copy_keys %kv[%item, %t] pages %pages[%i] into %slot when %in_range {index = 0 : i64}
+        : !kv, !tile.tile<1x32xi32>
+    ```
+  }];
+}
+
+def Tile_CopyValuesOp : Tile_CopyOp<"copy_values", "values"> {
+  let description = [{
+    As `tile.copy_keys`, for values.
+
+    (C1) `pages` is 1 × 32 of i32. (C2) The slot's tile has the cache's value dimension and type.
+
+    Example: `tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv`
+  }];
+}
+
+#endif // ATTNCC_TILE_RING_OPS_TD

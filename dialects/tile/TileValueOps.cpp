@@ -1,0 +1,133 @@
+//===- TileValueOps.cpp - arithmetic on tiles ---------------------------------===//
+//
+// Constraints and folds of the ops that compute with tiles. Tests:
+// test/dialects/tile/values.mlir, test/dialects/tile/values-errors.mlir,
+// test/dialects/tile/folds.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/Verify.h"
+
+using namespace mlir;
+
+namespace attncc::tile {
+
+LogicalResult MatmulOp::verify() {
+  TileType lhs = getLhs().getType(), rhs = getRhs().getType(), result = getResult().getType();
+  int64_t depth = getTransposeB() ? rhs.getColumns() : rhs.getRows();
+  int64_t columns = getTransposeB() ? rhs.getRows() : rhs.getColumns();
+  if (lhs.getColumns() != depth) // (C1)
+    return emitOpError() << "contracts " << lhs.getColumns() << " columns of the left operand with "
+                         << depth << (getTransposeB() ? " columns" : " rows") << " of the right";
+  if (failed(verifyF32(*this, "result", result, lhs.getRows(), columns)) || // (C1), (C3)
+      failed(verifyFloat(*this, "left operand", lhs)) ||
+      failed(verifyElement(*this, "right operand", rhs, lhs.getElementType()))) // (C2)
+    return failure();
+  if (getAccumulator() && getAccumulator().getType() != result) // (C3)
+    return emitOpError() << "accumulator must have the result's type " << result << ", got "
+                         << getAccumulator().getType();
+  return success();
+}
+
+LogicalResult MaskOp::verify() {
+  TileType scores = getScores().getType();
+  return verifyF32(*this, "scores", scores, scores.getRows(), scores.getColumns()); // (C1)
+}
+
+LogicalResult SoftmaxInitOp::verify() {
+  TileType maximum = getMaximum().getType();
+  if (failed(verifyF32(*this, "maximum", maximum, maximum.getRows(), 1)))
+    return failure();
+  return verifyF32(*this, "sum", getSum().getType(), maximum.getRows(), 1); // (C1)
+}
+
+LogicalResult SoftmaxStepOp::verify() {
+  TileType scores = getScores().getType();
+  int64_t rows = scores.getRows();
+  if (failed(verifyF32(*this, "scores", scores, rows, scores.getColumns())) ||
+      failed(verifyF32(*this, "maximum", getMaximum().getType(), rows, 1)))
+    return failure();
+  return verifyF32(*this, "sum", getSum().getType(), rows, 1); // (C1)
+}
+
+LogicalResult RescaleOp::verify() {
+  TileType value = getValue().getType();
+  if (failed(verifyF32(*this, "value", value, value.getRows(), value.getColumns())))
+    return failure();
+  return verifyF32(*this, "factor", getFactor().getType(), value.getRows(), 1); // (C1)
+}
+
+LogicalResult ConvertOp::verify() {
+  TileType from = getValue().getType(), to = getResult().getType();
+  if (failed(verifyShape(*this, "result", to, from.getRows(), from.getColumns())) || // (C1)
+      failed(verifyFloat(*this, "value", from)) || failed(verifyFloat(*this, "result", to)) ||
+      failed(verifyRegisters(*this, "value", from))) // (C2), (C3)
+    return failure();
+  return verifyRegisters(*this, "result", to);
+}
+
+OpFoldResult ConvertOp::fold(FoldAdaptor) {
+  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue())
+                                                       : OpFoldResult();
+}
+
+LogicalResult MoveOp::verify() {
+  TileType from = getValue().getType(), to = getResult().getType();
+  if (failed(verifyShape(*this, "result", to, from.getRows(), from.getColumns())))
+    return failure();
+  return verifyElement(*this, "result", to, from.getElementType()); // (C1)
+}
+
+OpFoldResult MoveOp::fold(FoldAdaptor) {
+  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue())
+                                                       : OpFoldResult();
+}
+
+LogicalResult MergeUnitsOp::verify() {
+  TileType value = getValue().getType();
+  int64_t rows = value.getRows(), columns = value.getColumns();
+  if (failed(verifyF32(*this, "maximum", getMaximum().getType(), rows, 1)) ||
+      failed(verifyF32(*this, "sum", getSum().getType(), rows, 1)) ||
+      failed(verifyF32(*this, "value", value, rows, columns)) || // (C1)
+      failed(verifyF32(*this, "new maximum", getNewMaximum().getType(), rows, 1)) ||
+      failed(verifyF32(*this, "new sum", getNewSum().getType(), rows, 1)))
+    return failure();
+  return verifyF32(*this, "new value", getNewValue().getType(), rows, columns); // (C2)
+}
+
+LogicalResult NormalizeOp::verify() {
+  TileType value = getValue().getType();
+  int64_t rows = value.getRows(), columns = value.getColumns();
+  if (failed(verifyF32(*this, "value", value, rows, columns)) ||
+      failed(verifyF32(*this, "maximum", getMaximum().getType(), rows, 1)) ||
+      failed(verifyF32(*this, "sum", getSum().getType(), rows, 1)) || // (C1)
+      failed(verifyF32(*this, "result", getResult().getType(), rows, columns)))
+    return failure();
+  return verifyF32(*this, "lse", getLse().getType(), rows, 1); // (C2)
+}
+
+LogicalResult RmsNormOp::verify() {
+  TileType input = getInput().getType(), weight = getWeight().getType();
+  if (failed(verifyFloat(*this, "input", input)) || failed(verifyFloat(*this, "weight", weight)) ||
+      failed(verifyShape(*this, "weight", weight, 1, input.getColumns())) ||
+      failed(verifyF32(*this, "result", getResult().getType(), input.getRows(),
+                       input.getColumns()))) // (C1)
+    return failure();
+  if (getEpsilon().convertToDouble() < 0) // (C2)
+    return emitOpError() << "epsilon must not be negative, got " << getEpsilon().convertToDouble();
+  return success();
+}
+
+LogicalResult RopeOp::verify() {
+  TileType input = getInput().getType();
+  if (failed(verifyFloat(*this, "input", input)) ||
+      failed(verifyF32(*this, "result", getResult().getType(), input.getRows(),
+                       input.getColumns()))) // (C1)
+    return failure();
+  if (getRope().getDim() > input.getColumns()) // (C2)
+    return emitOpError() << "rotates " << getRope().getDim() << " of " << input.getColumns()
+                         << " columns";
+  return success();
+}
+
+} // namespace attncc::tile
