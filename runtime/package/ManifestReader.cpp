@@ -529,6 +529,10 @@ KernelEntry Reader::kernel(const Value &value) {
   };
   known("class", result.layerClass, "layer_classes", manifest.findClass(result.layerClass));
   known("interface", result.interface, "interfaces", manifest.interfaces.contains(result.interface));
+  if (result.role == "decode" && result.rows == 0)
+    fail(value, "package-value", "a decode kernel needs rows, the query rows of a block");
+  if ((result.role == "decode" || result.role == "merge") && result.splitRule.empty())
+    fail(value, "package-value", "a " + result.role + " kernel needs a split_rule");
   if (!result.splitRule.empty())
     known("split_rule", result.splitRule, "split_rules", manifest.splitRules.contains(result.splitRule));
   return result;

@@ -159,8 +159,6 @@ ATTNCC_API attncc_status attncc_package_open(attncc_device *device, const char *
 ATTNCC_API const char *attncc_package_manifest(const attncc_package *package);
 /* SHA-256 of manifest.json, 64 hex digits. */
 ATTNCC_API const char *attncc_package_id(const attncc_package *package);
-/* The target whose kernels are loaded, e.g. "sm_80". */
-ATTNCC_API const char *attncc_package_target(const attncc_package *package);
 
 /* One attncc_kv_layer for each layer of the group, in ascending order of layers. */
 ATTNCC_API attncc_status attncc_kv_bind(attncc_package *package, const char *group,

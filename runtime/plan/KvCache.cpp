@@ -1,0 +1,202 @@
+#include "runtime/plan/KvCache.h"
+
+using namespace attncc;
+using namespace attncc::plan;
+using package::CacheGroup;
+using package::PageElement;
+
+static Error invalid(std::string message) {
+  return makeError(Status::InvalidArgument, std::move(message));
+}
+
+Result<const CacheGroup *> plan::findGroup(const package::Package &package, const char *name) {
+  const std::vector<CacheGroup> &groups = package.manifest().cacheGroups;
+  std::string known;
+  for (const CacheGroup &group : groups) {
+    if (name ? group.name == name : groups.size() == 1)
+      return &group;
+    known += (known.empty() ? "" : ", ") + group.name;
+  }
+  return invalid(name ? "group is \"" + std::string(name).substr(0, 60) + "\", must be one of " + known
+                      : "group is null, must be one of " + known);
+}
+
+namespace {
+
+/// One side (K or V) of one layer, for checks and copies.
+struct Side {
+  char name;
+  const PageElement &element;
+  void *base;
+  int64_t pageStride, tokenStride, headStride;
+};
+
+std::array<Side, 2> sidesOf(const CacheGroup &group, const attncc_kv_layer &layer) {
+  return {Side{'k', group.k, layer.k, layer.k_page_stride, layer.k_token_stride, layer.k_head_stride},
+          Side{'v', group.v, layer.v, layer.v_page_stride, layer.v_token_stride, layer.v_head_stride}};
+}
+
+/// Bytes from the base to the end of the last row; false on overflow.
+bool spanBytes(const Side &side, int64_t pages, int64_t tokens, int64_t heads, int64_t &bytes) {
+  int64_t elements = side.element.dim, part = 0;
+  for (auto [count, stride] : {std::pair(pages, side.pageStride), std::pair(tokens, side.tokenStride),
+                               std::pair(heads, side.headStride)})
+    if (__builtin_mul_overflow(count - 1, stride, &part) ||
+        __builtin_add_overflow(elements, part, &elements))
+      return false;
+  return !__builtin_mul_overflow(elements, package::dtypeBytes(side.element.dtype), &bytes);
+}
+
+Result<void> checkSide(const CacheGroup &group, const attncc_kv_layer &layer, const Side &side,
+                       const std::string &prefix) {
+  const std::string name = prefix + "." + side.name;
+  const int64_t unit = package::dtypeBytes(side.element.dtype);
+  if (!side.base)
+    return invalid(name + " is null");
+  if (auto address = reinterpret_cast<uint64_t>(side.base); address % group.alignment != 0)
+    return invalid(name + " is at address " + std::to_string(address) + ": must be a multiple of " +
+                   std::to_string(group.alignment) + " bytes");
+  // A stride over a single page, token or head moves nothing and may be anything.
+  struct Stride {
+    const char *name;
+    int64_t value, count;
+  };
+  for (const Stride &stride : {Stride{"_page_stride", side.pageStride, layer.num_pages},
+                               Stride{"_token_stride", side.tokenStride, group.pageSize},
+                               Stride{"_head_stride", side.headStride, group.kvHeads}}) {
+    int64_t bytes = 0;
+    std::string strideName = name + stride.name;
+    if (__builtin_mul_overflow(stride.value, unit, &bytes))
+      return invalid(strideName + " is " + std::to_string(stride.value) +
+                     " elements: leaves 64 bits in bytes");
+    if (bytes % group.alignment != 0)
+      return invalid(strideName + " is " + std::to_string(stride.value) + " elements (" +
+                     std::to_string(bytes) + " bytes): must be a multiple of " +
+                     std::to_string(group.alignment) + " bytes");
+    if (stride.count > 1 && stride.value < side.element.dim)
+      return invalid(strideName + " is " + std::to_string(stride.value) +
+                     " elements: must be at least the row's " + std::to_string(side.element.dim));
+  }
+  int64_t bytes = 0, end = 0;
+  if (!spanBytes(side, layer.num_pages, group.pageSize, group.kvHeads, bytes) ||
+      __builtin_add_overflow(static_cast<int64_t>(reinterpret_cast<uint64_t>(side.base)), bytes, &end))
+    return invalid(name + " with " + std::to_string(layer.num_pages) + " pages of stride " +
+                   std::to_string(side.pageStride) + " elements leaves the address space");
+  return {};
+}
+
+} // namespace
+
+Result<std::shared_ptr<const KvCache>>
+KvCache::bind(std::shared_ptr<const package::Package> package, std::string_view group,
+              std::span<const attncc_kv_layer> layers) {
+  Result<const CacheGroup *> found = findGroup(*package, std::string(group).c_str());
+  if (!found)
+    return found.error();
+  if (static_cast<int64_t>(layers.size()) != (*found)->numLayers())
+    return invalid("num_layers is " + std::to_string(layers.size()) + ": must be the " +
+                   std::to_string((*found)->numLayers()) + " of group " + (*found)->name);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const attncc_kv_layer &layer = layers[i];
+    std::string prefix = "layers[" + std::to_string(i) + "]";
+    if (layer.k_scale || layer.v_scale)
+      return makeError(Status::Unsupported, prefix + (layer.k_scale ? ".k_scale" : ".v_scale") +
+                                                " is given: scaled caches are not supported");
+    if (layer.num_pages < 1 || layer.num_pages > pool::PagePool::kMaxPages)
+      return invalid(prefix + ".num_pages is " + std::to_string(layer.num_pages) +
+                     ": must be from 1 to " + std::to_string(pool::PagePool::kMaxPages));
+    for (const Side &side : sidesOf(**found, layer))
+      if (Result<void> checked = checkSide(**found, layer, side, prefix); !checked)
+        return checked.error();
+  }
+  std::shared_ptr<KvCache> cache(new KvCache());
+  cache->owner = std::move(package);
+  cache->cacheGroup = *found;
+  cache->layers.assign(layers.begin(), layers.end());
+  return std::shared_ptr<const KvCache>(std::move(cache));
+}
+
+int64_t KvCache::keyBytes(uint32_t layer, int64_t kvHeads) const {
+  int64_t bytes = 0; // bind has checked that it fits
+  spanBytes(sidesOf(*cacheGroup, layers[layer])[0], layers[layer].num_pages, cacheGroup->pageSize,
+            kvHeads, bytes);
+  return bytes;
+}
+
+int64_t KvCache::valueBytes(uint32_t layer, int64_t kvHeads) const {
+  int64_t bytes = 0;
+  spanBytes(sidesOf(*cacheGroup, layers[layer])[1], layers[layer].num_pages, cacheGroup->pageSize,
+            kvHeads, bytes);
+  return bytes;
+}
+
+Result<void> KvCache::copyPages(std::span<const pool::PageCopy> copies, device::Stream stream) const {
+  for (size_t i = 0; i < copies.size(); ++i)
+    for (size_t l = 0; l < layers.size(); ++l)
+      for (int32_t page : {copies[i].source, copies[i].target})
+        if (page < 0 || page >= layers[l].num_pages)
+          return invalid("copies[" + std::to_string(i) + "] names page " + std::to_string(page) +
+                         ", layers[" + std::to_string(l) + "] has " +
+                         std::to_string(layers[l].num_pages));
+  device::Device &device = owner->device();
+  for (const pool::PageCopy &copy : copies)
+    for (const attncc_kv_layer &layer : layers)
+      for (const Side &side : sidesOf(*cacheGroup, layer)) {
+        const int64_t unit = package::dtypeBytes(side.element.dtype), row = side.element.dim * unit;
+        auto at = [&](int32_t page, int64_t token, int64_t head) {
+          return static_cast<char *>(side.base) +
+                 (page * side.pageStride + token * side.tokenStride + head * side.headStride) * unit;
+        };
+        // Rows that follow one another without a gap are one copy: NHD order, then HND.
+        const int64_t tokens = cacheGroup->pageSize, heads = cacheGroup->kvHeads;
+        bool headsJoin = side.headStride == side.element.dim;
+        bool tokensJoin = side.tokenStride == side.element.dim;
+        bool whole = (headsJoin && side.tokenStride == heads * side.element.dim) ||
+                     (tokensJoin && side.headStride == tokens * side.element.dim);
+        int64_t tokenStep = whole || (tokensJoin && !headsJoin) ? tokens : 1;
+        int64_t headStep = whole || headsJoin ? heads : 1;
+        for (int64_t token = 0; token < tokens; token += tokenStep)
+          for (int64_t head = 0; head < heads; head += headStep)
+            if (Result<void> done =
+                    device.copy(at(copy.target, token, head), at(copy.source, token, head),
+                                static_cast<size_t>(tokenStep * headStep * row), stream);
+                !done)
+              return done.error();
+      }
+  return {};
+}
+
+Result<PoolLayout> plan::layoutPool(const CacheGroup &group, int64_t numPages, void *base) {
+  if (numPages < 1 || numPages > pool::PagePool::kMaxPages)
+    return invalid("num_pages is " + std::to_string(numPages) + ": must be from 1 to " +
+                   std::to_string(pool::PagePool::kMaxPages));
+  PoolLayout layout;
+  const int64_t pageBytes = group.pageBytesPerLayer();
+  int64_t layerBytes = 0;
+  if (__builtin_mul_overflow(pageBytes, numPages, &layerBytes) ||
+      __builtin_mul_overflow(layerBytes, group.numLayers(), &layout.bytes))
+    return invalid("num_pages is " + std::to_string(numPages) + ": " +
+                   std::to_string(group.numLayers()) + " layers of " + std::to_string(pageBytes) +
+                   " bytes a page leave 64 bits");
+  if (!base)
+    return layout;
+  if (auto address = reinterpret_cast<uint64_t>(base); address % 256 != 0)
+    return invalid("base is at address " + std::to_string(address) + ": must be a multiple of 256 bytes");
+  const bool nhd = group.order == package::KvOrder::NHD;
+  for (int64_t l = 0; l < group.numLayers(); ++l) {
+    attncc_kv_layer layer = {};
+    layer.size = sizeof layer;
+    layer.num_pages = numPages;
+    layer.k = static_cast<char *>(base) + l * layerBytes;
+    layer.v = static_cast<char *>(layer.k) +
+              group.pageSize * group.kvHeads * group.k.dim * package::dtypeBytes(group.k.dtype);
+    layer.k_page_stride = pageBytes / package::dtypeBytes(group.k.dtype);
+    layer.v_page_stride = pageBytes / package::dtypeBytes(group.v.dtype);
+    layer.k_token_stride = nhd ? group.kvHeads * group.k.dim : group.k.dim;
+    layer.v_token_stride = nhd ? group.kvHeads * group.v.dim : group.v.dim;
+    layer.k_head_stride = nhd ? group.k.dim : group.pageSize * group.k.dim;
+    layer.v_head_stride = nhd ? group.v.dim : group.pageSize * group.v.dim;
+    layout.layers.push_back(layer);
+  }
+  return layout;
+}

@@ -1,0 +1,73 @@
+//===- Parameters.h - kernel parameters as structs --------------------------===//
+//
+// Internal. The parameter lists of append/1, decode/1 and merge/1 (runtime/package/Interface.h) laid
+// out by the C++ compiler at the same natural alignment, so that a launch fills in a struct and
+// passes its bytes. Strides are in elements. Pinned to Interface by
+// test/runtime/plan/ParametersTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace attncc::plan {
+
+/// [tokens, heads, dim] or, for lse, [tokens, heads].
+struct TensorParam {
+  void *data = nullptr;
+  int64_t tokenStride = 0, headStride = 0;
+};
+
+struct PagesParam {
+  void *data = nullptr;
+  int64_t pageStride = 0, tokenStride = 0, headStride = 0;
+};
+
+struct BatchParam {
+  const int32_t *queryStart = nullptr, *kvLength = nullptr, *blockTable = nullptr;
+  int64_t blockTableStride = 0;
+  const int32_t *pageIndptr = nullptr;
+  int64_t numPages = 0;
+  int32_t kvHeads = 0, maxKvLength = 0, maxQueryLength = 0, splitTokens = 0;
+};
+
+struct AppendParams {
+  TensorParam query, key, value, queryOut;
+  PagesParam k, v;
+  BatchParam batch;
+  const int64_t *slotMapping = nullptr, *position = nullptr;
+  const void *qNorm = nullptr, *kNorm = nullptr;
+  void *workspace = nullptr;
+};
+
+struct DecodeParams {
+  TensorParam query;
+  PagesParam k, v;
+  BatchParam batch;
+  TensorParam output, lse;
+  void *workspace = nullptr;
+  float scaleLog2 = 0;
+
+  /// The struct ends with padding that the kernel's list does not have.
+  static constexpr size_t kBytes = 4 + 8 + 3 * sizeof(TensorParam) + 2 * sizeof(PagesParam) + sizeof(BatchParam);
+};
+
+struct MergeParams {
+  void *workspace = nullptr;
+  BatchParam batch;
+  TensorParam output, lse;
+};
+
+template <class Params> constexpr size_t paramsBytes() {
+  if constexpr (requires { Params::kBytes; })
+    return Params::kBytes;
+  else
+    return sizeof(Params);
+}
+template <class Params> std::span<const std::byte> paramsOf(const Params &params) {
+  return std::as_bytes(std::span(&params, 1)).first(paramsBytes<Params>());
+}
+
+} // namespace attncc::plan
