@@ -1,0 +1,291 @@
+//===- CaseGrid.cpp - see CaseGrid.h ---------------------------------------===//
+
+#include "runtime/verify/CaseGrid.h"
+
+#include "runtime/verify/Random.h"
+
+#include <algorithm>
+#include <set>
+
+namespace attncc::verify {
+
+namespace {
+// Tiles of keys, and of the units that divide them, that kernels are likely to have. Borders are
+// tried around all of them; a kernel with other tiles merely has less special lengths here.
+constexpr int64_t kKeyTile = 16;
+constexpr int64_t kUnits = 4;
+// Key tiles times kv heads that one random case may cost.
+constexpr int64_t kDecodeWork = 100, kMergeWork = 160;
+
+int64_t tiles(int64_t kvLength) { return 1 + kvLength / kKeyTile; }
+
+/// Lengths around the multiples that matter, at most `most`, ascending.
+std::vector<int64_t> borderLengths(const ClassShape &shape, int64_t most) {
+  std::set<int64_t> lengths{0, 1, 2};
+  auto around = [&](int64_t length) { lengths.insert({length - 1, length, length + 1}); };
+  for (int64_t multiple : {1, 2, 3}) {
+    around(multiple * kKeyTile);
+    around(multiple * shape.pageSize);
+  }
+  around(kKeyTile * kUnits);
+  for (const SplitStep &step : shape.splits.steps) {
+    for (int64_t multiple : {1, 2, 3})
+      around(multiple * step.splitLength);
+    around(step.maxLength);
+  }
+  std::vector<int64_t> result;
+  for (int64_t length : lengths)
+    if (length >= 0 && length <= std::min(most, shape.maxPosition))
+      result.push_back(length);
+  return result;
+}
+
+class GridBuilder {
+public:
+  GridBuilder(const ClassShape &shape, uint64_t seed) : shape(shape), random(seed) {
+    for (int64_t heads : {int64_t(1), int64_t(2), shape.kvHeads})
+      if (shape.kvHeads % heads == 0 && (ranks.empty() || ranks.back() != heads))
+        ranks.push_back(heads);
+    for (int64_t length : borderLengths(shape, shape.maxPosition)) {
+      if (shape.splits.numSplits(length) == 1)
+        unsplit.push_back(length);
+      else if (length <= 1100)
+        split.push_back(length);
+      else if (length <= 4200)
+        longSplit.push_back(length);
+      else if (length <= 8200)
+        longest = length;
+    }
+  }
+
+  std::vector<VerifyCase> build(int64_t count) {
+    appendEdges();
+    decodeEdges();
+    mergeEdges();
+    // Of what is left, a third is append; decode and merge share the rest two to one.
+    for (int64_t i = 0; int64_t(cases.size()) < count; ++i) {
+      if (i % 3 == 0)
+        randomAppend();
+      else if (i % 9 < 6 || split.empty())
+        randomDecode();
+      else
+        randomMerge();
+    }
+    return std::move(cases);
+  }
+
+private:
+  /// A case with its memory forms; `sequences` decide between decode and merge.
+  VerifyCase &add(Role role, std::vector<SequenceShape> sequences, int64_t kvHeads) {
+    VerifyCase c;
+    for (SequenceShape &sequence : sequences)
+      sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
+    if (role != Role::Append) {
+      role = Role::Decode;
+      for (const SequenceShape &sequence : sequences)
+        if (shape.splits.numSplits(sequence.kvLength) > 1)
+          role = Role::Merge;
+    }
+    int64_t number = numbers[size_t(role)]++;
+    c.id = shape.name + "/" + std::string(name(role)) + "/" + std::to_string(number);
+    c.layerClass = shape.name;
+    c.role = role;
+    c.seed = random.next() >> 1;
+    c.kvHeads = kvHeads;
+    c.sequences = std::move(sequences);
+    c.headsFirst = number % 2;
+    c.interleaved = number / 2 % 2;
+    c.pagePadding = number / 4 % 2 ? 8 * random.integer(1, 20) : 0;
+    c.sparseTable = number % 3 == 1;
+    c.packed = number % 5 < 2;
+    c.poisoned = number % 8 != 7;
+    c.firstPage = random.chance(4) ? random.integer(1, 1000) : 0;
+    if (random.chance(3))
+      c.extraKvBound = std::min(random.integer(1, 600), shape.maxPosition - c.maxKvLength());
+    if (random.chance(3) && c.maxQueryLength() < shape.maxDraft)
+      c.extraQueryBound = random.integer(1, shape.maxDraft - c.maxQueryLength());
+    if (role == Role::Append) {
+      c.inPlace = number % 2;
+      c.slots = number % 3 == 2;
+      c.positions = number % 4 == 3;
+    } else {
+      c.logSumExp = number % 4 != 2;
+      c.queryFactor = number % 6 == 4 ? 8 : number % 6 == 5 ? 0.125 : 1;
+    }
+    cases.push_back(std::move(c));
+    return cases.back();
+  }
+
+  int64_t smallRank() {
+    return ranks[size_t(random.integer(0, std::min<int64_t>(1, int64_t(ranks.size()) - 1)))];
+  }
+  int64_t draft() { return random.chance(2) ? 1 : random.integer(1, shape.maxDraft); }
+
+  void appendEdges() {
+    const int64_t far = shape.maxPosition, most = shape.maxDraft;
+    add(Role::Append, {{1, 1}}, 1);
+    add(Role::Append, {{1, far}}, shape.kvHeads);
+    add(Role::Append, {{most, most}}, ranks.back());
+    add(Role::Append, {{most, far}, {1, 1}, {0, 0}, {2, shape.pageSize + 1}}, smallRank());
+    std::vector<SequenceShape> batch;
+    for (int64_t i = 0; i < 64; ++i)
+      batch.push_back({1, random.integer(1, std::min<int64_t>(far, 5000))});
+    add(Role::Append, batch, 1);
+    for (int64_t length : borderLengths(shape, 3 * shape.pageSize + 1))
+      if (length >= 1 && length % shape.pageSize <= 1)
+        add(Role::Append, {{std::min(length, most), length}}, smallRank());
+  }
+
+  void decodeEdges() {
+    const int64_t most = shape.maxDraft;
+    add(Role::Decode, {{1, 0}}, 1);
+    add(Role::Decode, {{1, 1}}, 1);
+    add(Role::Decode, {{most, 0}, {most, 1}}, smallRank());
+    add(Role::Decode, {{most, most / 2}}, 1); // rows that see no key
+    add(Role::Decode, {{most, most}}, smallRank());
+    add(Role::Decode, {{1, 9}, {0, 0}, {3, 40}, {0, 17}, {2, 1}, {1, 0}}, smallRank());
+    add(Role::Decode, {{1, 20}, {1, 33}}, shape.kvHeads);
+    for (bool ragged : {false, true}) {
+      std::vector<SequenceShape> batch;
+      for (int64_t i = 0; i < 64; ++i)
+        batch.push_back({ragged ? random.integer(0, std::min<int64_t>(3, most)) : 1,
+                         random.integer(0, ragged ? 40 : 20)});
+      add(Role::Decode, batch, 1);
+    }
+    for (int64_t queryLength = 1; queryLength <= most; ++queryLength)
+      add(Role::Decode, {{queryLength, random.integer(queryLength, 48)}}, smallRank());
+    for (int64_t length : unsplit)
+      add(Role::Decode, {{length % 2 ? 1 : draft(), length}}, 1);
+  }
+
+  void mergeEdges() {
+    for (int64_t length : split)
+      add(Role::Merge, {{length % 2 ? 1 : draft(), length}}, 1);
+    for (int64_t length : longSplit)
+      add(Role::Merge, {{1, length}}, 1);
+    if (longest)
+      add(Role::Merge, {{1, longest}}, 1);
+    if (split.empty())
+      return;
+    // Sequences with one split and with several, in one batch.
+    add(Role::Merge,
+        {{1, 5}, {2, split.front()}, {1, 0}, {0, split.front()}, {1, split.front() + 70}},
+        smallRank());
+    add(Role::Merge, {{1, split.front()}}, shape.kvHeads);
+    std::vector<SequenceShape> batch(16, {1, 3});
+    batch[11] = {1, split.front() + 20};
+    add(Role::Merge, batch, 1);
+  }
+
+  /// Sequences with border and other lengths up to `most`, up to an amount of work.
+  std::vector<SequenceShape> randomBatch(const std::vector<int64_t> &borders, int64_t work,
+                                         int64_t kvHeads) {
+    static const std::vector<int64_t> counts{1, 1, 1, 2, 2, 3, 5, 8, 16};
+    int64_t count = random.choice(counts), cost = 0;
+    bool drafts = random.chance(2);
+    std::vector<SequenceShape> sequences;
+    while (int64_t(sequences.size()) < count) {
+      int64_t length = random.chance(2) ? random.choice(borders) : random.integer(0, 64);
+      length = std::min(length, shape.maxPosition);
+      if (!sequences.empty() && cost + tiles(length) * kvHeads > work)
+        break;
+      cost += tiles(length) * kvHeads;
+      sequences.push_back(
+          {drafts ? random.integer(random.chance(5) ? 0 : 1, shape.maxDraft) : 1, length});
+    }
+    return sequences;
+  }
+
+  void randomAppend() {
+    int64_t kvHeads = random.chance(4) ? shape.kvHeads : smallRank();
+    std::vector<SequenceShape> sequences;
+    for (int64_t i = 0, count = random.integer(1, 6); i < count; ++i) {
+      int64_t queryLength = random.integer(random.chance(5) ? 0 : 1, shape.maxDraft);
+      int64_t most =
+          random.chance(2) ? shape.maxPosition : std::min<int64_t>(shape.maxPosition, 100);
+      sequences.push_back({queryLength, random.integer(queryLength, std::max(queryLength, most))});
+    }
+    add(Role::Append, std::move(sequences), kvHeads);
+  }
+
+  void randomDecode() {
+    int64_t kvHeads = random.chance(8) ? shape.kvHeads : smallRank();
+    add(Role::Decode, randomBatch(unsplit, kDecodeWork, kvHeads), kvHeads);
+  }
+
+  void randomMerge() {
+    int64_t kvHeads = random.chance(3) ? smallRank() : 1;
+    std::vector<SequenceShape> sequences = randomBatch(unsplit, kMergeWork / 4, kvHeads);
+    SequenceShape longer{draft(), random.chance(2) ? random.choice(split)
+                                                   : random.integer(split.front(), split.back())};
+    // Between the borders of a step function a length can have one split again.
+    if (shape.splits.numSplits(longer.kvLength) == 1)
+      longer.kvLength = split.front();
+    sequences.insert(sequences.begin() + random.integer(0, int64_t(sequences.size())), longer);
+    add(Role::Merge, std::move(sequences), kvHeads);
+  }
+
+  const ClassShape &shape;
+  Random random;
+  std::vector<int64_t> ranks;                     // kv heads: 1, 2, all
+  std::vector<int64_t> unsplit, split, longSplit; // border lengths by cost
+  int64_t longest = 0;
+  int64_t numbers[3] = {0, 0, 0};
+  std::vector<VerifyCase> cases;
+};
+} // namespace
+
+std::string_view name(Role role) {
+  return role == Role::Append ? "append" : role == Role::Decode ? "decode" : "merge";
+}
+
+int64_t VerifyCase::numTokens() const {
+  int64_t tokens = 0;
+  for (const SequenceShape &sequence : sequences)
+    tokens += sequence.queryLength;
+  return tokens;
+}
+int64_t VerifyCase::maxQueryLength() const {
+  int64_t most = 1;
+  for (const SequenceShape &sequence : sequences)
+    most = std::max(most, sequence.queryLength);
+  return most;
+}
+int64_t VerifyCase::maxKvLength() const {
+  int64_t most = 1;
+  for (const SequenceShape &sequence : sequences)
+    most = std::max(most, sequence.kvLength);
+  return most;
+}
+
+std::vector<VerifyCase> makeGrid(const ClassShape &shape, uint64_t seed, int64_t count) {
+  return GridBuilder(shape, seed).build(count);
+}
+
+VerifyCase decodeTrafficCase(const ClassShape &shape) {
+  VerifyCase c;
+  c.id = shape.name + "/traffic/decode";
+  c.layerClass = shape.name;
+  c.seed = 1;
+  c.kvHeads = shape.kvHeads;
+  c.sequences = {{1, std::min<int64_t>(4096, shape.maxPosition)}};
+  c.logSumExp = false;
+  c.role = shape.splits.numSplits(c.maxKvLength()) > 1 ? Role::Merge : Role::Decode;
+  return c;
+}
+
+VerifyCase appendTrafficCase(const ClassShape &shape) {
+  VerifyCase c;
+  c.id = shape.name + "/traffic/append";
+  c.layerClass = shape.name;
+  c.role = Role::Append;
+  c.seed = 1;
+  c.kvHeads = shape.kvHeads;
+  const int64_t tokens = std::min<int64_t>(shape.maxDraft, shape.maxPosition);
+  for (int64_t i = 0; i < 8; ++i)
+    c.sequences.push_back(
+        {tokens, tokens + std::min<int64_t>(i * 100, shape.maxPosition - tokens)});
+  return c;
+}
+
+} // namespace attncc::verify
