@@ -101,6 +101,15 @@ Layout rowVectors(int64_t rows, int64_t columns, int64_t vector, int64_t columnL
     row *= 2;
     return {row / 2, 0};
   };
+  // Eight lanes make one phase of a 16-byte shared access. Where columns do not fill it, rows go
+  // first: eight rows at one column meet different banks at any pitch of 4 (2n + 1) floats.
+  if (alongColumns < 8 && rowSide >= 8) {
+    Layout::Basis columnLanes = std::move(lanes);
+    lanes.clear();
+    for (int bit = 0; bit < 3; ++bit)
+      lanes.push_back(nextRow());
+    lanes.insert(lanes.end(), columnLanes.begin(), columnLanes.end());
+  }
   while (lanes.size() < warpLanes)
     lanes.push_back(nextRow());
   for (int64_t w = 1; w < warps; w *= 2)
