@@ -6,7 +6,9 @@ function(attncc_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}/runtime/include")
-  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter)
+  # -Wrestrict: GCC 12 warns of std::string's own operator+ (GCC bug 105329).
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
 endfunction()
 

@@ -1,0 +1,454 @@
+//===- AttnToTile.cpp - one attn function becomes one tile kernel -----------===//
+//
+// attn is per sequence; here the batch appears. Each function with a phase becomes a kernel whose
+// body is a loop over work items, written for one unit:
+//
+//   decode   %o = attn.attention %q, %kv …       the online softmax over the key tiles that the unit
+//                                                visits, then the merge of the units, then the store
+//   merge    %o, %lse = attn.merge %parts        one row: the sum over its splits in index order
+//   append   attn.rms_norm, attn.rope,           the item's query rows and its key and value row,
+//            attn.append_kv, return              op by op
+//
+//   func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> !attn.partials<heads = 32, dim = 64>
+//       attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
+//     %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<…>) schedule(<…>) …
+//     return %p }
+// becomes
+//   tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
+//       %output: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>, %workspace: !tile.workspace, %scale: f32) {
+//     tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+//       %q = tile.load_rows query %query[%item]
+//       %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16}
+//       scf.for … { load_keys, matmul, mask, softmax_step, convert, rescale, load_values, matmul }
+//       merge_units, normalize, store_attention } }
+//
+// The arguments flatten to the launch interfaces append/1, decode/1 and merge/1 (docs/package.md); the
+// score scale is an argument, so it does not appear in the program. The algorithm is that of
+// FlashAttention-2 and Flash-Decoding (Dao 2023).
+// Test: test/compiler/conversion/attn-to-tile.mlir, attn-to-tile-errors.mlir
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/AttnToTile.h"
+
+#include "dialects/attn/Attn.h"
+#include "dialects/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace attncc {
+namespace {
+
+using attn::Role;
+using tile::TileType;
+
+constexpr StringLiteral kPhase = "attn.phase";
+constexpr StringLiteral kSchedule = "attn.schedule";
+
+RankedTensorType tokensHeadsDim(Type element, int64_t dim) {
+  return RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic, dim}, element);
+}
+RankedTensorType tokensHeads(MLIRContext *context) {
+  return RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic},
+                               Float32Type::get(context));
+}
+RankedTensorType perToken(MLIRContext *context) {
+  return RankedTensorType::get({ShapedType::kDynamic}, IntegerType::get(context, 64));
+}
+
+/// A kernel under construction: its arguments by declaration order, and the body of its work loop.
+class Kernel {
+public:
+  Kernel(func::FuncOp function, attn::ScheduleAttr schedule, attn::PhaseAttr phase)
+      : function(function), schedule(schedule), phase(phase), builder(function) {}
+
+  /// Declares the next argument; `get` gives its value once the body is open.
+  size_t argument(Type type) {
+    types.push_back(type);
+    return types.size() - 1;
+  }
+
+  /// Creates the kernel and its work loop; `builder` then stands in the loop's body.
+  void open(size_t batch, tile::ItemKind kind, int64_t group) {
+    Location loc = function.getLoc();
+    op = tile::KernelOp::create(builder, loc, function.getName(),
+                                builder.getFunctionType(types, {}), schedule, phase);
+    Block *entry = &op.getBody().front();
+    builder.setInsertionPointToStart(entry);
+    auto loop = tile::WorkLoopOp::create(
+        builder, loc, entry->getArgument(batch),
+        tile::ItemsAttr::get(builder.getContext(), kind, group));
+    tile::ReturnOp::create(builder, loc);
+    item = loop.getItem();
+    unit = loop.getUnit();
+    builder.setInsertionPoint(loop.getBody().front().getTerminator());
+  }
+  Value get(size_t argument) { return op.getBody().front().getArgument(argument); }
+
+  TileType tileType(int64_t rows, int64_t columns, Type element) {
+    return TileType::get(builder.getContext(), rows, columns, element);
+  }
+  TileType f32(int64_t rows, int64_t columns) {
+    return tileType(rows, columns, builder.getF32Type());
+  }
+
+  func::FuncOp function;
+  attn::ScheduleAttr schedule;
+  attn::PhaseAttr phase;
+  OpBuilder builder;
+  Value item, unit;
+
+private:
+  tile::KernelOp op;
+  SmallVector<Type> types;
+};
+
+/// The one op of type OpTy in the function, next to nothing but func.return and what it ends in.
+template <class OpTy> FailureOr<OpTy> onlyOp(func::FuncOp function) {
+  OpTy found;
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    auto match = dyn_cast<OpTy>(op);
+    if (!match || found)
+      return op.emitError() << "expected one '" << OpTy::getOperationName() << "' in a function of this phase, found '"
+                            << op.getName() << "'; run --attn-fuse-attention first";
+    found = match;
+  }
+  if (!found)
+    return function.emitError() << "expected one '" << OpTy::getOperationName() << "', found none";
+  return found;
+}
+
+LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
+  FailureOr<attn::AttentionOp> found = onlyOp<attn::AttentionOp>(function);
+  if (failed(found))
+    return failure();
+  attn::AttentionOp attention = *found;
+  auto kv = dyn_cast<attn::PagedKvType>(attention.getKv().getType());
+  auto query = cast<RankedTensorType>(attention.getQuery().getType());
+  attn::ScheduleAttr schedule = attention.getScheduleAttr();
+  if (!kv)
+    return attention.emitError("dense keys and values are not compiled yet");
+  if (kv.getValueBegin())
+    return attention.emitError("values that are a part of the keys are not compiled yet");
+  if (kv.getKeyType() != query.getElementType() || kv.getValueType() != kv.getKeyType())
+    return attention.emitError() << "a cache of " << kv.getKeyType() << " and " << kv.getValueType()
+                                 << " for queries of " << query.getElementType() << " is not compiled yet";
+  if (!schedule)
+    return attention.emitError("no schedule: run --attn-schedule first");
+  if (schedule.getDivide() != attn::Divide::Keys)
+    return attention.emitError("a decode schedule divides the keys among its units");
+  if (attention.getScores().getValue().softcap)
+    return attention.emitError("a logit softcap is not compiled yet");
+  if (attention.getBias())
+    return attention.emitError("a bias of the scores is not compiled yet");
+  if (attention.getSinks())
+    return attention.emitError("attention sinks are not compiled yet");
+  attn::Mask mask = attention.getMask().getValue();
+  attn::Mask causal;
+  causal.causal = true;
+  if (!(mask == causal))
+    return attention.emitError() << "the mask " << attention.getMask() << " is not compiled yet, only causal";
+
+  int64_t group = query.getDimSize(1) / attention.getKvShape().kvHeads;
+  int64_t rows = schedule.getRows(), keys = schedule.getKeys();
+  int64_t keyDim = kv.getKeyDim(), valueDim = kv.getValueDim();
+  Type type = kv.getKeyType();
+
+  Kernel kernel(function, schedule, phase);
+  MLIRContext *context = function.getContext();
+  size_t queryArg = kernel.argument(tokensHeadsDim(type, keyDim));
+  size_t kvArg = kernel.argument(kv);
+  size_t batchArg = kernel.argument(tile::BatchType::get(context));
+  size_t outputArg = kernel.argument(tokensHeadsDim(type, valueDim));
+  size_t lseArg = kernel.argument(tokensHeads(context));
+  size_t workspaceArg = kernel.argument(tile::WorkspaceType::get(context));
+  size_t scaleArg = kernel.argument(Float32Type::get(context));
+  kernel.open(batchArg, tile::ItemKind::Decode, group);
+  OpBuilder &b = kernel.builder;
+  Location loc = attention.getLoc();
+
+  TileType statistics = kernel.f32(rows, 1), scores = kernel.f32(rows, keys);
+  TileType sum = kernel.f32(rows, valueDim);
+  Value q = tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, keyDim, type), tile::RowKind::Query,
+                                     kernel.get(queryArg), kernel.item);
+  Value range = tile::KeyRangeOp::create(b, loc, tile::RangeType::get(context), kernel.item, kernel.unit,
+                                         attention.getMask(), keys);
+  Value count = tile::RangeCountOp::create(b, loc, b.getIndexType(), range);
+  auto init = tile::SoftmaxInitOp::create(b, loc, statistics, statistics);
+  Value zero = tile::ZeroOp::create(b, loc, sum);
+  Value c0 = arith::ConstantIndexOp::create(b, loc, 0), c1 = arith::ConstantIndexOp::create(b, loc, 1);
+  auto loop = scf::ForOp::create(
+      b, loc, c0, count, c1, ValueRange{init.getMaximum(), init.getSum(), zero},
+      [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
+        Value t = tile::KeyTileOp::create(b, loc, b.getIndexType(), range, j);
+        Value k = tile::LoadKeysOp::create(b, loc, kernel.tileType(keys, keyDim, type),
+                                           kernel.get(kvArg), kernel.item, t);
+        Value s = tile::MatmulOp::create(b, loc, scores, q, k, Value(), /*transpose_b=*/true);
+        s = tile::MaskOp::create(b, loc, scores, s, kernel.item, t, attention.getMask());
+        auto step = tile::SoftmaxStepOp::create(b, loc, scores, statistics, statistics, statistics, s,
+                                                state[0], state[1], kernel.get(scaleArg));
+        Value p = tile::ConvertOp::create(b, loc, kernel.tileType(rows, keys, type),
+                                          step.getProbabilities());
+        Value o = tile::RescaleOp::create(b, loc, sum, state[2], step.getFactor());
+        Value v = tile::LoadValuesOp::create(b, loc, kernel.tileType(keys, valueDim, type),
+                                             kernel.get(kvArg), kernel.item, t);
+        o = tile::MatmulOp::create(b, loc, sum, p, v, o, /*transpose_b=*/false);
+        scf::YieldOp::create(b, loc, ValueRange{step.getNewMaximum(), step.getNewSum(), o});
+      });
+  auto merged = tile::MergeUnitsOp::create(b, loc, statistics, statistics, sum, loop.getResult(0),
+                                           loop.getResult(1), loop.getResult(2), IntegerAttr());
+  auto normal = tile::NormalizeOp::create(b, loc, sum, statistics, merged.getNewValue(),
+                                          merged.getNewMaximum(), merged.getNewSum());
+  tile::StoreAttentionOp::create(b, loc, normal.getResult(), normal.getLse(), kernel.get(outputArg),
+                                 kernel.get(lseArg), kernel.get(workspaceArg), kernel.item);
+  return success();
+}
+
+LogicalResult convertMerge(func::FuncOp function, attn::PhaseAttr phase) {
+  FailureOr<attn::MergeOp> found = onlyOp<attn::MergeOp>(function);
+  if (failed(found))
+    return failure();
+  attn::MergeOp merge = *found;
+  auto output = dyn_cast<RankedTensorType>(merge.getOutput().getType());
+  if (merge.getPartials().size() != 1 || !output)
+    return merge.emitError("a tree of merges is not compiled yet");
+  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(kSchedule);
+  if (!schedule)
+    return function.emitError("no schedule: run --attn-schedule first");
+
+  // The partials say nothing of kv heads: an item is one query head's row, whatever its group.
+  auto partials = cast<attn::PartialsType>(merge.getPartials().front().getType());
+  int64_t group = 1;
+  if (auto attr = function->getAttrOfType<IntegerAttr>("attn.group"))
+    group = attr.getInt();
+  int64_t dim = partials.getDim();
+  Kernel kernel(function, schedule, phase);
+  MLIRContext *context = function.getContext();
+  size_t workspaceArg = kernel.argument(tile::WorkspaceType::get(context));
+  size_t batchArg = kernel.argument(tile::BatchType::get(context));
+  size_t outputArg = kernel.argument(tokensHeadsDim(output.getElementType(), dim));
+  size_t lseArg = kernel.argument(tokensHeads(context));
+  kernel.open(batchArg, tile::ItemKind::Merge, group);
+  OpBuilder &b = kernel.builder;
+  Location loc = merge.getLoc();
+  auto row = tile::MergeSplitsOp::create(b, loc, kernel.f32(1, dim), kernel.f32(1, 1),
+                                         kernel.get(workspaceArg), kernel.item);
+  tile::StoreMergedOp::create(b, loc, row.getResult(), row.getLse(), kernel.get(outputArg),
+                              kernel.get(lseArg), kernel.item);
+  return success();
+}
+
+/// The rows of one append item, value by value along the function.
+class AppendConverter {
+public:
+  AppendConverter(func::FuncOp function, attn::PhaseAttr phase, attn::ScheduleAttr schedule)
+      : function(function), kernel(function, schedule, phase) {}
+
+  LogicalResult convert();
+
+private:
+  LogicalResult findOps();
+  LogicalResult convertOp(Operation &op);
+  Value weight(Value vector);
+
+  func::FuncOp function;
+  Kernel kernel;
+  attn::AppendKvOp append;
+  Value queryIn, queryOut;
+  IRMapping tiles;
+  DenseMap<Value, size_t> arguments; // of the function → argument of the kernel
+};
+
+/// The value that a chain of norms and rotations starts from.
+Value chainStart(Value value) {
+  while (Operation *op = value.getDefiningOp())
+    value = op->getOperand(0);
+  return value;
+}
+
+LogicalResult AppendConverter::findOps() {
+  auto terminator = cast<func::ReturnOp>(function.getBody().front().getTerminator());
+  if (terminator.getNumOperands() != 1)
+    return terminator.emitError("an append function returns the rotated query and nothing else");
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (auto found = dyn_cast<attn::AppendKvOp>(op)) {
+      if (append)
+        return op.emitError("expected one 'attn.append_kv'");
+      append = found;
+    } else if (!isa<attn::RmsNormOp, attn::RopeOp>(op)) {
+      return op.emitError() << "'" << op.getName() << "' is not compiled in an append function";
+    }
+  }
+  if (!append)
+    return function.emitError("expected one 'attn.append_kv', found none");
+  if (!append.getValue())
+    return append.emitError("values that are a part of the keys are not compiled yet");
+  queryOut = terminator.getOperand(0);
+  queryIn = chainStart(queryOut);
+  return success();
+}
+
+Value AppendConverter::weight(Value vector) {
+  if (Value known = tiles.lookupOrNull(vector))
+    return known;
+  auto type = cast<RankedTensorType>(vector.getType());
+  OpBuilder::InsertionGuard guard(kernel.builder);
+  Value tile = tile::LoadVectorOp::create(kernel.builder, vector.getLoc(),
+                                          kernel.tileType(1, type.getDimSize(0), type.getElementType()),
+                                          kernel.get(arguments.lookup(vector)));
+  tiles.map(vector, tile);
+  return tile;
+}
+
+LogicalResult AppendConverter::convertOp(Operation &op) {
+  OpBuilder &b = kernel.builder;
+  if (auto norm = dyn_cast<attn::RmsNormOp>(op)) {
+    Value input = tiles.lookup(norm.getInput());
+    auto type = cast<TileType>(input.getType());
+    tiles.map(norm.getResult(),
+              tile::RmsNormOp::create(b, op.getLoc(), kernel.f32(type.getRows(), type.getColumns()),
+                                      input, weight(norm.getWeight()), norm.getEpsilonAttr())
+                  .getResult());
+    return success();
+  }
+  if (auto rope = dyn_cast<attn::RopeOp>(op)) {
+    Value input = tiles.lookup(rope.getInput());
+    auto type = cast<TileType>(input.getType());
+    Value positions = rope.getPositions() ? kernel.get(arguments.lookup(rope.getPositions())) : Value();
+    tiles.map(rope.getResult(),
+              tile::RopeOp::create(b, op.getLoc(), kernel.f32(type.getRows(), type.getColumns()), input,
+                                   kernel.item, rope.getRope(), positions)
+                  .getResult());
+    return success();
+  }
+  Value slots = append.getSlots() ? kernel.get(arguments.lookup(append.getSlots())) : Value();
+  tile::StoreKvOp::create(b, op.getLoc(), tiles.lookup(append.getKey()), tiles.lookup(append.getValue()),
+                          kernel.get(arguments.lookup(append.getKv())), kernel.item, slots);
+  return success();
+}
+
+LogicalResult AppendConverter::convert() {
+  if (failed(findOps()))
+    return failure();
+  auto kv = cast<attn::PagedKvType>(append.getKv().getType());
+  Value keyIn = chainStart(append.getKey()), valueIn = chainStart(append.getValue());
+  auto query = cast<RankedTensorType>(queryIn.getType());
+  Type type = query.getElementType();
+  int64_t group = query.getDimSize(1) / kv.getKvHeads();
+  int64_t rows = llvm::PowerOf2Ceil(group), dim = query.getDimSize(2);
+  MLIRContext *context = function.getContext();
+
+  // append/1: query, key, value, query_out, cache, batch, slots, positions, norm weights, workspace.
+  // The two weights have a place in the interface whether the class has a norm or not.
+  arguments[queryIn] = kernel.argument(tokensHeadsDim(type, dim));
+  arguments[keyIn] = kernel.argument(tokensHeadsDim(type, kv.getKeyDim()));
+  arguments[valueIn] = kernel.argument(tokensHeadsDim(type, kv.getValueDim()));
+  size_t outArg = kernel.argument(tokensHeadsDim(type, dim));
+  arguments[append.getKv()] = kernel.argument(kv);
+  size_t batchArg = kernel.argument(tile::BatchType::get(context));
+  size_t slotsArg = kernel.argument(perToken(context));
+  size_t positionsArg = kernel.argument(perToken(context));
+  size_t weightArgs[2];
+  for (size_t &argument : weightArgs)
+    argument = kernel.argument(RankedTensorType::get({dim}, type));
+  kernel.argument(tile::WorkspaceType::get(context));
+  if (append.getSlots())
+    arguments[append.getSlots()] = slotsArg;
+  auto named = [&](Value start) { return start == queryIn ? weightArgs[0] : weightArgs[1]; };
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (auto norm = dyn_cast<attn::RmsNormOp>(op))
+      arguments[norm.getWeight()] = named(chainStart(norm.getInput()));
+    if (auto rope = dyn_cast<attn::RopeOp>(op); rope && rope.getPositions())
+      arguments[rope.getPositions()] = positionsArg;
+  }
+  kernel.open(batchArg, tile::ItemKind::Append, group);
+
+  OpBuilder &b = kernel.builder;
+  Location loc = append.getLoc();
+  auto load = [&](Value from, tile::RowKind kind, int64_t rows, int64_t columns) {
+    tiles.map(from, tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, columns, type), kind,
+                                             kernel.get(arguments.lookup(from)), kernel.item)
+                        .getResult());
+  };
+  load(queryIn, tile::RowKind::Query, rows, dim);
+  load(keyIn, tile::RowKind::Key, 1, kv.getKeyDim());
+  load(valueIn, tile::RowKind::Value, 1, kv.getValueDim());
+  for (Operation &op : function.getBody().front().without_terminator())
+    if (failed(convertOp(op)))
+      return failure();
+  tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut), kernel.get(outArg),
+                            kernel.item);
+  return success();
+}
+
+LogicalResult convertAppend(func::FuncOp function, attn::PhaseAttr phase) {
+  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(kSchedule);
+  if (!schedule)
+    return function.emitError("no schedule: run --attn-schedule first");
+  return AppendConverter(function, phase, schedule).convert();
+}
+
+struct ConvertAttnToTilePass : PassWrapper<ConvertAttnToTilePass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertAttnToTilePass)
+
+  StringRef getArgument() const override { return "convert-attn-to-tile"; }
+  StringRef getDescription() const override {
+    return "makes one tile kernel of every attn function that has a phase";
+  }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<tile::TileDialect, arith::ArithDialect, scf::SCFDialect>();
+  }
+
+  void runOnOperation() override {
+    SmallVector<func::FuncOp> functions;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (function->hasAttr(kPhase))
+        functions.push_back(function);
+    for (func::FuncOp function : functions) {
+      auto phase = function->getAttrOfType<attn::PhaseAttr>(kPhase);
+      if (!phase) {
+        function.emitError() << "'" << kPhase << "' is not an #attn.phase";
+        return signalPassFailure();
+      }
+      if (!function.getBody().hasOneBlock()) {
+        function.emitError("expected a body of one block");
+        return signalPassFailure();
+      }
+      if (failed(convert(function, phase)))
+        return signalPassFailure();
+      function.erase();
+    }
+  }
+
+private:
+  static LogicalResult convert(func::FuncOp function, attn::PhaseAttr phase) {
+    switch (phase.getRole()) {
+    case Role::Decode:
+      return convertDecode(function, phase);
+    case Role::Merge:
+      return convertMerge(function, phase);
+    case Role::Append:
+      return convertAppend(function, phase);
+    case Role::Prefill:
+      return function.emitError("prefill is not compiled yet");
+    }
+    llvm_unreachable("an unknown role");
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createConvertAttnToTilePass() {
+  return std::make_unique<ConvertAttnToTilePass>();
+}
+
+} // namespace attncc

@@ -1,0 +1,64 @@
+//===- PackageBuilder.h - compiled kernels become a kernel package ----------===//
+//
+// Internal. Puts kernels and what the spec says about their layers into the
+// files of a package (docs/package.md): manifest.json, spec.json and one PTX file
+// per kernel. No time, host or path enters: the same input gives the same bytes.
+// Tests: test/compiler/package/package-builder-test.cpp, test/driver/compile.test.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "compiler/spec/ModelSpec.h"
+#include "runtime/package/Manifest.h"
+#include "runtime/support/Result.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace attncc {
+
+/// What the command line decides about a package.
+struct PackageOptions {
+  std::string target = "sm_80";
+  int64_t pageSize = 16;
+  package::KvOrder order = package::KvOrder::NHD;
+  int64_t maxQueryTokens = 8; ///< query tokens of one sequence that decode takes
+};
+
+/// One kernel as the compiler hands it over.
+struct CompiledKernel {
+  std::string role;       ///< "append", "decode" or "merge"
+  std::string layerClass; ///< name of the spec's class
+  std::string entry;      ///< entryName
+  std::string ptx;
+  std::string ptxVersion; ///< "7.8"
+  std::string schedule;   ///< text of #attn.schedule
+  int64_t threads = 0;    ///< of a block
+  int64_t rows = 0;       ///< query rows of a decode block, else 0
+  int64_t shared = 0;     ///< dynamic shared memory in bytes
+  SplitRule split;        ///< no steps where the role knows no splits
+};
+
+/// A package before it is written: file texts by their path in the folder.
+struct PackageFiles {
+  package::Manifest manifest;
+  std::map<std::string, std::string> files; ///< with manifest.json
+  std::string id;                           ///< SHA-256 of manifest.json
+};
+
+/// attncc_<role>_<class>_<type>_d<dim>_g<group>_p<page>_<target>_<4 digits of a hash>: what a
+/// profiler's row explains. The hash is over the canonical spec and the schedule's text.
+std::string entryName(const std::string &role, const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
+                      const PackageOptions &options, const std::string &schedule);
+
+/// `sourceText` is the file that was read; `refused` are the layers left out.
+PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,
+                          const PackageOptions &options, const std::vector<CompiledKernel> &kernels,
+                          const std::vector<package::RefusedLayers> &refused);
+
+/// Writes the files to `folder` by way of a new folder beside it that takes its place in one
+/// rename. A folder that exists is replaced only if it is empty or a package.
+Result<void> writePackage(const PackageFiles &package, const std::string &folder);
+
+} // namespace attncc
