@@ -47,11 +47,10 @@ CheckRow checkRow(const LayerClass &layerClass, std::string_view target, const V
 /// The rows as lines of text, columns aligned, two spaces between them, a LF after each.
 std::string checkTableText(const std::vector<CheckRow> &rows);
 
-/// The error of `attncc` when classes are refused; status Unsupported:
+/// What `attncc` says when classes are refused; empty when none is. One diagnostic for each first
+/// refusal, with the layers of all classes that share it, the lowest layer's first:
 ///   gemma-2-9b.json: unsupported: layers 0-41: attn_logit_softcapping 50 is not compiled for sm_80
 ///   note: --allow-partial leaves these layers out and lists them under "refused"
-/// Layers are grouped by their class's first refusal, one diagnostic for each group, the lowest
-/// layer's first. nullopt when nothing is refused.
-std::optional<Error> unsupportedError(const ModelSpec &spec, std::string_view target);
+std::vector<Diagnostic> unsupportedDiagnostics(const ModelSpec &spec, std::string_view target);
 
 } // namespace attncc::spec

@@ -90,7 +90,8 @@ struct LayerClass {
 };
 
 struct ModelSpec {
-  std::string sourceName; // the file's name without its folders
+  std::string file;       // as the user named it
+  std::string sourceName; // its last part
   std::string modelType;  // Hugging Face's; "" for a model.json
   int64_t hiddenSize = 0, vocabulary = 0;
   int64_t numLayers = 0;
