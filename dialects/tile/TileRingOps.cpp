@@ -19,8 +19,8 @@ LogicalResult RingOp::verify() {
   return success();
 }
 
-LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Location>, ValueRange operands,
-                                       DictionaryAttr, OpaqueProperties, RegionRange,
+LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Location>,
+                                       ValueRange operands, DictionaryAttr, OpaqueProperties, RegionRange,
                                        SmallVectorImpl<Type> &results) {
   auto ring = llvm::dyn_cast<RingType>(operands.front().getType());
   if (!ring)
@@ -32,6 +32,9 @@ LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Locati
 LogicalResult WaitOp::verify() {
   if (!llvm::equal(getResultTypes(), getRing().getType().getTiles())) // (C1)
     return emitOpError() << "results must be the ring's tiles";
+  int64_t depth = getRing().getType().getDepth();
+  if (getAhead() < 0 || static_cast<int64_t>(getAhead()) >= depth) // (C2)
+    return emitOpError() << "ahead must be 0 to " << depth - 1 << ", got " << getAhead();
   return success();
 }
 

@@ -39,10 +39,14 @@ def Tile_PositionOp : Tile_Op<"position", [Pure]> {
 
 def Tile_AdvanceOp : Tile_Op<"advance", [Pure]> {
   let summary = "the next position";
-  let description = [{Example: `%p1 = tile.advance %p`}];
-  let arguments = (ins Tile_Position:$position);
+  let description = [{
+    The ring is named because its depth says where the slots begin anew.
+
+    Example: `%p1 = tile.advance %r[%p] : !tile.ring<…>`
+  }];
+  let arguments = (ins Tile_Ring:$ring, Tile_Position:$position);
   let results = (outs Tile_Position:$next);
-  let assemblyFormat = "$position attr-dict";
+  let assemblyFormat = "$ring `[` $position `]` attr-dict `:` type($ring)";
 }
 
 class Tile_StationOp<string opMnemonic, list<Trait> traits = []>
@@ -74,12 +78,16 @@ def Tile_CommitOp : Tile_StationOp<"commit"> {
 def Tile_WaitOp : Tile_StationOp<"wait", [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "waits until a slot's copies have landed, and gives its tiles";
   let description = [{
-    The tiles may be read until the slot is released.
+    The tiles may be read until the slot is released. `ahead` is the number of slots of the ring that
+    have been committed after this one whatever the path that led here, and need not have landed.
 
-    (C1) One result for each of the ring's tiles, of its type.
+    (C1) One result for each of the ring's tiles, of its type. (C2) `ahead` is not negative and less
+    than the ring's depth.
 
-    Example: `%k, %v = tile.wait %r[%p] : !tile.ring<…>`
+    Example: `%k, %v = tile.wait %r[%p] {ahead = 2 : i64} : !tile.ring<…>`
   }];
+  let arguments = (ins Tile_Ring:$ring, Tile_Position:$position,
+                       DefaultValuedAttr<I64Attr, "0">:$ahead);
   let results = (outs Variadic<Tile_Tile>:$tiles);
   let hasVerifier = 1;
 }

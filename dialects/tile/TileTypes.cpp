@@ -126,7 +126,7 @@ LogicalResult RingType::verify(function_ref<InFlightDiagnostic()> emitError, int
 }
 
 Type RingType::parse(AsmParser &parser) {
-  int64_t depth;
+  int64_t depth = 0;
   SmallVector<TileType> tiles;
   llvm::SMLoc location = parser.getCurrentLocation();
   auto parseTile = [&]() -> ParseResult { return parser.parseType(tiles.emplace_back()); };
