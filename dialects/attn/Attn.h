@@ -28,8 +28,9 @@
 
 namespace attncc::attn {
 
-/// Name of the function attribute that holds a #attn.phase.
+/// Function attributes: a #attn.phase, and a #attn.schedule where no attn.attention carries it.
 inline constexpr llvm::StringLiteral kPhaseAttrName = "attn.phase";
+inline constexpr llvm::StringLiteral kScheduleAttrName = "attn.schedule";
 
 /// Heads and dims of a paged or contiguous KV type.
 KvShape kvShape(mlir::Type kvType);

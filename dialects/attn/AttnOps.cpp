@@ -247,9 +247,9 @@ LogicalResult SoftmaxOp::verify() {
   if (getProbabilities().getType() != getScores().getType()) // (C1)
     return emitOpError() << "probabilities are " << getProbabilities().getType()
                          << ", the scores are " << getScores().getType();
-  if (failed(expectEqual(*this, "log-sum-exp heads", dimOf(getLogSumExp(), 0), "the scores' heads", // (C2)
+  if (failed(expectEqual(*this, "log-sum-exp heads", dimOf(getLogSumExp(), 1), "the scores' heads", // (C2)
                          dimOf(getScores(), 0))) ||
-      failed(expectEqual(*this, "log-sum-exp rows", dimOf(getLogSumExp(), 1), "the scores' rows",
+      failed(expectEqual(*this, "log-sum-exp rows", dimOf(getLogSumExp(), 0), "the scores' rows",
                          dimOf(getScores(), 1))))
     return failure();
   if (getSinks()) // (C3)
@@ -318,6 +318,9 @@ LogicalResult AttentionOp::verify() {
     if (getLogSumExp())
       return emitOpError() << "with split has its log-sum-exp in the partials";
     if (failed(expectEqual(*this, "partial heads", partials.getHeads(), "query heads", heads)) ||
+        failed(expectEqual(*this, "partial group", partials.getGroup(),
+                           "query heads per kv head",
+                           ShapedType::isDynamic(heads) ? heads : heads / kv.kvHeads)) ||
         failed(expectEqual(*this, "partial dims", partials.getDim(), "value dims", kv.valueDim)))
       return failure();
   }
@@ -368,16 +371,6 @@ LogicalResult MergeOp::fold(FoldAdaptor, SmallVectorImpl<OpFoldResult> &results)
     return failure();
   results.push_back(getPartials().front());
   return success();
-}
-
-// An attribute with its dialect's name, `#attn.mask<…>`: the assembly format's own `qualified` refuses a
-// colon behind it.
-template <class Attr> static ParseResult parseWhole(OpAsmParser &parser, Attr &attribute) {
-  return parser.parseAttribute(attribute);
-}
-
-static void printWhole(OpAsmPrinter &printer, Operation *, Attribute attribute) {
-  printer.printAttribute(attribute);
 }
 
 #define GET_OP_CLASSES

@@ -65,7 +65,7 @@ def Attn_RopeOp : Attn_Op<"rope", [Pure]> {
 
     Example:
     ```mlir
-    %y = attn.rope %x, %kv #attn.rope<pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+    %y = attn.rope %x, %kv, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
         : tensor<?x8x4xf32>, !attn.paged_kv<page_size = 16, kv_heads = 8, key = 4 x bf16, value = 4 x bf16, order = NHD> -> tensor<?x8x4xbf16>
     ```
 
@@ -74,7 +74,7 @@ def Attn_RopeOp : Attn_Op<"rope", [Pure]> {
   let arguments = (ins Attn_Rows:$input, Attn_PagedKvType:$kv, Optional<Attn_Index>:$positions, Attn_RopeAttr:$rope);
   let results = (outs Attn_Rows:$result);
   let assemblyFormat = [{
-    $input `,` $kv (`positions` $positions^)? custom<Whole>($rope) attr-dict `:` type($input) `,` qualified(type($kv))
+    $input `,` $kv (`positions` $positions^)? `,` $rope attr-dict `:` type($input) `,` qualified(type($kv))
     (`,` type($positions)^)? `->` type($result)
   }];
 }
@@ -219,7 +219,7 @@ def Attn_MaskOp : Attn_Op<"mask", [Pure, SameOperandsAndResultType]> {
 
     Example:
     ```mlir
-    %t = attn.mask %s #attn.mask<causal, window = 4096> : tensor<32x?x?xf32>
+    %t = attn.mask %s, <causal, window = 4096> : tensor<32x?x?xf32>
     ```
 
     `none` folds away; a mask of a mask becomes one where their terms can be joined. Consumed by
@@ -227,7 +227,7 @@ def Attn_MaskOp : Attn_Op<"mask", [Pure, SameOperandsAndResultType]> {
   }];
   let arguments = (ins Attn_ScoresTensor:$scores, Attn_MaskAttr:$mask);
   let results = (outs Attn_ScoresTensor:$result);
-  let assemblyFormat = "$scores custom<Whole>($mask) attr-dict `:` type($scores)";
+  let assemblyFormat = "$scores `,` $mask attr-dict `:` type($scores)";
   let hasFolder = 1;
 }
 
@@ -235,15 +235,15 @@ def Attn_SoftmaxOp : Attn_Op<"softmax", [Pure]> {
   let summary = "rows of scores to probabilities and log-sum-exp";
   let description = [{
     With m = max_j s[h,i,j] and z = sum_j exp(s[h,i,j] - m) (+ exp(sinks[h] - m)):
-    p[h,i,j] = exp(s[h,i,j] - m) / z in f32 and log_sum_exp[h,i] = m + ln z. A row whose scores are all -inf
+    p[h,i,j] = exp(s[h,i,j] - m) / z in f32 and log_sum_exp[i,h] = m + ln z. A row whose scores are all -inf
     gives p = 0 and -inf (with a sink: p = 0 and the sink).
 
-    (C1) scores and probabilities have one type. (C2) the log-sum-exp is [heads, rows]. (C3) there is one sink
+    (C1) scores and probabilities have one type. (C2) the log-sum-exp is [rows, heads], as outputs are. (C3) there is one sink
     per head.
 
     Example:
     ```mlir
-    %p, %lse = attn.softmax %s : tensor<32x?x?xf32> -> tensor<32x?x?xf32>, tensor<32x?xf32>
+    %p, %lse = attn.softmax %s : tensor<32x?x?xf32> -> tensor<32x?x?xf32>, tensor<?x32xf32>
     ```
 
     Consumed by `--attn-fuse-attention`.
@@ -291,7 +291,7 @@ def Attn_AttentionOp : Attn_Op<"attention", [MemoryEffects<[MemRead]>, AttrSized
 
     (C1) the query has the keys' dim and, unless the cache is quantised, their element type. (C2) the query heads are a multiple of
     the kv heads. (C3) without `split`: the output is [rows, query heads, value dim] and the log-sum-exp
-    [rows, query heads]. (C4) with `split`: partials of the query heads and the value dim, and no
+    [rows, query heads]. (C4) with `split`: partials of the query heads, their group and the value dim, and no
     log-sum-exp. (C5) sinks are one per query head; `bias_kind` and `bias` come together; an `alibi` bias is
     one per query head. (C6) the schedule's split, if any, is `split`.
 
@@ -331,7 +331,7 @@ def Attn_MergeOp : Attn_Op<"merge", [Pure]> {
 
     Example:
     ```mlir
-    %o, %lse = attn.merge %parts : !attn.partials<heads = 32, dim = 128> -> tensor<?x32x128xbf16>, tensor<?x32xf32>
+    %o, %lse = attn.merge %parts : !attn.partials<heads = 32, group = 4, dim = 128> -> tensor<?x32x128xbf16>, tensor<?x32xf32>
     ```
 
     A merge of one operand to partials folds away. Made by `--attn-split-kv`, consumed by `--convert-attn-to-tile`.

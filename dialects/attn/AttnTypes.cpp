@@ -202,26 +202,33 @@ LogicalResult ContiguousKvType::verify(function_ref<InFlightDiagnostic()> emitEr
 
 Type PartialsType::parse(AsmParser &parser) {
   SMLoc location = parser.getCurrentLocation();
-  int64_t heads = 0, dim = 0;
+  int64_t heads = 0, group = 0, dim = 0;
   auto parseField = [&](StringRef name) -> ParseResult {
     if (name == "heads")
       return parseInteger(parser, heads);
+    if (name == "group")
+      return parseInteger(parser, group);
     if (name == "dim")
       return parseInteger(parser, dim);
-    return unknownField(parser, name, "heads, dim");
+    return unknownField(parser, name, "heads, group, dim");
   };
   if (parseFields(parser, parseField))
     return {};
-  return parser.getChecked<PartialsType>(location, parser.getContext(), heads, dim);
+  return parser.getChecked<PartialsType>(location, parser.getContext(), heads, group, dim);
 }
 
 void PartialsType::print(AsmPrinter &printer) const {
-  printer << "<heads = " << getHeads() << ", dim = " << getDim() << ">";
+  printer << "<heads = " << getHeads() << ", group = " << getGroup() << ", dim = " << getDim()
+          << ">";
 }
 
 LogicalResult PartialsType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t heads,
-                                   int64_t dim) {
-  return verifyPositive(emitError, {{"heads", heads}, {"dim", dim}}); // (C1)
+                                   int64_t group, int64_t dim) {
+  if (failed(verifyPositive(emitError, {{"heads", heads}, {"group", group}, {"dim", dim}}))) // (C1)
+    return failure();
+  if (heads % group != 0) // (C1)
+    return emitError() << "heads " << heads << " must be a multiple of the group " << group;
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

@@ -61,11 +61,12 @@ def Attn_PartialsType : Attn_Type<"Partials", "partials"> {
   let summary = "results of the splits of one sequence";
   let description = [{
     Per split, query token and head: a normalised f32 output of `dim` values and an f32 natural
-    log-sum-exp. (C1) `heads` and `dim` are positive.
+    log-sum-exp. `group` query heads share a kv head; a merge kernel learns the number of kv heads at run
+    time and so needs it. (C1) `heads`, `group` and `dim` are positive and `group` divides `heads`.
 
-    Example: `!attn.partials<heads = 32, dim = 128>`
+    Example: `!attn.partials<heads = 32, group = 4, dim = 128>`
   }];
-  let parameters = (ins "int64_t":$heads, "int64_t":$dim);
+  let parameters = (ins "int64_t":$heads, "int64_t":$group, "int64_t":$dim);
 }
 
 #endif // ATTNCC_ATTN_TYPES_TD
