@@ -1,8 +1,8 @@
 //===- Device.h - where kernels run -----------------------------------------===//
 //
-// Internal. The few things the runtime asks of a device: memory, copies, kernels and launches in the
-// order of a stream. SimulatorDevice.h implements it without a GPU. A launch names what each pointer
-// parameter covers (Buffer), so that a device which checks accesses can do so parameter by
+// Internal. The few things the runtime asks of a device: memory, copies, kernels and launches in
+// the order of a stream. SimulatorDevice.h implements it without a GPU. A launch names what each
+// pointer parameter covers (Buffer), so that a device which checks accesses can do so parameter by
 // parameter and name the parameter in what it finds.
 // Test: test/runtime/device/DeviceTest.cpp, one conformance suite for every device.
 //
@@ -23,11 +23,11 @@ namespace attncc::device {
 
 /// What the choice of a target needs to know, and what people are told.
 struct DeviceInfo {
-  std::string name;           ///< as it was opened, e.g. "sim"
-  std::string description;    ///< e.g. "simulator (sm_80)"
-  int computeCapability = 0;  ///< 10 * major + minor
-  int ptxVersion = 0;         ///< newest PTX that it compiles, 10 * major + minor
-  int64_t maxShared = 0;      ///< dynamic shared memory of a block in bytes, opt-in
+  std::string name;          ///< as it was opened, e.g. "sim"
+  std::string description;   ///< e.g. "simulator (sm_80)"
+  int computeCapability = 0; ///< 10 * major + minor
+  int ptxVersion = 0;        ///< newest PTX that it compiles, 10 * major + minor
+  int64_t maxShared = 0;     ///< dynamic shared memory of a block in bytes, opt-in
 };
 
 /// A kernel that is ready to be launched; made by and for one device, which it keeps alive.
@@ -39,7 +39,7 @@ public:
 struct KernelSource {
   std::string_view ptx;
   std::string entry;
-  std::string file; ///< names the PTX in messages
+  std::string file;    ///< names the PTX in messages
   uint32_t shared = 0; ///< dynamic shared memory in bytes
 };
 
@@ -84,8 +84,8 @@ public:
   virtual Result<void> synchronize(Stream stream) = 0;
 
   virtual Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) = 0;
-  /// `params` are the kernel's parameters at natural alignment. Without buffers the kernel may touch
-  /// all memory of the device.
+  /// `params` are the kernel's parameters at natural alignment. Without buffers the kernel may
+  /// touch all memory of the device.
   virtual Result<void> launch(const Kernel &kernel, const LaunchShape &shape,
                               std::span<const std::byte> params, std::span<const Buffer> buffers,
                               Stream stream) = 0;

@@ -8,10 +8,11 @@ using namespace attncc;
 using namespace attncc::package;
 
 static const char *const nameTexts[kNumNames] = {
-    "rows",          "units",         "group",      "query_heads", "kv_heads",
-    "k_dim",         "v_dim",         "k_bytes",    "v_bytes",     "q_bytes",
-    "page_size",     "max_sequences", "num_sequences", "num_tokens", "num_pages",
-    "max_query_length", "max_kv_length", "total_kv", "total_chunk_kv"};
+    "rows",          "units",      "group",         "query_heads",
+    "kv_heads",      "k_dim",      "v_dim",         "k_bytes",
+    "v_bytes",       "q_bytes",    "page_size",     "max_sequences",
+    "num_sequences", "num_tokens", "num_pages",     "max_query_length",
+    "max_kv_length", "total_kv",   "total_chunk_kv"};
 
 const char *package::nameText(Name name) { return nameTexts[static_cast<size_t>(name)]; }
 
@@ -46,8 +47,8 @@ private:
   bool fail(std::string message) {
     if (!failed) {
       failed = true;
-      failure = makeError(Status::InvalidPackage, "rule \"" + std::string(text.substr(0, 80)) +
-                                                      "\" " + std::move(message));
+      failure = makeError(Status::InvalidPackage,
+                          "rule \"" + std::string(text.substr(0, 80)) + "\" " + std::move(message));
       failure.diagnostic.code = "package-rule";
       failure.diagnostic.where.line = 1;
       failure.diagnostic.where.column = static_cast<int>(at) + 1;
@@ -69,7 +70,8 @@ private:
     return true;
   }
   bool expect(char c) {
-    return take(c) || fail(std::string("needs a \"") + c + "\" at column " + std::to_string(at + 1));
+    return take(c) ||
+           fail(std::string("needs a \"") + c + "\" at column " + std::to_string(at + 1));
   }
   bool emit(Op op, int64_t value = 0) {
     formula.steps.push_back({op, value});

@@ -1,7 +1,7 @@
 //===- Formula.h - the arithmetic of grids, workspaces and traffic ----------===//
 //
-// Internal. A rule of the manifest, e.g. "kv_heads*ceil_div(group*max_query_length, rows)", read once
-// into postfix form and evaluated without allocation:
+// Internal. A rule of the manifest, e.g. "kv_heads*ceil_div(group*max_query_length, rows)", read
+// once into postfix form and evaluated without allocation:
 //
 //   expression = term { ('+' | '-') term }        term = factor { ('*' | '/') factor }
 //   factor = integer | name | function '(' expression { ',' expression } ')' | '(' expression ')'
@@ -28,11 +28,27 @@ namespace attncc::package {
 /// Every name that a rule may use; docs/package.md says what each stands for.
 enum class Name : uint8_t {
   // of the kernel, its class and its cache group
-  Rows, Units, Group, QueryHeads, KvHeads, KDim, VDim, KBytes, VBytes, QBytes, PageSize,
+  Rows,
+  Units,
+  Group,
+  QueryHeads,
+  KvHeads,
+  KDim,
+  VDim,
+  KBytes,
+  VBytes,
+  QBytes,
+  PageSize,
   // of a plan and of a launch
-  MaxSequences, NumSequences, NumTokens, NumPages, MaxQueryLength, MaxKvLength,
+  MaxSequences,
+  NumSequences,
+  NumTokens,
+  NumPages,
+  MaxQueryLength,
+  MaxKvLength,
   // of the device's data, known to tests and tools only
-  TotalKv, TotalChunkKv,
+  TotalKv,
+  TotalChunkKv,
 };
 constexpr size_t kNumNames = static_cast<size_t>(Name::TotalChunkKv) + 1;
 const char *nameText(Name name);
@@ -59,7 +75,18 @@ public:
   bool operator==(const Formula &other) const { return source == other.source; }
 
 private:
-  enum class Op : uint8_t { Integer, Variable, Add, Subtract, Multiply, Divide, Min, Max, CeilDiv, MaxSplits };
+  enum class Op : uint8_t {
+    Integer,
+    Variable,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Min,
+    Max,
+    CeilDiv,
+    MaxSplits
+  };
   struct Step {
     Op op;
     int64_t value; // the integer, or the Name

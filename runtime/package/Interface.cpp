@@ -93,8 +93,8 @@ Interface makeDecode() {
   Builder b;
   b.tensor("query", "r").kv("r").batch().tensor("output", "w").lse().workspace("rw");
   b.number("scale_log2", ParamType::F32, "scale * log2(e)");
-  b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)", "max_splits(max_kv_length)",
-                      "num_sequences"};
+  b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)",
+                      "max_splits(max_kv_length)", "num_sequences"};
   b.interface.followedBy = "merge/1";
   b.interface.workspaceBytes =
       "256+256*ceil_div(4*max_sequences*kv_heads,256)"
@@ -106,7 +106,7 @@ Interface makeDecode() {
 
 Interface makeMerge() {
   Builder b;
-  b.workspace("r").batch().tensor("output", "w").lse();
+  b.workspace("rw").batch().tensor("output", "w").lse();
   b.interface.grid = {"ceil_div(kv_heads*group*max_query_length, units)", "1", "num_sequences"};
   return b.interface;
 }

@@ -1,10 +1,10 @@
 //===- Interface.h - the parameter list of a kernel --------------------------===//
 //
 // Internal. An interface names the parameters of a kernel in order, its grid and its rules for
-// workspace and traffic. The versioned ones (append/1, decode/1, merge/1) never change: the compiler
-// writes them with standardInterface, the loader refuses a manifest whose list differs, and
-// runtime/plan/Parameters.h lays the same parameters out as a struct.
-// Test: test/runtime/package/InterfaceTest.cpp.
+// workspace and traffic. The versioned ones (append/1, decode/1, merge/1) never change: the
+// compiler writes them with standardInterface, the loader refuses a manifest whose list differs,
+// and runtime/plan/Parameters.h lays the same parameters out as a struct. Test:
+// test/runtime/package/InterfaceTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -75,8 +75,8 @@ struct CacheGroup {
 /// parameters say where those numbers come from and are not needed to compute.
 struct Rope {
   enum class Pairing { Half, Interleaved };
-  Pairing pairing = Pairing::Half;  ///< pair i is (i, i + dim/2), or (2i, 2i + 1)
-  int64_t dim = 0;                  ///< the first `dim` components of a head rotate
+  Pairing pairing = Pairing::Half; ///< pair i is (i, i + dim/2), or (2i, 2i + 1)
+  int64_t dim = 0;                 ///< the first `dim` components of a head rotate
   std::string kind = "default";
   double theta = 10000.0;
   std::map<std::string, double> parameters; ///< e.g. factor, low, high, original_positions
@@ -85,7 +85,8 @@ struct Rope {
   bool operator==(const Rope &) const = default;
 };
 
-/// RMS norm over head_dim of each query and key head, before RoPE: x / sqrt(mean(x^2) + epsilon) * weight.
+/// RMS norm over head_dim of each query and key head, before RoPE: x / sqrt(mean(x^2) + epsilon) *
+/// weight.
 struct QkNorm {
   double epsilon = 0;
   bool operator==(const QkNorm &) const = default;
@@ -113,7 +114,8 @@ struct NamedSplitRule {
   bool operator==(const NamedSplitRule &) const = default;
 };
 
-/// Host-known bounds (num_sequences, max_query_length, max_kv_length) that a variant serves, both ends included.
+/// Host-known bounds (num_sequences, max_query_length, max_kv_length) that a variant serves, both
+/// ends included.
 struct Interval {
   int64_t least = 0, most = 0;
   bool operator==(const Interval &) const = default;
@@ -127,11 +129,11 @@ struct KernelEntry {
   std::string sha256;
   std::string interface; ///< key of Manifest::interfaces, e.g. "decode/1"
   std::array<int64_t, 3> block = {0, 1, 1};
-  int64_t shared = 0; ///< dynamic shared memory in bytes
-  std::string splitRule;   ///< key of Manifest::splitRules; empty for kernels that know no splits
-  std::string orderClass;  ///< names the summation order; variants of one class give the same bits
+  int64_t shared = 0;     ///< dynamic shared memory in bytes
+  std::string splitRule;  ///< key of Manifest::splitRules; empty for kernels that know no splits
+  std::string orderClass; ///< names the summation order; variants of one class give the same bits
   std::map<std::string, Interval> loadClass;
-  int64_t rows = 0; ///< query rows of one block of decode; 0 for other roles
+  int64_t rows = 0;     ///< query rows of one block of decode; 0 for other roles
   std::string schedule; ///< text of #attn.schedule; may be empty
   bool operator==(const KernelEntry &) const = default;
 };

@@ -133,8 +133,7 @@ private:
   }
   std::string digest(const Value &object, const char *key) {
     std::string text = string(object, key);
-    if (!failure &&
-        (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != text.npos))
+    if (!failure && (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != text.npos))
       fail(*object.find(key), "package-hash",
            std::string(key) + " is " + json::inQuotes(text) + ", must be 64 lower-case hex digits");
     return text;
@@ -148,7 +147,8 @@ private:
     return text;
   }
   template <class T>
-  T choice(const Value &object, const char *key, std::initializer_list<std::pair<const char *, T>> of) {
+  T choice(const Value &object, const char *key,
+           std::initializer_list<std::pair<const char *, T>> of) {
     std::string text = string(object, key), known;
     for (const auto &[name, value] : of) {
       if (text == name)
@@ -188,10 +188,12 @@ std::vector<LayerRange> Reader::layers(const Value &object) {
       break;
     if (ends.size() != 2) {
       fail(*element, "package-layers",
-           element->name() + " has " + std::to_string(ends.size()) + " values, must be [first, last]");
+           element->name() + " has " + std::to_string(ends.size()) +
+               " values, must be [first, last]");
       break;
     }
-    LayerRange range{take(ends[0]->asInteger(0, kMaxLayers)), take(ends[1]->asInteger(0, kMaxLayers))};
+    LayerRange range{take(ends[0]->asInteger(0, kMaxLayers)),
+                     take(ends[1]->asInteger(0, kMaxLayers))};
     int64_t least = ranges.empty() ? 0 : ranges.back().last + 1;
     if (!failure && (range.first > range.last || range.first < least))
       fail(*element, "package-layers",
@@ -285,7 +287,8 @@ CacheGroup Reader::cacheGroup(const Value &value) {
 Rope Reader::rope(const Value &value) {
   Rope rope;
   rope.pairing = choice<Rope::Pairing>(
-      value, "pairing", {{"half", Rope::Pairing::Half}, {"interleaved", Rope::Pairing::Interleaved}});
+      value, "pairing",
+      {{"half", Rope::Pairing::Half}, {"interleaved", Rope::Pairing::Interleaved}});
   rope.dim = integer(value, "dim", 2, kMaxDim);
   rope.kind = string(value, "kind");
   rope.theta = real(value, "theta");
@@ -342,7 +345,8 @@ LayerClass Reader::layerClass(const Value &value) {
   const CacheGroup *group = manifest.findGroup(result.cacheGroup);
   if (!group) {
     fail(*value.find("cache_group"), "package-reference",
-         "cache_group is " + json::inQuotes(result.cacheGroup) + ", which cache_groups does not hold");
+         "cache_group is " + json::inQuotes(result.cacheGroup) +
+             ", which cache_groups does not hold");
     return result;
   }
   if (result.queryHeads != result.group * group->kvHeads)
@@ -447,8 +451,8 @@ void Reader::checkStandard(const std::string &name, const Interface &found, cons
     if (found.params[i].name != standard->params[i].name ||
         found.params[i].type != standard->params[i].type)
       return fail(params[i], "package-interface",
-                  "parameter " + std::to_string(i) + " of " + name + " is " + text(found.params[i]) +
-                      ", must be " + text(standard->params[i]));
+                  "parameter " + std::to_string(i) + " of " + name + " is " +
+                      text(found.params[i]) + ", must be " + text(standard->params[i]));
   if (found.params.size() != standard->params.size())
     return fail(params, "package-interface",
                 name + " has " + std::to_string(found.params.size()) + " parameters, must have " +
@@ -487,14 +491,16 @@ KernelEntry Reader::kernel(const Value &value) {
     std::vector<const Value *> ends = elements(*bound.value);
     if (failure)
       return result;
-    if (bound.key != "num_sequences" && bound.key != "max_query_length" && bound.key != "max_kv_length")
+    if (bound.key != "num_sequences" && bound.key != "max_query_length" &&
+        bound.key != "max_kv_length")
       return fail(*bound.value, "package-load-class",
                   "load_class has " + json::inQuotes(bound.key) +
                       ", must be num_sequences, max_query_length or max_kv_length"),
              result;
     if (ends.size() != 2)
       return fail(*bound.value, "package-load-class",
-                  bound.key + " has " + std::to_string(ends.size()) + " values, must be [least, most]"),
+                  bound.key + " has " + std::to_string(ends.size()) +
+                      " values, must be [least, most]"),
              result;
     int64_t least = take(ends[0]->asInteger(0, kMaxPosition));
     result.loadClass[bound.key] = {least, take(ends[1]->asInteger(least, kMaxPosition))};
@@ -528,13 +534,15 @@ KernelEntry Reader::kernel(const Value &value) {
            std::string(key) + " is " + json::inQuotes(name) + ", which " + list + " does not hold");
   };
   known("class", result.layerClass, "layer_classes", manifest.findClass(result.layerClass));
-  known("interface", result.interface, "interfaces", manifest.interfaces.contains(result.interface));
+  known("interface", result.interface, "interfaces",
+        manifest.interfaces.contains(result.interface));
   if (result.role == "decode" && result.rows == 0)
     fail(value, "package-value", "a decode kernel needs rows, the query rows of a block");
   if ((result.role == "decode" || result.role == "merge") && result.splitRule.empty())
     fail(value, "package-value", "a " + result.role + " kernel needs a split_rule");
   if (!result.splitRule.empty())
-    known("split_rule", result.splitRule, "split_rules", manifest.splitRules.contains(result.splitRule));
+    known("split_rule", result.splitRule, "split_rules",
+          manifest.splitRules.contains(result.splitRule));
   return result;
 }
 
@@ -603,7 +611,8 @@ Result<Manifest> Reader::read(const Value &root) {
     manifest.refused.push_back(std::move(refused));
   }
   if (!failure && manifest.layerClasses.empty())
-    fail(*root.find("layer_classes"), "package-layers", "layer_classes is empty, must hold a class");
+    fail(*root.find("layer_classes"), "package-layers",
+         "layer_classes is empty, must hold a class");
   if (failure)
     return *failure;
   return std::move(manifest);

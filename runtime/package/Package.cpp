@@ -129,7 +129,8 @@ Result<Folder> package::openFolder(const std::string &path, std::string_view exp
     return manifest.error();
   package.manifest = std::move(*manifest);
   const SpecReference &spec = package.manifest.spec;
-  if (Result<void> read = readListed(package, folder.number, spec.file, spec.bytes, spec.sha256); !read)
+  if (Result<void> read = readListed(package, folder.number, spec.file, spec.bytes, spec.sha256);
+      !read)
     return read.error();
   for (const KernelEntry &kernel : package.manifest.kernels)
     if (Result<void> read =

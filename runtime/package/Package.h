@@ -1,9 +1,9 @@
 //===- Package.h - a kernel package, verified and loaded --------------------===//
 //
 // Internal. openFolder reads manifest.json and every file that it lists, and nothing else: no path
-// leaves the folder, no link is followed, and size and SHA-256 must be the listed ones. Package::open
-// then chooses targets and loads every kernel that the choice may use. Immutable afterwards.
-// Test: test/runtime/package/PackageTest.cpp, MalformedTest.cpp.
+// leaves the folder, no link is followed, and size and SHA-256 must be the listed ones.
+// Package::open then chooses targets and loads every kernel that the choice may use. Immutable
+// afterwards. Test: test/runtime/package/PackageTest.cpp, MalformedTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -17,7 +17,7 @@ namespace attncc::package {
 /// The content of a package folder.
 struct Folder {
   std::string path;
-  std::string id;           ///< SHA-256 of manifest.json
+  std::string id; ///< SHA-256 of manifest.json
   std::string manifestText;
   Manifest manifest;
   std::map<std::string, std::string> files; ///< content by the manifest's paths

@@ -67,10 +67,10 @@ std::string TargetChoice::text(const device::DeviceInfo &device) const {
   std::string line;
   std::set<std::string> said;
   for (const TargetVerdict &verdict : verdicts) {
-    bool selected = chosen.contains(verdict.layerClass) &&
-                    chosen.at(verdict.layerClass) == verdict.target;
-    std::string part = verdict.target + " " +
-                       (selected ? "selected for " + device.description : verdict.reason);
+    bool selected =
+        chosen.contains(verdict.layerClass) && chosen.at(verdict.layerClass) == verdict.target;
+    std::string part =
+        verdict.target + " " + (selected ? "selected for " + device.description : verdict.reason);
     if (said.insert(part).second)
       line += (line.empty() ? "" : "; ") + part;
   }

@@ -1,10 +1,10 @@
 //===- Target.h - which target's kernels a device runs ----------------------===//
 //
-// Internal. sm_NNa needs compute capability exactly N.N; a plain sm_NN needs N.N or more; both need a
-// driver whose PTX is at least the kernel's, enough shared memory for a block, and interfaces that
-// this runtime knows. A target serves a layer class if it has a usable append, decode and merge
-// kernel for it; per class the best rank that does so wins, so roles never mix targets.
-// Test: test/runtime/package/TargetTest.cpp.
+// Internal. sm_NNa needs compute capability exactly N.N; a plain sm_NN needs N.N or more; both need
+// a driver whose PTX is at least the kernel's, enough shared memory for a block, and interfaces
+// that this runtime knows. A target serves a layer class if it has a usable append, decode and
+// merge kernel for it; per class the best rank that does so wins, so roles never mix targets. Test:
+// test/runtime/package/TargetTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -18,7 +18,8 @@ namespace attncc::package {
 struct TargetVerdict {
   std::string layerClass, target;
   bool usable = false;
-  std::string reason; ///< why it is not, e.g. "needs sm_80 or newer"; of a loser: "passed, lower rank"
+  std::string
+      reason; ///< why it is not, e.g. "needs sm_80 or newer"; of a loser: "passed, lower rank"
 };
 
 struct TargetChoice {

@@ -17,8 +17,16 @@ Result<const CacheGroup *> plan::findGroup(const package::Package &package, cons
       return &group;
     known += (known.empty() ? "" : ", ") + group.name;
   }
-  return invalid(name ? "group is \"" + std::string(name).substr(0, 60) + "\", must be one of " + known
+  return invalid(name ? "group is \"" + std::string(name).substr(0, 60) + "\", must be one of " +
+                            known
                       : "group is null, must be one of " + known);
+}
+
+Result<int64_t> plan::rankKvHeads(const CacheGroup &group, uint32_t kvHeads) {
+  if (kvHeads > group.kvHeads)
+    return invalid("kv_heads is " + std::to_string(kvHeads) + ": must be at most the " +
+                   std::to_string(group.kvHeads) + " of group " + group.name);
+  return kvHeads == 0 ? group.kvHeads : kvHeads;
 }
 
 namespace {
@@ -32,23 +40,25 @@ struct Side {
 };
 
 std::array<Side, 2> sidesOf(const CacheGroup &group, const attncc_kv_layer &layer) {
-  return {Side{'k', group.k, layer.k, layer.k_page_stride, layer.k_token_stride, layer.k_head_stride},
-          Side{'v', group.v, layer.v, layer.v_page_stride, layer.v_token_stride, layer.v_head_stride}};
+  return {
+      Side{'k', group.k, layer.k, layer.k_page_stride, layer.k_token_stride, layer.k_head_stride},
+      Side{'v', group.v, layer.v, layer.v_page_stride, layer.v_token_stride, layer.v_head_stride}};
 }
 
 /// Bytes from the base to the end of the last row; false on overflow.
 bool spanBytes(const Side &side, int64_t pages, int64_t tokens, int64_t heads, int64_t &bytes) {
   int64_t elements = side.element.dim, part = 0;
-  for (auto [count, stride] : {std::pair(pages, side.pageStride), std::pair(tokens, side.tokenStride),
-                               std::pair(heads, side.headStride)})
+  for (auto [count, stride] :
+       {std::pair(pages, side.pageStride), std::pair(tokens, side.tokenStride),
+        std::pair(heads, side.headStride)})
     if (__builtin_mul_overflow(count - 1, stride, &part) ||
         __builtin_add_overflow(elements, part, &elements))
       return false;
   return !__builtin_mul_overflow(elements, package::dtypeBytes(side.element.dtype), &bytes);
 }
 
-Result<void> checkSide(const CacheGroup &group, const attncc_kv_layer &layer, const Side &side,
-                       const std::string &prefix) {
+Result<void> checkSide(const CacheGroup &group, int64_t heads, const attncc_kv_layer &layer,
+                       const Side &side, const std::string &prefix) {
   const std::string name = prefix + "." + side.name;
   const int64_t unit = package::dtypeBytes(side.element.dtype);
   if (!side.base)
@@ -63,7 +73,7 @@ Result<void> checkSide(const CacheGroup &group, const attncc_kv_layer &layer, co
   };
   for (const Stride &stride : {Stride{"_page_stride", side.pageStride, layer.num_pages},
                                Stride{"_token_stride", side.tokenStride, group.pageSize},
-                               Stride{"_head_stride", side.headStride, group.kvHeads}}) {
+                               Stride{"_head_stride", side.headStride, heads}}) {
     int64_t bytes = 0;
     std::string strideName = name + stride.name;
     if (__builtin_mul_overflow(stride.value, unit, &bytes))
@@ -78,8 +88,9 @@ Result<void> checkSide(const CacheGroup &group, const attncc_kv_layer &layer, co
                      " elements: must be at least the row's " + std::to_string(side.element.dim));
   }
   int64_t bytes = 0, end = 0;
-  if (!spanBytes(side, layer.num_pages, group.pageSize, group.kvHeads, bytes) ||
-      __builtin_add_overflow(static_cast<int64_t>(reinterpret_cast<uint64_t>(side.base)), bytes, &end))
+  if (!spanBytes(side, layer.num_pages, group.pageSize, heads, bytes) ||
+      __builtin_add_overflow(static_cast<int64_t>(reinterpret_cast<uint64_t>(side.base)), bytes,
+                             &end))
     return invalid(name + " with " + std::to_string(layer.num_pages) + " pages of stride " +
                    std::to_string(side.pageStride) + " elements leaves the address space");
   return {};
@@ -96,9 +107,15 @@ KvCache::bind(std::shared_ptr<const package::Package> package, std::string_view 
   if (static_cast<int64_t>(layers.size()) != (*found)->numLayers())
     return invalid("num_layers is " + std::to_string(layers.size()) + ": must be the " +
                    std::to_string((*found)->numLayers()) + " of group " + (*found)->name);
+  Result<int64_t> heads = rankKvHeads(**found, layers[0].kv_heads);
+  if (!heads)
+    return heads.error();
   for (size_t i = 0; i < layers.size(); ++i) {
     const attncc_kv_layer &layer = layers[i];
     std::string prefix = "layers[" + std::to_string(i) + "]";
+    if (layer.kv_heads != layers[0].kv_heads)
+      return invalid(prefix + ".kv_heads is " + std::to_string(layer.kv_heads) +
+                     ": must be that of layers[0], " + std::to_string(layers[0].kv_heads));
     if (layer.k_scale || layer.v_scale)
       return makeError(Status::Unsupported, prefix + (layer.k_scale ? ".k_scale" : ".v_scale") +
                                                 " is given: scaled caches are not supported");
@@ -106,31 +123,33 @@ KvCache::bind(std::shared_ptr<const package::Package> package, std::string_view 
       return invalid(prefix + ".num_pages is " + std::to_string(layer.num_pages) +
                      ": must be from 1 to " + std::to_string(pool::PagePool::kMaxPages));
     for (const Side &side : sidesOf(**found, layer))
-      if (Result<void> checked = checkSide(**found, layer, side, prefix); !checked)
+      if (Result<void> checked = checkSide(**found, *heads, layer, side, prefix); !checked)
         return checked.error();
   }
   std::shared_ptr<KvCache> cache(new KvCache());
   cache->owner = std::move(package);
   cache->cacheGroup = *found;
+  cache->heads = *heads;
   cache->layers.assign(layers.begin(), layers.end());
   return std::shared_ptr<const KvCache>(std::move(cache));
 }
 
-int64_t KvCache::keyBytes(uint32_t layer, int64_t kvHeads) const {
+int64_t KvCache::keyBytes(uint32_t layer) const {
   int64_t bytes = 0; // bind has checked that it fits
   spanBytes(sidesOf(*cacheGroup, layers[layer])[0], layers[layer].num_pages, cacheGroup->pageSize,
-            kvHeads, bytes);
+            heads, bytes);
   return bytes;
 }
 
-int64_t KvCache::valueBytes(uint32_t layer, int64_t kvHeads) const {
+int64_t KvCache::valueBytes(uint32_t layer) const {
   int64_t bytes = 0;
   spanBytes(sidesOf(*cacheGroup, layers[layer])[1], layers[layer].num_pages, cacheGroup->pageSize,
-            kvHeads, bytes);
+            heads, bytes);
   return bytes;
 }
 
-Result<void> KvCache::copyPages(std::span<const pool::PageCopy> copies, device::Stream stream) const {
+Result<void> KvCache::copyPages(std::span<const pool::PageCopy> copies,
+                                device::Stream stream) const {
   for (size_t i = 0; i < copies.size(); ++i)
     for (size_t l = 0; l < layers.size(); ++l)
       for (int32_t page : {copies[i].source, copies[i].target})
@@ -145,10 +164,11 @@ Result<void> KvCache::copyPages(std::span<const pool::PageCopy> copies, device::
         const int64_t unit = package::dtypeBytes(side.element.dtype), row = side.element.dim * unit;
         auto at = [&](int32_t page, int64_t token, int64_t head) {
           return static_cast<char *>(side.base) +
-                 (page * side.pageStride + token * side.tokenStride + head * side.headStride) * unit;
+                 (page * side.pageStride + token * side.tokenStride + head * side.headStride) *
+                     unit;
         };
         // Rows that follow one another without a gap are one copy: NHD order, then HND.
-        const int64_t tokens = cacheGroup->pageSize, heads = cacheGroup->kvHeads;
+        const int64_t tokens = cacheGroup->pageSize;
         bool headsJoin = side.headStride == side.element.dim;
         bool tokensJoin = side.tokenStride == side.element.dim;
         bool whole = (headsJoin && side.tokenStride == heads * side.element.dim) ||
@@ -166,12 +186,16 @@ Result<void> KvCache::copyPages(std::span<const pool::PageCopy> copies, device::
   return {};
 }
 
-Result<PoolLayout> plan::layoutPool(const CacheGroup &group, int64_t numPages, void *base) {
+Result<PoolLayout> plan::layoutPool(const CacheGroup &group, int64_t kvHeads, int64_t numPages,
+                                    void *base) {
   if (numPages < 1 || numPages > pool::PagePool::kMaxPages)
     return invalid("num_pages is " + std::to_string(numPages) + ": must be from 1 to " +
                    std::to_string(pool::PagePool::kMaxPages));
   PoolLayout layout;
-  const int64_t pageBytes = group.pageBytesPerLayer();
+  const int64_t keyBytes =
+      group.pageSize * kvHeads * group.k.dim * package::dtypeBytes(group.k.dtype);
+  const int64_t pageBytes =
+      keyBytes + group.pageSize * kvHeads * group.v.dim * package::dtypeBytes(group.v.dtype);
   int64_t layerBytes = 0;
   if (__builtin_mul_overflow(pageBytes, numPages, &layerBytes) ||
       __builtin_mul_overflow(layerBytes, group.numLayers(), &layout.bytes))
@@ -181,19 +205,20 @@ Result<PoolLayout> plan::layoutPool(const CacheGroup &group, int64_t numPages, v
   if (!base)
     return layout;
   if (auto address = reinterpret_cast<uint64_t>(base); address % 256 != 0)
-    return invalid("base is at address " + std::to_string(address) + ": must be a multiple of 256 bytes");
+    return invalid("base is at address " + std::to_string(address) +
+                   ": must be a multiple of 256 bytes");
   const bool nhd = group.order == package::KvOrder::NHD;
   for (int64_t l = 0; l < group.numLayers(); ++l) {
     attncc_kv_layer layer = {};
     layer.size = sizeof layer;
+    layer.kv_heads = static_cast<uint32_t>(kvHeads);
     layer.num_pages = numPages;
     layer.k = static_cast<char *>(base) + l * layerBytes;
-    layer.v = static_cast<char *>(layer.k) +
-              group.pageSize * group.kvHeads * group.k.dim * package::dtypeBytes(group.k.dtype);
+    layer.v = static_cast<char *>(layer.k) + keyBytes;
     layer.k_page_stride = pageBytes / package::dtypeBytes(group.k.dtype);
     layer.v_page_stride = pageBytes / package::dtypeBytes(group.v.dtype);
-    layer.k_token_stride = nhd ? group.kvHeads * group.k.dim : group.k.dim;
-    layer.v_token_stride = nhd ? group.kvHeads * group.v.dim : group.v.dim;
+    layer.k_token_stride = nhd ? kvHeads * group.k.dim : group.k.dim;
+    layer.v_token_stride = nhd ? kvHeads * group.v.dim : group.v.dim;
     layer.k_head_stride = nhd ? group.k.dim : group.pageSize * group.k.dim;
     layer.v_head_stride = nhd ? group.v.dim : group.pageSize * group.v.dim;
     layout.layers.push_back(layer);

@@ -20,18 +20,20 @@ namespace attncc::plan {
 class KvCache {
 public:
   /// `layers`: one for each layer of the group, ascending.
-  static Result<std::shared_ptr<const KvCache>> bind(std::shared_ptr<const package::Package> package,
-                                                     std::string_view group,
-                                                     std::span<const attncc_kv_layer> layers);
+  static Result<std::shared_ptr<const KvCache>>
+  bind(std::shared_ptr<const package::Package> package, std::string_view group,
+       std::span<const attncc_kv_layer> layers);
 
   const package::Package &package() const { return *owner; }
   const package::CacheGroup &group() const { return *cacheGroup; }
   const attncc_kv_layer &layer(uint32_t index) const { return layers[index]; }
   uint32_t numLayers() const { return static_cast<uint32_t>(layers.size()); }
 
-  /// Bytes from the base that `kvHeads` heads of all pages of a layer span.
-  int64_t keyBytes(uint32_t layer, int64_t kvHeads) const;
-  int64_t valueBytes(uint32_t layer, int64_t kvHeads) const;
+  /// Heads of this rank.
+  int64_t kvHeads() const { return heads; }
+  /// Bytes from the base that all pages of a layer span.
+  int64_t keyBytes(uint32_t layer) const;
+  int64_t valueBytes(uint32_t layer) const;
 
   /// Copies whole pages in all layers, in order of the pairs.
   Result<void> copyPages(std::span<const pool::PageCopy> copies, device::Stream stream) const;
@@ -40,8 +42,12 @@ private:
   KvCache() = default;
   std::shared_ptr<const package::Package> owner;
   const package::CacheGroup *cacheGroup = nullptr;
+  int64_t heads = 0;
   std::vector<attncc_kv_layer> layers;
 };
+
+/// Heads of a tensor-parallel rank: 0 means all of the group's.
+Result<int64_t> rankKvHeads(const package::CacheGroup &group, uint32_t kvHeads);
 
 /// The group called `name`; null names the only one. InvalidArgument lists the known names.
 Result<const package::CacheGroup *> findGroup(const package::Package &package, const char *name);
@@ -53,6 +59,7 @@ struct PoolLayout {
   int64_t bytes = 0;
   std::vector<attncc_kv_layer> layers; ///< empty where base is null
 };
-Result<PoolLayout> layoutPool(const package::CacheGroup &group, int64_t numPages, void *base);
+Result<PoolLayout> layoutPool(const package::CacheGroup &group, int64_t kvHeads, int64_t numPages,
+                              void *base);
 
 } // namespace attncc::plan

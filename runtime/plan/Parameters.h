@@ -1,8 +1,8 @@
 //===- Parameters.h - kernel parameters as structs --------------------------===//
 //
-// Internal. The parameter lists of append/1, decode/1 and merge/1 (runtime/package/Interface.h) laid
-// out by the C++ compiler at the same natural alignment, so that a launch fills in a struct and
-// passes its bytes. Strides are in elements. Pinned to Interface by
+// Internal. The parameter lists of append/1, decode/1 and merge/1 (runtime/package/Interface.h)
+// laid out by the C++ compiler at the same natural alignment, so that a launch fills in a struct
+// and passes its bytes. Strides are in elements. Pinned to Interface by
 // test/runtime/plan/ParametersTest.cpp.
 //
 //===----------------------------------------------------------------------===//
@@ -51,7 +51,8 @@ struct DecodeParams {
   float scaleLog2 = 0;
 
   /// The struct ends with padding that the kernel's list does not have.
-  static constexpr size_t kBytes = 4 + 8 + 3 * sizeof(TensorParam) + 2 * sizeof(PagesParam) + sizeof(BatchParam);
+  static constexpr size_t kBytes =
+      4 + 8 + 3 * sizeof(TensorParam) + 2 * sizeof(PagesParam) + sizeof(BatchParam);
 };
 
 struct MergeParams {

@@ -58,7 +58,8 @@ Result<const PagePool::Sequence *> PagePool::find(SequenceId id) const {
 
 Result<const std::vector<int32_t> *> PagePool::table(uint32_t group, SequenceId id) const {
   if (group >= groups)
-    return invalid("group is " + std::to_string(group) + ", the pool has " + std::to_string(groups));
+    return invalid("group is " + std::to_string(group) + ", the pool has " +
+                   std::to_string(groups));
   Result<const Sequence *> sequence = find(id);
   if (!sequence)
     return sequence.error();
@@ -114,8 +115,8 @@ Result<Extension> PagePool::extend(SequenceId id, int64_t tokens, std::span<Page
   if (needed > available)
     return Extension{needed - available, 0};
   if (numCopies > copies.size())
-    return invalid("copies has room for " + std::to_string(copies.size()) + ", must have room for " +
-                   std::to_string(numCopies));
+    return invalid("copies has room for " + std::to_string(copies.size()) +
+                   ", must have room for " + std::to_string(numCopies));
 
   // All memory is reserved before anything changes; release() never grows freePages.
   for (std::vector<int32_t> &pages : sequence.tables)
@@ -144,7 +145,8 @@ Result<SequenceId> PagePool::fork(SequenceId id, int64_t prefixTokens) {
     return parent.error();
   if (prefixTokens < 0 || prefixTokens > (*parent)->length)
     return invalid("prefix_tokens is " + std::to_string(prefixTokens) +
-                   ", must be from 0 to the sequence's length " + std::to_string((*parent)->length));
+                   ", must be from 0 to the sequence's length " +
+                   std::to_string((*parent)->length));
   Sequence child;
   child.length = prefixTokens;
   for (const std::vector<int32_t> &pages : (*parent)->tables) {
@@ -182,8 +184,8 @@ Result<void> PagePool::blockTable(uint32_t group, std::span<const SequenceId> id
     if (!pages)
       return pages.error();
     if (static_cast<int64_t>((*pages)->size()) > stride)
-      return invalid("stride is " + std::to_string(stride) + ", but sequence " + std::to_string(id) +
-                     " has " + std::to_string((*pages)->size()) + " pages");
+      return invalid("stride is " + std::to_string(stride) + ", but sequence " +
+                     std::to_string(id) + " has " + std::to_string((*pages)->size()) + " pages");
   }
   for (size_t i = 0; i < ids.size(); ++i) {
     const std::vector<int32_t> &pages = **table(group, ids[i]);

@@ -1,15 +1,15 @@
 //===- PagePool.h - which sequence owns which pages -------------------------===//
 //
-// Internal. Bookkeeping on the host for paged KV memory: a page number is one slot of pageSize tokens
-// in every layer of a cache group, and a sequence has one table of page numbers per group. Groups
-// draw from one set of pages. The pool touches no KV memory; docs/runtime.md, "Page pool", has the
-// rules that hold after every operation:
+// Internal. Bookkeeping on the host for paged KV memory: a page number is one slot of pageSize
+// tokens in every layer of a cache group, and a sequence has one table of page numbers per group.
+// Groups draw from one set of pages. The pool touches no KV memory; docs/runtime.md, "Page pool",
+// has the rules that hold after every operation:
 //
 //   free + used + cached = total; a page's reference count is the number of its occurrences in the
 //   tables of live sequences; a sequence of n tokens has ceil(n / pageSize) distinct pages in each
-//   table; a page with more than one reference is never written: extending into one replaces it by a
-//   private copy; a failed call changes nothing; ids are never reused; the same calls give the same
-//   page numbers (the page freed last is handed out first, at the start page 0).
+//   table; a page with more than one reference is never written: extending into one replaces it by
+//   a private copy; a failed call changes nothing; ids are never reused; the same calls give the
+//   same page numbers (the page freed last is handed out first, at the start page 0).
 //
 // Every function takes the pool's lock. Exhaustion is a value of Extension, not an Error.
 // Test: test/runtime/pool/PagePoolTest.cpp.
@@ -71,8 +71,8 @@ public:
                           int64_t stride) const;
   /// The pages of all sequences one after another; `indptr` has ids.size() + 1 elements. Returns
   /// the number of pages; where that is more than pages.size(), nothing is written.
-  Result<int64_t> pageList(uint32_t group, std::span<const SequenceId> ids, std::span<int32_t> pages,
-                           std::span<int32_t> indptr) const;
+  Result<int64_t> pageList(uint32_t group, std::span<const SequenceId> ids,
+                           std::span<int32_t> pages, std::span<int32_t> indptr) const;
   /// Slots (page * pageSize + offset) of tokens first, first + 1, …
   Result<void> slots(uint32_t group, SequenceId id, int64_t first, std::span<int64_t> slots) const;
   Result<int64_t> length(SequenceId id) const;

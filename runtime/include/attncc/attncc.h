@@ -89,6 +89,7 @@ typedef struct {
    allocation. Bases and all strides are multiples of 16 bytes. */
 typedef struct {
   uint32_t size;
+  uint32_t kv_heads; /* 0: the package's; fewer: this tensor-parallel rank's; equal in all layers */
   void *k, *v;
   int64_t num_pages;
   int64_t k_page_stride, k_token_stride, k_head_stride;
@@ -196,8 +197,8 @@ typedef struct {
 } attncc_pool_stats;
 
 /* Lays num_pages pages of every layer of the group out in one allocation of *bytes at base, a
-   multiple of 256 bytes. base NULL: only *bytes is written. `layers` has one element for each layer
-   of the group, each with its size set. */
+   multiple of 256 bytes. `layers` has one element for each layer of the group, each with its size and
+   kv_heads set. base NULL: only *bytes is written; layers may be NULL (the package's kv_heads). */
 ATTNCC_API attncc_status attncc_pool_layout(const attncc_package *package, const char *group,
                                             int64_t num_pages, void *base, attncc_kv_layer *layers,
                                             size_t *bytes);

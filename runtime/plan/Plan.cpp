@@ -1,0 +1,483 @@
+#include "runtime/plan/Plan.h"
+#include "runtime/plan/Tensors.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace attncc;
+using namespace attncc::plan;
+using device::Buffer;
+using package::ClassKernels;
+using package::LayerClass;
+using package::LoadedKernel;
+using package::Name;
+using package::NameValues;
+
+// CUDA's limits of a grid.
+static constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
+static constexpr int64_t kWorkspaceHead = 256;
+
+static Error invalid(std::string message) {
+  return makeError(Status::InvalidArgument, std::move(message));
+}
+
+/// "name is a: must be …".
+static Error mustBe(const char *name, int64_t value, const std::string &what,
+                    Status status = Status::InvalidArgument) {
+  return makeError(status,
+                   std::string(name) + " is " + std::to_string(value) + ": must be " + what);
+}
+
+Result<std::unique_ptr<Plan>> Plan::create(std::shared_ptr<const package::Package> package,
+                                           const char *group, const attncc_limits &limits) {
+  Result<const package::CacheGroup *> found = findGroup(*package, group);
+  if (!found)
+    return found.error();
+  struct Bound {
+    const char *name;
+    int64_t value, most;
+  };
+  for (const Bound &bound : {Bound{"max_sequences", limits.max_sequences, kMaxGridYZ},
+                             Bound{"max_tokens", limits.max_tokens, INT32_MAX},
+                             Bound{"max_query_length", limits.max_query_length, kMaxGridYZ},
+                             Bound{"max_kv_length", limits.max_kv_length, INT32_MAX}})
+    if (bound.value < 1 || bound.value > bound.most)
+      return mustBe(bound.name, bound.value, "from 1 to " + std::to_string(bound.most));
+  if (limits.policy > ATTNCC_THROUGHPUT)
+    return mustBe("policy", limits.policy, "ATTNCC_INVARIANT (0) or ATTNCC_THROUGHPUT (1)");
+
+  std::unique_ptr<Plan> plan(new Plan());
+  plan->owner = std::move(package);
+  plan->cacheGroup = *found;
+  plan->bounds = limits;
+  if (Result<void> prepared = plan->prepare(); !prepared)
+    return prepared.error();
+  return plan;
+}
+
+/// Kernels by layer, heads of this rank, and the workspace.
+Result<void> Plan::prepare() {
+  const package::Manifest &manifest = owner->manifest();
+  for (int64_t layer : package::layersOf(cacheGroup->layers)) {
+    const LayerClass *layerClass = manifest.classOfLayer(layer);
+    if (!layerClass)
+      return makeError(Status::Unsupported, "layer " + std::to_string(layer) + " of group " +
+                                                cacheGroup->name +
+                                                " has no kernels in this package");
+    auto known = std::find_if(classes.begin(), classes.end(),
+                              [&](const ClassPlan &one) { return one.layerClass == layerClass; });
+    classOf.push_back(static_cast<uint32_t>(known - classes.begin()));
+    if (known == classes.end())
+      classes.push_back({layerClass, &owner->kernelsOf(*layerClass)});
+  }
+
+  Result<int64_t> kvHeads = rankKvHeads(*cacheGroup, bounds.kv_heads);
+  if (!kvHeads)
+    return kvHeads.error();
+  numKvHeads = *kvHeads;
+  int64_t group = classes.front().layerClass->group;
+  if (bounds.kv_heads == 0 && bounds.query_heads % group == 0 && bounds.query_heads != 0)
+    numKvHeads = std::min(bounds.query_heads / group, cacheGroup->kvHeads);
+  for (const ClassPlan &one : classes)
+    if (bounds.query_heads != 0 && bounds.query_heads != one.layerClass->group * numKvHeads)
+      return mustBe("query_heads", bounds.query_heads,
+                    std::to_string(one.layerClass->group) +
+                        " x kv_heads = " + std::to_string(one.layerClass->group * numKvHeads) +
+                        " for class " + one.layerClass->name);
+
+  bytesOfWorkspace = kWorkspaceHead;
+  for (const ClassPlan &one : classes)
+    for (const auto *kernels : {&one.kernels->append, &one.kernels->decode, &one.kernels->merge})
+      for (const LoadedKernel *kernel : *kernels) {
+        if (!kernel->workspaceBytes)
+          continue;
+        NameValues values = names(*kernel);
+        values[Name::MaxSequences] = bounds.max_sequences;
+        values[Name::MaxKvLength] = bounds.max_kv_length;
+        values[Name::MaxQueryLength] = bounds.max_query_length;
+        if (kernel->entry->role == "decode")
+          values[Name::MaxQueryLength] =
+              std::min<int64_t>(bounds.max_query_length, kMaxDecodeQuery);
+        Result<int64_t> bytes = kernel->workspaceBytes->evaluate(values, kernel->splitRule);
+        if (!bytes)
+          return bytes.error();
+        bytesOfWorkspace = std::max(bytesOfWorkspace, *bytes);
+      }
+  return {};
+}
+
+NameValues Plan::names(const LoadedKernel &kernel) const {
+  NameValues values = kernel.constants;
+  values[Name::KvHeads] = numKvHeads;
+  values[Name::QueryHeads] = queryHeads(*kernel.layerClass);
+  if (updated) {
+    values[Name::NumSequences] = batch.num_sequences;
+    values[Name::NumTokens] = batch.num_tokens;
+    values[Name::MaxQueryLength] = batch.max_query_length;
+    values[Name::MaxKvLength] = batch.max_kv_length;
+  }
+  return values;
+}
+
+Result<void> Plan::setWorkspace(void *memory, int64_t bytes, device::Stream stream) {
+  if (!memory)
+    return invalid("device_memory is null");
+  if (auto address = reinterpret_cast<uint64_t>(memory); address % kWorkspaceAlignment != 0)
+    return invalid("device_memory is at address " + std::to_string(address) +
+                   ": must be a multiple of " + std::to_string(kWorkspaceAlignment) + " bytes");
+  if (bytes < bytesOfWorkspace)
+    return mustBe("bytes", bytes,
+                  "at least the plan's workspace " + std::to_string(bytesOfWorkspace));
+  int64_t counters = (4 * int64_t(bounds.max_sequences) * numKvHeads + 255) / 256 * 256;
+  int64_t head = std::min(kWorkspaceHead + counters, bytesOfWorkspace);
+  if (Result<void> cleared = owner->device().clear(memory, static_cast<size_t>(head), stream);
+      !cleared)
+    return cleared.error();
+  workspace = memory;
+  return {};
+}
+
+Result<const LoadedKernel *> Plan::choose(const std::vector<const LoadedKernel *> &among,
+                                          const char *role, const attncc_batch &next) const {
+  for (const LoadedKernel *kernel : among) {
+    bool sameOrder = kernel->entry->orderClass == among.front()->entry->orderClass;
+    if ((sameOrder || bounds.policy == ATTNCC_THROUGHPUT) &&
+        kernel->serves(next.num_sequences, next.max_query_length, next.max_kv_length))
+      return kernel;
+  }
+  return makeError(Status::Unsupported,
+                   std::string("no ") + role + " kernel of group " + cacheGroup->name + " serves " +
+                       std::to_string(next.num_sequences) + " sequences, max_query_length " +
+                       std::to_string(next.max_query_length) + ", max_kv_length " +
+                       std::to_string(next.max_kv_length));
+}
+
+Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &next) const {
+  one.decode = one.merge = nullptr;
+  Result<const LoadedKernel *> append = choose(one.kernels->append, "append", next);
+  if (!append)
+    return append.error();
+  one.append = *append;
+  if (next.max_query_length > kMaxDecodeQuery)
+    return one;
+  Result<const LoadedKernel *> decode = choose(one.kernels->decode, "decode", next);
+  if (!decode)
+    return decode.error();
+  one.decode = *decode;
+  for (const LoadedKernel *kernel : one.kernels->merge)
+    if (*kernel->splitRule == *one.decode->splitRule &&
+        kernel->serves(next.num_sequences, next.max_query_length, next.max_kv_length)) {
+      one.merge = kernel;
+      return one;
+    }
+  return makeError(Status::Unsupported, "no merge kernel of class " + one.layerClass->name +
+                                            " has the split rule of " + one.decode->entry->entry);
+}
+
+Result<void> Plan::update(const attncc_batch &next, device::Stream) {
+  struct Bound {
+    const char *name;
+    int64_t value, most;
+  };
+  for (const Bound &bound :
+       {Bound{"num_sequences", next.num_sequences, bounds.max_sequences},
+        Bound{"num_tokens", next.num_tokens, bounds.max_tokens},
+        Bound{"max_query_length", next.max_query_length, bounds.max_query_length},
+        Bound{"max_kv_length", next.max_kv_length, bounds.max_kv_length}})
+    if (bound.value > bound.most)
+      return mustBe(bound.name, bound.value, "at most the plan's " + std::to_string(bound.most),
+                    Status::LimitExceeded);
+  if (next.num_sequences > 0) {
+    if (!next.query_start || !next.kv_length || !next.block_table)
+      return invalid(std::string(!next.query_start ? "query_start"
+                                 : !next.kv_length ? "kv_length"
+                                                   : "block_table") +
+                     " is null");
+    int64_t pages = (int64_t(next.max_kv_length) + cacheGroup->pageSize - 1) / cacheGroup->pageSize;
+    if (!next.page_indptr && next.num_sequences > 1 && next.block_table_stride < pages)
+      return mustBe("block_table_stride", next.block_table_stride,
+                    "at least the " + std::to_string(pages) + " pages of max_kv_length " +
+                        std::to_string(next.max_kv_length));
+  }
+  // Every class is chosen for before anything changes.
+  for (const ClassPlan &one : classes)
+    if (Result<ClassPlan> chosen = withVariants(one, next); !chosen)
+      return chosen.error();
+  for (ClassPlan &one : classes)
+    one = *withVariants(one, next);
+  batch = next;
+  updated = true;
+  return {};
+}
+
+Result<void> Plan::checkReady(const KvCache &cache, uint32_t layer) const {
+  if (!workspace)
+    return invalid("the plan has no workspace: call attncc_plan_set_workspace first");
+  if (!updated)
+    return invalid("the plan has no batch: call attncc_plan_update first");
+  if (&cache.package() != owner.get() || &cache.group() != cacheGroup)
+    return invalid("kv is bound to group " + cache.group().name +
+                   (&cache.package() == owner.get() ? "" : " of another package") +
+                   ": must be the plan's group " + cacheGroup->name);
+  if (cache.kvHeads() != numKvHeads)
+    return invalid("kv has " + std::to_string(cache.kvHeads()) + " kv_heads: must be the plan's " +
+                   std::to_string(numKvHeads));
+  if (layer >= cache.numLayers())
+    return invalid("layer is " + std::to_string(layer) + ": must be below the group's " +
+                   std::to_string(cache.numLayers()));
+  return {};
+}
+
+BatchParam Plan::batchParam(int64_t numPages) const {
+  BatchParam param;
+  param.queryStart = batch.query_start;
+  param.kvLength = batch.kv_length;
+  param.blockTable = batch.block_table;
+  param.blockTableStride = batch.block_table_stride;
+  param.pageIndptr = batch.page_indptr;
+  param.numPages = numPages;
+  param.kvHeads = static_cast<int32_t>(numKvHeads);
+  param.maxKvLength = static_cast<int32_t>(batch.max_kv_length);
+  param.maxQueryLength = static_cast<int32_t>(batch.max_query_length);
+  return param;
+}
+
+template <class Params>
+Result<void> Plan::launch(const LoadedKernel &kernel, const Params &params,
+                          std::span<const Buffer> buffers, device::Stream stream) const {
+  NameValues values = names(kernel);
+  device::LaunchShape shape;
+  for (size_t i = 0; i < 3; ++i) {
+    Result<int64_t> blocks = kernel.grid[i].evaluate(values, kernel.splitRule);
+    if (!blocks)
+      return blocks.error();
+    if (*blocks == 0)
+      return {};
+    if (*blocks < 0 || *blocks > (i == 0 ? kMaxGridX : kMaxGridYZ))
+      return makeError(Status::LimitExceeded,
+                       kernel.entry->entry + " needs " + std::to_string(*blocks) +
+                           " blocks in dimension " + std::to_string(i) + ", a grid has at most " +
+                           std::to_string(i == 0 ? kMaxGridX : kMaxGridYZ));
+    shape.grid[i] = static_cast<uint32_t>(*blocks);
+    shape.block[i] = static_cast<uint32_t>(kernel.entry->block[i]);
+  }
+  return owner->device().launch(*kernel.kernel, shape, paramsOf(params), buffers, stream);
+}
+
+namespace {
+
+/// What the pointers of a batch cover, given the bounds. Null pointers cover nothing.
+struct BatchBuffers {
+  Buffer queryStart, kvLength, blockTable, pageIndptr;
+
+  BatchBuffers(const attncc_batch &batch, int64_t pageSize) {
+    uint64_t n = batch.num_sequences;
+    uint64_t pages = (uint64_t(batch.max_kv_length) + pageSize - 1) / pageSize;
+    uint64_t entries = batch.page_indptr ? n * pages : (n - 1) * batch.block_table_stride + pages;
+    queryStart = {"query_start", batch.query_start, (n + 1) * 4};
+    kvLength = {"kv_length", batch.kv_length, n * 4};
+    blockTable = {"block_table", batch.block_table, entries * 4};
+    pageIndptr = {"page_indptr", batch.page_indptr, batch.page_indptr ? (n + 1) * 4 : 0};
+  }
+};
+
+PagesParam keyPages(const attncc_kv_layer &layer) {
+  return {layer.k, layer.k_page_stride, layer.k_token_stride, layer.k_head_stride};
+}
+PagesParam valuePages(const attncc_kv_layer &layer) {
+  return {layer.v, layer.v_page_stride, layer.v_token_stride, layer.v_head_stride};
+}
+
+Result<void> checkPointer(const char *name, const void *pointer, uint64_t alignment) {
+  if (auto address = reinterpret_cast<uint64_t>(pointer); address % alignment != 0)
+    return invalid(std::string(name) + " is at address " + std::to_string(address) +
+                   ": must be a multiple of " + std::to_string(alignment) + " bytes");
+  return {};
+}
+
+} // namespace
+
+Result<void> Plan::append(const KvCache &cache, uint32_t layer, const attncc_append_args &args,
+                          device::Stream stream) {
+  if (Result<void> ready = checkReady(cache, layer); !ready)
+    return ready.error();
+  const ClassPlan &one = classes[classOf[layer]];
+  const LayerClass &layerClass = *one.layerClass;
+  const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
+  const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
+  const int64_t element = package::dtypeBytes(layerClass.dtype);
+
+  if (args.prologue > ATTNCC_PROLOGUE_NONE)
+    return mustBe("prologue", args.prologue,
+                  "ATTNCC_PROLOGUE_FUSED (0) or ATTNCC_PROLOGUE_NONE (1)");
+  if (args.prologue == ATTNCC_PROLOGUE_NONE && (layerClass.rope || layerClass.qkNorm))
+    return makeError(Status::Unsupported,
+                     "prologue is ATTNCC_PROLOGUE_NONE: this package has no append kernel without "
+                     "the prologue of class " +
+                         layerClass.name);
+  if (args.cos_sin.data)
+    return makeError(Status::Unsupported, "cos_sin is given: kernels compute their own angles");
+
+  AppendParams params;
+  struct Argument {
+    const char *name;
+    const attncc_tensor &tensor;
+    int64_t heads, dim;
+    TensorParam &param;
+  };
+  for (const Argument &argument :
+       {Argument{"query", args.query, heads, kDim, params.query},
+        Argument{"key", args.key, numKvHeads, kDim, params.key},
+        Argument{"value", args.value, numKvHeads, vDim, params.value},
+        Argument{"query_out", args.query_out, heads, kDim, params.queryOut}}) {
+    Result<TensorParam> checked = checkTensor(argument.name, argument.tensor, layerClass.dtype,
+                                              tokens, argument.heads, argument.dim);
+    if (!checked)
+      return checked.error();
+    argument.param = *checked;
+  }
+  for (auto [name, pointer] :
+       {std::pair("q_norm", args.q_norm), std::pair("k_norm", args.k_norm)}) {
+    if ((pointer != nullptr) != layerClass.qkNorm.has_value())
+      return invalid(std::string(name) +
+                     (pointer ? " is given, but class " : " is null, but class ") +
+                     layerClass.name + (pointer ? " has no QK norm" : " has a QK norm"));
+    if (Result<void> checked = checkPointer(name, pointer, 16); !checked)
+      return checked.error();
+  }
+  if (batch.num_sequences == 0 || tokens == 0)
+    return {};
+
+  const attncc_kv_layer &pages = cache.layer(layer);
+  params.k = keyPages(pages);
+  params.v = valuePages(pages);
+  params.batch = batchParam(pages.num_pages);
+  params.slotMapping = batch.slot_mapping;
+  params.position = args.position;
+  params.qNorm = args.q_norm;
+  params.kNorm = args.k_norm;
+  params.workspace = workspace;
+  BatchBuffers of(batch, cacheGroup->pageSize);
+  const uint64_t perToken = static_cast<uint64_t>(tokens) * 8;
+  const uint64_t normBytes = static_cast<uint64_t>(kDim * element);
+  const Buffer buffers[] = {
+      bufferOf("query", params.query, tokens, heads, kDim * element, element, false),
+      bufferOf("key", params.key, tokens, numKvHeads, kDim * element, element, false),
+      bufferOf("value", params.value, tokens, numKvHeads, vDim * element, element, false),
+      bufferOf("query_out", params.queryOut, tokens, heads, kDim * element, element, true),
+      {"k", pages.k, static_cast<uint64_t>(cache.keyBytes(layer)), true},
+      {"v", pages.v, static_cast<uint64_t>(cache.valueBytes(layer)), true},
+      of.queryStart,
+      of.kvLength,
+      of.blockTable,
+      of.pageIndptr,
+      {"slot_mapping", batch.slot_mapping, batch.slot_mapping ? perToken : 0},
+      {"position", args.position, args.position ? perToken : 0},
+      {"q_norm", args.q_norm, args.q_norm ? normBytes : 0},
+      {"k_norm", args.k_norm, args.k_norm ? normBytes : 0},
+      {"workspace", workspace, kWorkspaceHead, true}};
+  return launch(*one.append, params, buffers, stream);
+}
+
+Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_attend_args &args,
+                          device::Stream stream) {
+  if (Result<void> ready = checkReady(cache, layer); !ready)
+    return ready.error();
+  const ClassPlan &one = classes[classOf[layer]];
+  const LayerClass &layerClass = *one.layerClass;
+  const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
+  const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
+  const int64_t element = package::dtypeBytes(layerClass.dtype);
+  if (!one.decode)
+    return makeError(Status::Unsupported,
+                     "max_query_length is " + std::to_string(batch.max_query_length) +
+                         ": attend takes up to " + std::to_string(kMaxDecodeQuery) +
+                         " until there are prefill kernels");
+
+  Result<TensorParam> query =
+      checkTensor("query", args.query, layerClass.dtype, tokens, heads, kDim);
+  if (!query)
+    return query.error();
+  Result<TensorParam> output =
+      checkTensor("output", args.output, layerClass.dtype, tokens, heads, vDim);
+  if (!output)
+    return output.error();
+  Result<TensorParam> lse = checkLse("lse", args.lse, tokens, heads);
+  if (!lse)
+    return lse.error();
+  if (batch.num_sequences == 0 || tokens == 0)
+    return {};
+
+  const attncc_kv_layer &pages = cache.layer(layer);
+  DecodeParams decode;
+  decode.query = *query;
+  decode.k = keyPages(pages);
+  decode.v = valuePages(pages);
+  decode.batch = batchParam(pages.num_pages);
+  decode.output = *output;
+  decode.lse = *lse;
+  decode.workspace = workspace;
+  decode.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
+  BatchBuffers of(batch, cacheGroup->pageSize);
+  const Buffer outputBuffer =
+      bufferOf("output", *output, tokens, heads, vDim * element, element, true);
+  const Buffer lseBuffer = bufferOf("lse", *lse, tokens, heads, 4, 4, true);
+  const Buffer workspaceBuffer = {"workspace", workspace, static_cast<uint64_t>(bytesOfWorkspace),
+                                  true};
+  const Buffer decodeBuffers[] = {
+      bufferOf("query", *query, tokens, heads, kDim * element, element, false),
+      {"k", pages.k, static_cast<uint64_t>(cache.keyBytes(layer)), false},
+      {"v", pages.v, static_cast<uint64_t>(cache.valueBytes(layer)), false},
+      of.queryStart,
+      of.kvLength,
+      of.blockTable,
+      of.pageIndptr,
+      outputBuffer,
+      lseBuffer,
+      workspaceBuffer};
+  if (Result<void> launched = launch(*one.decode, decode, decodeBuffers, stream); !launched)
+    return launched.error();
+  if (one.decode->splitRule->maxSplits(batch.max_kv_length) <= 1)
+    return {};
+
+  MergeParams merge;
+  merge.workspace = workspace;
+  merge.batch = decode.batch;
+  merge.output = *output;
+  merge.lse = *lse;
+  const Buffer mergeBuffers[] = {workspaceBuffer, of.queryStart, of.kvLength, of.blockTable,
+                                 of.pageIndptr,   outputBuffer,  lseBuffer};
+  return launch(*one.merge, merge, mergeBuffers, stream);
+}
+
+Result<uint32_t> Plan::takeErrors(device::Stream stream) {
+  if (!workspace)
+    return invalid("the plan has no workspace: call attncc_plan_set_workspace first");
+  device::Device &device = owner->device();
+  uint32_t word = 0;
+  if (Result<void> copied = device.copy(&word, workspace, sizeof word, stream); !copied)
+    return copied.error();
+  if (Result<void> done = device.synchronize(stream); !done)
+    return done.error();
+  if (word != 0)
+    if (Result<void> cleared = device.clear(workspace, sizeof word, stream); !cleared)
+      return cleared.error();
+  return word;
+}
+
+Result<void> Plan::check(device::Stream stream) {
+  Result<uint32_t> word = takeErrors(stream);
+  if (!word)
+    return word.error();
+  if (*word == 0)
+    return {};
+  std::string what;
+  if (*word & kLengthError)
+    what = "a sequence's kv_length or query length was above the batch's bound";
+  if (*word & kPageError)
+    what += std::string(what.empty() ? "" : ", and ") +
+            "a page number was outside the cache's num_pages";
+  if (what.empty())
+    what = "the error word is " + std::to_string(*word);
+  return makeError(Status::LimitExceeded, what + ": the rows of such sequences are NaN");
+}

@@ -1,0 +1,96 @@
+//===- Plan.h - one cache group's work of one step --------------------------===//
+//
+// Internal. A plan is made once for limits, reports its workspace exactly, is updated once a step
+// with the batch, and then appends and attends layer by layer:
+//
+//   create   kernels by layer; workspace = the largest that any of their rules asks for
+//   update   checks the batch against the limits; picks each class's variants by the host-known
+//   bounds append   one launch attend   decode; then merge, if a sequence at the bound would have
+//   more than one split check    reads and clears the error word, the u32 at offset 0 of the
+//   workspace
+//
+// The form is `direct`: the grid follows from the bounds and every block finds its own range from
+// the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
+// stream at a time.
+// Tests: test/runtime/plan/PlanTest.cpp, LaunchTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/plan/KvCache.h"
+#include "runtime/plan/Parameters.h"
+
+namespace attncc::plan {
+
+/// Bits of the error word.
+constexpr uint32_t kLengthError = 1, kPageError = 2;
+constexpr int64_t kWorkspaceAlignment = 256;
+/// Longest query of a sequence until there are prefill kernels.
+constexpr int64_t kMaxDecodeQuery = 8;
+
+class Plan {
+public:
+  static Result<std::unique_ptr<Plan>> create(std::shared_ptr<const package::Package> package,
+                                              const char *group, const attncc_limits &limits);
+
+  int64_t workspaceBytes() const { return bytesOfWorkspace; }
+  /// Device memory of the caller, workspaceBytes() or more; clears the error word and the counters.
+  Result<void> setWorkspace(void *memory, int64_t bytes, device::Stream stream);
+  Result<void> update(const attncc_batch &batch, device::Stream stream);
+  /// `layer` counts the group's layers.
+  Result<void> append(const KvCache &cache, uint32_t layer, const attncc_append_args &args,
+                      device::Stream stream);
+  Result<void> attend(const KvCache &cache, uint32_t layer, const attncc_attend_args &args,
+                      device::Stream stream);
+  /// The error word, cleared by the call.
+  Result<uint32_t> takeErrors(device::Stream stream);
+  /// takeErrors, with a set bit as LimitExceeded.
+  Result<void> check(device::Stream stream);
+
+  const package::Package &package() const { return *owner; }
+  const package::CacheGroup &group() const { return *cacheGroup; }
+  const attncc_limits &limits() const { return bounds; }
+  int64_t kvHeads() const { return numKvHeads; }
+  int64_t queryHeads(const package::LayerClass &layerClass) const {
+    return layerClass.group * numKvHeads;
+  }
+  const package::LayerClass &classOfLayer(uint32_t layer) const {
+    return *classes[classOf[layer]].layerClass;
+  }
+  /// Names that rules use, at the current batch.
+  package::NameValues names(const package::LoadedKernel &kernel) const;
+
+private:
+  struct ClassPlan {
+    const package::LayerClass *layerClass = nullptr;
+    const package::ClassKernels *kernels = nullptr;
+    // Chosen by update.
+    const package::LoadedKernel *append = nullptr, *decode = nullptr, *merge = nullptr;
+  };
+
+  Plan() = default;
+  Result<void> prepare();
+  Result<const package::LoadedKernel *>
+  choose(const std::vector<const package::LoadedKernel *> &among, const char *role,
+         const attncc_batch &batch) const;
+  /// The class with the kernels that serve the bounds of `next`.
+  Result<ClassPlan> withVariants(ClassPlan one, const attncc_batch &next) const;
+  Result<void> checkReady(const KvCache &cache, uint32_t layer) const;
+  BatchParam batchParam(int64_t numPages) const;
+  template <class Params>
+  Result<void> launch(const package::LoadedKernel &kernel, const Params &params,
+                      std::span<const device::Buffer> buffers, device::Stream stream) const;
+
+  std::shared_ptr<const package::Package> owner;
+  const package::CacheGroup *cacheGroup = nullptr;
+  attncc_limits bounds = {};
+  int64_t numKvHeads = 0;
+  int64_t bytesOfWorkspace = 0;
+  std::vector<ClassPlan> classes;
+  std::vector<uint32_t> classOf; // by layer of the group: index into classes
+  void *workspace = nullptr;
+  bool updated = false;
+  attncc_batch batch = {};
+};
+
+} // namespace attncc::plan

@@ -1,0 +1,119 @@
+#include "runtime/plan/Tensors.h"
+
+#include <limits>
+
+using namespace attncc;
+using namespace attncc::plan;
+using package::DType;
+
+static Error invalid(std::string message) {
+  return makeError(Status::InvalidArgument, std::move(message));
+}
+
+/// DLPack's type codes: 2 float, 4 bfloat.
+static std::string typeText(int code, int bits, int lanes) {
+  std::string name = code == 2 ? "f" : code == 4 ? "bf" : "code " + std::to_string(code) + " x ";
+  return name + std::to_string(bits) + (lanes > 1 ? "x" + std::to_string(lanes) : "");
+}
+
+static Result<void> checkForm(const std::string &name, const attncc_tensor &tensor, DType type,
+                              int rank) {
+  int code = type == DType::BF16 ? 4 : 2, bits = type == DType::F32 ? 32 : 16;
+  if (tensor.code != code || tensor.bits != bits || tensor.lanes > 1)
+    return invalid(name + " is " + typeText(tensor.code, tensor.bits, tensor.lanes) + ": must be " +
+                   package::dtypeName(type));
+  if (tensor.rank != rank)
+    return invalid(name + ".rank is " + std::to_string(tensor.rank) + ": must be " +
+                   std::to_string(rank));
+  return {};
+}
+
+static Result<void> checkShape(const std::string &name, const attncc_tensor &tensor, int64_t tokens,
+                               int64_t heads) {
+  if (tensor.shape[0] < tokens)
+    return invalid(name + ".shape[0] is " + std::to_string(tensor.shape[0]) +
+                   ": must be at least the batch's num_tokens " + std::to_string(tokens));
+  if (tensor.shape[1] != heads)
+    return invalid(name + ".shape[1] is " + std::to_string(tensor.shape[1]) + ": must be the " +
+                   std::to_string(heads) + " heads of this layer");
+  return {};
+}
+
+/// Strides of tokens and heads, in units of `element` bytes, multiples of `alignment` bytes. A
+/// stride over a single token or head moves nothing.
+static Result<void> checkStrides(const std::string &name, const attncc_tensor &tensor,
+                                 int64_t tokens, int64_t heads, int64_t row, int64_t element,
+                                 int64_t alignment) {
+  int64_t end = row;
+  for (auto [i, count] : {std::pair(0, tokens), std::pair(1, heads)}) {
+    std::string stride = name + ".stride[" + std::to_string(i) + "]";
+    int64_t value = tensor.stride[i], bytes = 0, part = 0;
+    if (__builtin_mul_overflow(value, element, &bytes) ||
+        __builtin_mul_overflow(value, count > 0 ? count - 1 : 0, &part) ||
+        __builtin_add_overflow(end, part, &end) ||
+        end > std::numeric_limits<int64_t>::max() / element)
+      return invalid(stride + " is " + std::to_string(value) +
+                     " elements: leaves the address space");
+    if (count <= 1)
+      continue;
+    if (bytes % alignment != 0)
+      return invalid(stride + " is " + std::to_string(value) + " elements (" +
+                     std::to_string(bytes) + " bytes): must be a multiple of " +
+                     std::to_string(alignment) + " bytes");
+    if (value < row)
+      return invalid(stride + " is " + std::to_string(value) +
+                     " elements: must be at least the row's " + std::to_string(row));
+  }
+  return {};
+}
+
+Result<TensorParam> plan::checkTensor(const char *name, const attncc_tensor &tensor, DType type,
+                                      int64_t tokens, int64_t heads, int64_t dim) {
+  constexpr int64_t alignment = 16;
+  if (!tensor.data)
+    return invalid(std::string(name) + ".data is null");
+  if (Result<void> form = checkForm(name, tensor, type, 3); !form)
+    return form.error();
+  if (auto address = reinterpret_cast<uint64_t>(tensor.data); address % alignment != 0)
+    return invalid(std::string(name) + ".data is at address " + std::to_string(address) +
+                   ": must be a multiple of " + std::to_string(alignment) + " bytes");
+  if (Result<void> shape = checkShape(name, tensor, tokens, heads); !shape)
+    return shape.error();
+  if (tensor.shape[2] != dim)
+    return invalid(std::string(name) + ".shape[2] is " + std::to_string(tensor.shape[2]) +
+                   ": must be the head's " + std::to_string(dim));
+  if (tensor.stride[2] != 1)
+    return invalid(std::string(name) + ".stride[2] is " + std::to_string(tensor.stride[2]) +
+                   ": must be 1");
+  if (Result<void> strides =
+          checkStrides(name, tensor, tokens, heads, dim, package::dtypeBytes(type), alignment);
+      !strides)
+    return strides.error();
+  return TensorParam{tensor.data, tensor.stride[0], tensor.stride[1]};
+}
+
+Result<TensorParam> plan::checkLse(const char *name, const attncc_tensor &tensor, int64_t tokens,
+                                   int64_t heads) {
+  if (!tensor.data)
+    return TensorParam{};
+  if (Result<void> form = checkForm(name, tensor, DType::F32, 2); !form)
+    return form.error();
+  if (auto address = reinterpret_cast<uint64_t>(tensor.data); address % 4 != 0)
+    return invalid(std::string(name) + ".data is at address " + std::to_string(address) +
+                   ": must be a multiple of 4 bytes");
+  if (Result<void> shape = checkShape(name, tensor, tokens, heads); !shape)
+    return shape.error();
+  if (Result<void> strides = checkStrides(name, tensor, tokens, heads, 1, 4, 4); !strides)
+    return strides.error();
+  return TensorParam{tensor.data, tensor.stride[0], tensor.stride[1]};
+}
+
+device::Buffer plan::bufferOf(const char *name, const TensorParam &tensor, int64_t tokens,
+                              int64_t heads, int64_t rowBytes, int64_t elementBytes,
+                              bool writable) {
+  if (!tensor.data || tokens == 0)
+    return {name, tensor.data, 0, writable};
+  int64_t bytes = rowBytes + ((tokens - 1) * tensor.tokenStride + (heads - 1) * tensor.headStride) *
+                                 elementBytes;
+  return {name, tensor.data, static_cast<uint64_t>(bytes), writable};
+}
