@@ -1,7 +1,65 @@
 //===- Passes.td - passes of the tile dialect --------------------*- tablegen -*-===//
+//
+// In the order in which a kernel meets them. Each is transforms/<Name>.cpp and
+// test/dialects/tile/<flag without tile->.mlir.
+//
+//===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_PASSES_TD
 #define ATTNCC_TILE_PASSES_TD
 
 include "mlir/Pass/PassBase.td"
+
+def AssignLayoutsPass : Pass<"tile-assign-layouts", "::attncc::tile::KernelOp"> {
+  let summary = "the products fix the layouts, everything else follows";
+  let description = [{
+    Gives every tile a layout. The schedule's product and orientation fix results and operands of
+    `tile.matmul`; keys and values go to shared memory in swizzled panels; element-wise ops, row
+    statistics and loop-carried values follow; kernels without products (append, merge) get rows as
+    vectors over lanes. Where a value has another layout than its user needs, a `tile.move` is
+    inserted.
+  }];
+}
+
+def PipelinePass : Pass<"tile-pipeline", "::attncc::tile::KernelOp"> {
+  let summary = "loads of keys and values in a loop become copies into rings";
+  let description = [{
+    `overlap = none`: each iteration acquires a slot, copies keys and values, commits, waits before
+    the first use and releases after the last. One joint ring, or one each, as the schedule's
+    `stages` say. Still in order: what overlaps is decided by `--tile-prefetch`.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect"];
+}
+
+def PrefetchPass : Pass<"tile-prefetch", "::attncc::tile::KernelOp"> {
+  let summary = "the warps that compute run ahead with their own copies";
+  let description = [{
+    The first `stages` copies move before the loop; in the loop the copy for tile j + stages follows
+    the release of tile j's slot (in a ring shared by units: follows the wait for tile j, whose
+    barrier says that all units have left the slot before). Block-table entries are loaded 32 at a
+    time, one iteration before they are needed.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
+def PersistPass : Pass<"tile-persist", "::attncc::tile::KernelOp"> {
+  let summary = "the work loop becomes what draws the items";
+  let description = [{
+    `work = grid`: the item of the block's place in the grid, and nothing if that is empty.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect"];
+}
+
+def PackSharedMemoryPass : Pass<"tile-pack-shared-memory", "::attncc::tile::KernelOp"> {
+  let summary = "live ranges of rings and scratch become offsets";
+  let description = [{
+    Places every ring, and the scratch of `tile.merge_units` and of moves that cross warps, at
+    multiples of 1024 bytes (the largest swizzle atom) such that what is live together does not
+    overlap, and sets `shared_memory` on the kernel. More than `limit` bytes is an error.
+  }];
+  let options = [
+    Option<"limit", "limit", "int64_t", "101376",
+           "bytes of shared memory that a block may use (99 KiB runs on every GPU since sm_80)">
+  ];
+}
 
 #endif // ATTNCC_TILE_PASSES_TD

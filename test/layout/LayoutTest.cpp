@@ -21,7 +21,7 @@ namespace {
 
 using Row = Coordinate;
 
-/// Every element has the same number of holders, 2^(replicated bits), and locationOf is one of
+/// Every element has the same number of holders, 2^(replicated bits), and holderOf is one of
 /// them, the one whose replicated bits are zero.
 void expectCoversOnce(const Layout &l) {
   ASSERT_EQ(l.defect(), std::nullopt) << l.str();
@@ -31,7 +31,7 @@ void expectCoversOnce(const Layout &l) {
       for (int64_t r = 0; r < l.registersPerThread(); ++r) {
         Coordinate c = l.at(r, t, w);
         ++holders[{c.row, c.column}];
-        Location home = l.locationOf(c);
+        Holder home = l.holderOf(c);
         EXPECT_EQ(l.at(home), c);
         EXPECT_EQ(home.reg, r);
         EXPECT_EQ(home.lane, t & ~l.replicatedLanes());
@@ -193,7 +193,7 @@ TEST(Layout, AppendKeepsRotationPairsInOneLane) {
         EXPECT_EQ(l.defectFor(rows, dim), std::nullopt);
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t j = 0; j < rotary / 2; ++j)
-            EXPECT_EQ(l.locationOf({r, j}).lane, l.locationOf({r, j + rotary / 2}).lane);
+            EXPECT_EQ(l.holderOf({r, j}).lane, l.holderOf({r, j + rotary / 2}).lane);
       }
   EXPECT_EQ(appendRows(4, 64, 64).str(),
             "register = [[0,1],[0,2],[0,4]], lane = [[0,8],[0,16],[1,0],[2,0],[0,0]], "

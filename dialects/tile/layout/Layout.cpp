@@ -314,13 +314,13 @@ Digits digitsOf(const Layout &layout, Coordinate c) {
 
 } // namespace
 
-Location Layout::locationOf(const Coordinate &c) const {
+Holder Layout::holderOf(const Coordinate &c) const {
   Digits d = digitsOf(*this, c);
   LayoutSolver solver(*this);
   auto bits = solver.solve(d.inAtom);
   assert(bits && !isShared() && "no holder: the layout is not well formed");
   auto mask = [](size_t n) { return (uint64_t(1) << n) - 1; };
-  Location l;
+  Holder l;
   l.reg = static_cast<int64_t>(*bits & mask(solver.registerBits)) | d.reg << solver.registerBits;
   l.lane = static_cast<int64_t>(*bits >> solver.registerBits & mask(solver.laneBits));
   l.warp = static_cast<int64_t>(*bits >> (solver.registerBits + solver.laneBits)) |

@@ -85,9 +85,9 @@ struct Repeat {
 };
 
 /// One holder of an element.
-struct Location {
+struct Holder {
   int64_t reg = 0, lane = 0, warp = 0;
-  bool operator==(const Location &) const = default;
+  bool operator==(const Holder &) const = default;
 };
 
 class Layout {
@@ -133,7 +133,7 @@ public:
 
   // --- coordinates --------------------------------------------------------------------------
   Coordinate at(int64_t reg, int64_t lane, int64_t warp = 0) const;
-  Coordinate at(const Location &l) const { return at(l.reg, l.lane, l.warp); }
+  Coordinate at(const Holder &l) const { return at(l.reg, l.lane, l.warp); }
   /// `at` = registerPart + lanePart + warpPart if `isSeparable`; else the parts are joined by xor
   /// inside the atom. The register part is a constant of the generated code.
   Coordinate registerPart(int64_t reg) const { return at(reg, 0, 0); }
@@ -142,7 +142,7 @@ public:
   /// No bit of a coordinate is moved by two of register, lane and warp: the parts may be added.
   bool isSeparable() const;
   /// The holder with all replicated bits zero.
-  Location locationOf(const Coordinate &c) const;
+  Holder holderOf(const Coordinate &c) const;
 
   Coordinate atOffset(int64_t offset) const;
   /// Offset in elements of a coordinate (offset layouts).
@@ -200,7 +200,7 @@ struct ConversionPlan {
   };
   Kind kind = Kind::Rename;
   std::vector<int64_t> source;
-  std::vector<std::vector<Location>> from;
+  std::vector<std::vector<Holder>> from;
 };
 /// `elementBytes` = 2 permits movmatrix. Nothing if the tiles differ or the source is partial.
 std::optional<ConversionPlan> planConversion(const Layout &from, const Layout &to,
@@ -257,6 +257,16 @@ int64_t bankConflicts(const SharedAccess &plan, int64_t bytes);
 Layout mmaAOperand(int64_t m, int64_t k);
 Layout mmaBOperand(int64_t n, int64_t k);
 Layout mmaAccumulator(int64_t m, int64_t n, bool rowsFirst = true);
+
+/// The layouts of one product result[m][n] = lhs[m][k] · rhs[k][n], or · rhs[n][k]ᵀ with
+/// `transposeB`, as mma.m16n8k16: `swapped` computes resultᵀ = rhsᵀ · lhsᵀ, so lhs is the B operand
+/// and its few rows stand on the side of 8. `rhs` is the fragment in rhs's own coordinates, which
+/// is read from shared memory by `planLdmatrix`. Nothing if the shape is not made of fragments.
+struct ProductLayouts {
+  Layout lhs, rhs, result;
+};
+std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int64_t k,
+                                         bool transposeB);
 
 /// Shared tiles: panels of 128, 64 or 32 bytes (the widest that divides a row), atoms of 8 rows
 /// with the swizzle of that width (the hardware's tensor-copy swizzles), panels outermost.

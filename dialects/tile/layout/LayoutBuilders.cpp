@@ -57,6 +57,16 @@ Layout mmaAccumulator(int64_t m, int64_t n, bool rowsFirst) {
                            std::move(repeats));
 }
 
+std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int64_t k,
+                                         bool transposeB) {
+  if (m % (swapped ? 8 : 16) || n % (swapped ? 16 : 8) || k % 16)
+    return std::nullopt;
+  Layout rhs = swapped ? mmaAOperand(n, k) : mmaBOperand(n, k);
+  return ProductLayouts{swapped ? mmaBOperand(m, k) : mmaAOperand(m, k),
+                        transposeB ? rhs : rhs.transposed(),
+                        swapped ? mmaAccumulator(n, m).transposed() : mmaAccumulator(m, n, false)};
+}
+
 int64_t panelBytes(int64_t columns, int64_t elementBytes) {
   return std::min<int64_t>(128, powerOfTwoIn(columns * elementBytes));
 }

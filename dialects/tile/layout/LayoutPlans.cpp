@@ -21,7 +21,7 @@ std::optional<ReductionPlan> planReduction(const Layout &layout, Dimension d) {
   for (int64_t r = 0, n = layout.registersPerThread(); r < n; ++r) {
     Coordinate c = layout.registerPart(r);
     plan.target.push_back(
-        statistics->locationOf(d == Dimension::Column ? Coordinate{c.row, 0} : Coordinate{0, c.column})
+        statistics->holderOf(d == Dimension::Column ? Coordinate{c.row, 0} : Coordinate{0, c.column})
             .reg);
   }
   for (size_t b = 0; b < layout.laneBasis().size(); ++b)
@@ -58,7 +58,7 @@ std::optional<std::vector<int64_t>> movmatrixWords(const Layout &from, const Lay
   std::vector<int64_t> source;
   for (int64_t r = 0, n = to.registersPerThread(); r < n; r += 2) {
     Coordinate c = to.registerPart(r);
-    Location s = from.locationOf(c);
+    Holder s = from.holderOf(c);
     if (s.lane != 0 || s.warp != 0 || s.reg % 2 != 0)
       return std::nullopt;
     source.push_back(s.reg / 2);
@@ -96,7 +96,7 @@ std::optional<ConversionPlan> planConversion(const Layout &from, const Layout &t
   for (int64_t warp = 0; warp < to.warps(); ++warp)
     for (int64_t r = 0; r < to.registersPerThread(); ++r)
       for (int64_t lane = 0; lane < to.lanes(); ++lane) {
-        Location s = from.locationOf(to.at(r, lane, warp));
+        Holder s = from.holderOf(to.at(r, lane, warp));
         if ((s.warp ^ warp) & ~freeWarps) {
           plan.kind = ConversionPlan::Kind::Memory;
           plan.from.clear();

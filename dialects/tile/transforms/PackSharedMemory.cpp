@@ -1,0 +1,185 @@
+//===- PackSharedMemory.cpp - Live ranges become offsets ----------------------===//
+//
+//   %r = tile.ring : !tile.ring<3 x …>     →    %r = tile.ring {offset = 0 : i32} : !tile.ring<3 x …>
+//   tile.merge_units %m, %l, %o            →    tile.merge_units %m, %l, %o {scratch = 0 : i32}
+//
+// and the kernel gets `shared_memory`. A ring lives from the first to the last op on it, a loop
+// around such an op counting as a whole; scratch lives while its op runs. What is live at the same
+// time must not overlap; the largest is placed first, at the lowest place that fits. So the scratch
+// of merge_units lies over the rings that are dead by then.
+//
+// Sizes come from layout/Storage.h. Test: test/dialects/tile/pack-shared-memory.mlir,
+// pack-shared-memory-errors.mlir.
+//===----------------------------------------------------------------------===//
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/Tile.h"
+#include "dialects/tile/layout/Storage.h"
+
+#include "mlir/IR/Builders.h"
+
+namespace attncc::tile {
+#define GEN_PASS_DEF_PACKSHAREDMEMORYPASS
+#include "dialects/tile/Passes.h.inc"
+} // namespace attncc::tile
+
+using namespace mlir;
+
+namespace attncc::tile {
+namespace {
+
+/// Places of ops in the kernel's text: an op spans the ops in its regions.
+class Numbering {
+public:
+  explicit Numbering(Operation *root) { number(root); }
+  int64_t begin(Operation *op) const { return spans.lookup(op).first; }
+  int64_t end(Operation *op) const { return spans.lookup(op).second; }
+
+private:
+  DenseMap<Operation *, std::pair<int64_t, int64_t>> spans;
+  int64_t next = 0;
+
+  void number(Operation *op) {
+    int64_t begin = next++;
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (Operation &inner : block)
+          number(&inner);
+    spans[op] = {begin, next++};
+  }
+};
+
+struct Allocation {
+  Operation *op;
+  int64_t bytes;
+  int64_t begin, end; // live range, inclusive
+  int64_t offset = 0;
+
+  bool meets(const Allocation &other) const { return begin <= other.end && other.begin <= end; }
+};
+
+int64_t roundUp(int64_t n) { return (n + sharedAlignment - 1) / sharedAlignment * sharedAlignment; }
+
+int64_t bytesPerElement(TileType type) { return type.getElementType().getIntOrFloatBitWidth() / 8; }
+
+FailureOr<int64_t> ringBytes(RingOp ring, int64_t units) {
+  RingType type = ring.getRing().getType();
+  std::vector<StoredTile> tiles;
+  for (TileType tile : type.getTiles()) {
+    if (!tile.getLayout())
+      return ring.emitError() << "a ring needs tiles with a layout, got " << tile;
+    tiles.push_back({tile.getLayout().toLayout(), bytesPerElement(tile)});
+  }
+  int64_t owners = type.getSharedBy() == RingScope::Unit ? units : 1;
+  return ringStorage(tiles).slotBytes * type.getDepth() * owners;
+}
+
+/// Bytes of a move through shared memory, 0 for one that needs none.
+FailureOr<int64_t> moveBytes(MoveOp move, int64_t units) {
+  TileType from = move.getValue().getType(), to = move.getResult().getType();
+  if (!from.getLayout() || !to.getLayout())
+    return move.emitError() << "a move needs layouts on both sides";
+  auto plan = planConversion(from.getLayout().toLayout(), to.getLayout().toLayout(),
+                             bytesPerElement(from));
+  if (!plan)
+    return move.emitError() << "there is no move between these layouts";
+  if (plan->kind != ConversionPlan::Kind::Memory)
+    return int64_t(0);
+  return from.getNumElements() * bytesPerElement(from) * units;
+}
+
+/// The live range of a ring: its uses, each as the op of the ring's own block around it.
+void setLiveRange(Allocation &allocation, RingOp ring, const Numbering &numbers) {
+  allocation.begin = numbers.end(ring);
+  allocation.end = numbers.end(ring);
+  bool first = true;
+  for (Operation *user : ring.getRing().getUsers()) {
+    Operation *around = ring->getBlock()->findAncestorOpInBlock(*user);
+    allocation.begin =
+        first ? numbers.begin(around) : std::min(allocation.begin, numbers.begin(around));
+    allocation.end = std::max(allocation.end, numbers.end(around));
+    first = false;
+  }
+}
+
+FailureOr<SmallVector<Allocation>> collect(KernelOp kernel) {
+  Numbering numbers(kernel);
+  int64_t units = kernel.getSchedule().getUnits();
+  SmallVector<Allocation> allocations;
+  WalkResult result = kernel.walk([&](Operation *op) {
+    Allocation allocation{op, 0, numbers.begin(op), numbers.end(op)};
+    FailureOr<int64_t> bytes = int64_t(0);
+    if (auto ring = dyn_cast<RingOp>(op)) {
+      bytes = ringBytes(ring, units);
+      setLiveRange(allocation, ring, numbers);
+    } else if (auto merge = dyn_cast<MergeUnitsOp>(op)) {
+      TileType value = merge.getValue().getType();
+      bytes = units * mergeScratch(value.getRows(), value.getColumns()).unitBytes;
+    } else if (auto move = dyn_cast<MoveOp>(op)) {
+      bytes = moveBytes(move, units);
+    }
+    if (failed(bytes))
+      return WalkResult::interrupt();
+    allocation.bytes = roundUp(*bytes);
+    if (allocation.bytes)
+      allocations.push_back(allocation);
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
+  return allocations;
+}
+
+/// Largest first, each at the lowest offset free of what is live with it.
+int64_t place(SmallVector<Allocation> &allocations) {
+  llvm::stable_sort(allocations,
+                    [](const Allocation &a, const Allocation &b) { return a.bytes > b.bytes; });
+  int64_t total = 0;
+  for (size_t i = 0; i < allocations.size(); ++i) {
+    Allocation &a = allocations[i];
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (size_t k = 0; k < i; ++k) {
+        const Allocation &b = allocations[k];
+        if (a.meets(b) && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes) {
+          a.offset = b.offset + b.bytes;
+          moved = true;
+        }
+      }
+    }
+    total = std::max(total, a.offset + a.bytes);
+  }
+  return total;
+}
+
+LogicalResult pack(KernelOp kernel, int64_t limit) {
+  FailureOr<SmallVector<Allocation>> allocations = collect(kernel);
+  if (failed(allocations))
+    return failure();
+  int64_t bytes = place(*allocations);
+  if (bytes > limit)
+    return kernel.emitError() << "needs " << bytes << " bytes of shared memory, a block may use "
+                              << limit;
+  Builder builder(kernel.getContext());
+  for (const Allocation &a : *allocations) {
+    IntegerAttr offset = builder.getI32IntegerAttr(static_cast<int32_t>(a.offset));
+    if (auto ring = dyn_cast<RingOp>(a.op))
+      ring.setOffsetAttr(offset);
+    else if (auto merge = dyn_cast<MergeUnitsOp>(a.op))
+      merge.setScratchAttr(offset);
+    else
+      cast<MoveOp>(a.op).setScratchAttr(offset);
+  }
+  kernel.setSharedMemoryAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
+  return success();
+}
+
+struct PackSharedMemory : public impl::PackSharedMemoryPassBase<PackSharedMemory> {
+  using PackSharedMemoryPassBase::PackSharedMemoryPassBase;
+  void runOnOperation() override {
+    if (failed(pack(getOperation(), limit)))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace attncc::tile

@@ -1,0 +1,163 @@
+//===- Pipeline.cpp - Loads of keys and values become rings -------------------===//
+//
+// overlap = none, joint ring, before and after:
+//
+//   scf.for %j = … {
+//     %k = tile.load_keys %kv[%item, %t]           %p = iter_arg, first tile.position
+//     … %k …                                       %slot = tile.acquire %ring[%p]
+//     %v = tile.load_values %kv[%item, %t]         tile.copy_keys %kv[%item, %t] into %slot {index = 0}
+//     … %v …                                  →    tile.copy_values %kv[%item, %t] into %slot {index = 1}
+//   }                                              tile.commit %ring[%p]
+//                                                  %k, %v = tile.wait %ring[%p]      before the first use
+//                                                  … %k … %v …
+//                                                  tile.release %ring[%p]            behind the last use
+//                                                  %p1 = tile.advance %ring[%p]
+//
+// With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
+// rings of their own; units that divide rows share them. Nothing overlaps yet; see Prefetch.cpp.
+// Test: test/dialects/tile/pipeline.mlir, pipeline-errors.mlir.
+//===----------------------------------------------------------------------===//
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/Tile.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace attncc::tile {
+#define GEN_PASS_DEF_PIPELINEPASS
+#include "dialects/tile/Passes.h.inc"
+} // namespace attncc::tile
+
+using namespace mlir;
+
+namespace attncc::tile {
+namespace {
+
+/// The loads that share a ring, in program order.
+struct LoadGroup {
+  int64_t depth;
+  SmallVector<Operation *> loads;
+};
+
+SmallVector<LoadGroup> groupLoads(scf::ForOp loop, const attn::Stages &stages) {
+  SmallVector<LoadGroup> groups;
+  for (Operation &op : *loop.getBody()) {
+    if (!isa<LoadKeysOp, LoadValuesOp>(op))
+      continue;
+    if (stages.joint && !groups.empty())
+      groups.front().loads.push_back(&op);
+    else
+      groups.push_back({isa<LoadKeysOp>(op) ? stages.key : stages.value, {&op}});
+  }
+  return groups;
+}
+
+/// First and last op of the loop's body that uses a tile of the group.
+std::pair<Operation *, Operation *> usesInBody(scf::ForOp loop, const LoadGroup &group) {
+  Operation *first = nullptr, *last = nullptr;
+  for (Operation *load : group.loads)
+    for (Operation *user : load->getUsers()) {
+      Operation *inBody = loop.getBody()->findAncestorOpInBlock(*user);
+      if (!first || inBody->isBeforeInBlock(first))
+        first = inBody;
+      if (!last || last->isBeforeInBlock(inBody))
+        last = inBody;
+    }
+  return {first, last};
+}
+
+void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index) {
+  auto create = [&]<typename Load, typename Copy>(Load op) {
+    Copy::create(builder, op.getLoc(), op.getCache(), op.getItem(), op.getTile(), /*pages=*/Value(),
+                 /*page_index=*/Value(), slot, /*when=*/Value(), index);
+  };
+  if (auto keys = dyn_cast<LoadKeysOp>(load))
+    create.operator()<LoadKeysOp, CopyKeysOp>(keys);
+  else
+    create.operator()<LoadValuesOp, CopyValuesOp>(cast<LoadValuesOp>(load));
+}
+
+FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScope scope) {
+  Operation *firstLoad = group.loads.front();
+  DominanceInfo dominance;
+  SmallVector<TileType> tiles;
+  for (Operation *load : group.loads) {
+    auto type = llvm::cast<TileType>(load->getResult(0).getType());
+    if (!type.isShared() || !type.getLayout())
+      return load->emitError() << "a copy needs a shared tile with a layout, got " << type;
+    for (Value operand : load->getOperands())
+      if (!dominance.properlyDominates(operand, firstLoad))
+        return load->emitError() << "operand is not known at the first copy of its slot";
+    tiles.push_back(type);
+  }
+  auto [first, last] = usesInBody(loop, group);
+  if (!first)
+    return firstLoad->emitError() << "the tiles of a slot are not used in the loop";
+  if (last == loop.getBody()->getTerminator())
+    return firstLoad->emitError() << "a tile of a slot leaves its iteration";
+
+  Location loc = loop.getLoc();
+  IRRewriter rewriter(loop);
+  auto ring = RingOp::create(rewriter, loc, RingType::get(loop.getContext(), group.depth, tiles, scope),
+                             /*offset=*/IntegerAttr());
+  Value start = PositionOp::create(rewriter, loc);
+  auto rotated = loop.replaceWithAdditionalYields(
+      rewriter, start, /*replaceInitOperandUsesInLoop=*/false,
+      [&](OpBuilder &, Location, ArrayRef<BlockArgument> arguments) {
+        Value position = arguments.front();
+        OpBuilder builder(firstLoad);
+        Value slot = AcquireOp::create(builder, loc, ring, position);
+        for (auto [index, load] : llvm::enumerate(group.loads))
+          createCopy(builder, load, slot, static_cast<int64_t>(index));
+        CommitOp::create(builder, loc, ring, position);
+        builder.setInsertionPoint(first);
+        auto wait = WaitOp::create(builder, loc, ring, position);
+        builder.setInsertionPointAfter(last);
+        ReleaseOp::create(builder, loc, ring, position);
+        Value next = AdvanceOp::create(builder, loc, ring, position);
+        for (auto [load, tile] : llvm::zip(group.loads, wait.getTiles())) {
+          load->getResult(0).replaceAllUsesWith(tile);
+          load->erase();
+        }
+        return SmallVector<Value>{next};
+      });
+  if (failed(rotated))
+    return failure();
+  return cast<scf::ForOp>(rotated->getOperation());
+}
+
+LogicalResult pipeline(scf::ForOp loop, attn::ScheduleAttr schedule) {
+  SmallVector<LoadGroup> groups = groupLoads(loop, schedule.getStages());
+  if (groups.empty())
+    return success();
+  if (schedule.getOverlap() != attn::Overlap::None)
+    return loop.emitError() << "overlap = " << attn::stringifyOverlap(schedule.getOverlap())
+                            << " is not supported, expected none";
+  if (schedule.getCopy() != attn::Copy::Gather)
+    return loop.emitError() << "copy = " << attn::stringifyCopy(schedule.getCopy())
+                            << " is not supported, expected gather";
+  RingScope scope =
+      schedule.getDivide() == attn::Divide::Keys ? RingScope::Unit : RingScope::Units;
+  for (const LoadGroup &group : groups) {
+    FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope);
+    if (failed(rotated))
+      return failure();
+    loop = *rotated;
+  }
+  return success();
+}
+
+struct Pipeline : public impl::PipelinePassBase<Pipeline> {
+  void runOnOperation() override {
+    SmallVector<scf::ForOp> loops;
+    getOperation().walk([&](scf::ForOp loop) { loops.push_back(loop); });
+    for (scf::ForOp loop : loops)
+      if (failed(pipeline(loop, getOperation().getSchedule())))
+        return signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace attncc::tile
