@@ -80,6 +80,12 @@ private:
     VerifyCase c;
     for (SequenceShape &sequence : sequences)
       sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
+    if (std::all_of(sequences.begin(), sequences.end(),
+                    [](const SequenceShape &sequence) { return sequence.queryLength == 0; })) {
+      sequences.front().queryLength = 1; // a batch has a token
+      if (role == Role::Append)
+        sequences.front().kvLength = std::max<int64_t>(sequences.front().kvLength, 1);
+    }
     if (role != Role::Append) {
       role = Role::Decode;
       for (const SequenceShape &sequence : sequences)

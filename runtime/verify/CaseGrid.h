@@ -42,12 +42,16 @@ struct ClassShape {
   std::optional<Rope> rope;
   std::optional<double> normEpsilon;
   SplitRule splits;
+  // Of the decode kernel: query rows of one block; and the formulas of the least traffic.
+  int64_t decodeRows = 0;
+  std::string decodeTraffic, appendTraffic;
 
   int64_t group() const { return queryHeads / kvHeads; }
 };
 
-/// All classes of a package.
-Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest);
+/// All classes of a package, with the kernels of one target.
+Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
+                                            std::string_view target);
 
 enum class Role {
   Append,
@@ -99,6 +103,10 @@ std::vector<VerifyCase> makeGrid(const ClassShape &shape, uint64_t seed, int64_t
 /// tokens.
 VerifyCase decodeTrafficCase(const ClassShape &shape);
 VerifyCase appendTrafficCase(const ClassShape &shape);
+
+/// The bytes that a case cannot avoid to move, by the package's own formula: each input and output
+/// once, K and V once for each block of query rows. 0 if the package states no formula.
+Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape);
 
 /// {"schema": "attncc.verify-case/1", …}, the whole case.
 json::Tree toJson(const VerifyCase &verifyCase);

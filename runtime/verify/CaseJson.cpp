@@ -1,4 +1,4 @@
-//===- CaseJson.cpp - a case as a file, and a class from a manifest ---------===//
+//===- CaseJson.cpp - a case as a file -----------------------------------------===//
 //
 // The JSON form of VerifyCase has one key for each field. Reading refuses unknown
 // keys, so that a misspelt one cannot turn a repro into another case. Test:
@@ -6,11 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/package/Manifest.h"
 #include "runtime/support/Json.h"
 #include "runtime/verify/CaseGrid.h"
-
-#include <algorithm>
 
 namespace attncc::verify {
 
@@ -169,6 +166,8 @@ Result<void> checkCase(const VerifyCase &c, const ClassShape &shape) {
     return refuse("kv_heads", c.kvHeads, "1 to " + std::to_string(shape.kvHeads));
   if (c.sequences.empty() || c.sequences.size() > 4096)
     return refuse("the number of sequences", int64_t(c.sequences.size()), "1 to 4096");
+  if (c.numTokens() == 0)
+    return refuse("the number of query tokens", 0, "1 or more");
   if (c.pagePadding % 8)
     return refuse("page_padding", c.pagePadding, "a multiple of 8");
   if (c.maxQueryLength() + c.extraQueryBound > shape.maxDraft)
@@ -182,47 +181,6 @@ Result<void> checkCase(const VerifyCase &c, const ClassShape &shape) {
       return refuse("a kv_length of append", sequence.kvLength,
                     "at least its query_length " + std::to_string(sequence.queryLength));
   return {};
-}
-
-Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest) {
-  std::vector<ClassShape> shapes;
-  for (const package::LayerClass &layerClass : manifest.layerClasses) {
-    const package::CacheGroup *group = manifest.findGroup(layerClass.cacheGroup);
-    ClassShape shape;
-    shape.name = layerClass.name;
-    shape.cacheGroup = group->name;
-    std::vector<int64_t> layers = package::layersOf(group->layers);
-    shape.numLayers = int64_t(layers.size());
-    shape.layer =
-        std::find(layers.begin(), layers.end(), layerClass.layers.front().first) - layers.begin();
-    if (layerClass.dtype == package::DType::F32)
-      return makeError(Status::Unsupported, "layer class " + layerClass.name +
-                                                " has type f32: verify knows bf16 and f16");
-    shape.type = layerClass.dtype == package::DType::BF16 ? NumberType::BF16 : NumberType::F16;
-    shape.queryHeads = layerClass.queryHeads;
-    shape.kvHeads = layerClass.queryHeads / layerClass.group;
-    shape.keyDim = group->k.dim;
-    shape.valueDim = group->v.dim;
-    shape.pageSize = group->pageSize;
-    shape.maxDraft = layerClass.maxQueryTokensDecode;
-    shape.maxPosition = layerClass.maxPosition;
-    shape.scale = layerClass.scale;
-    if (layerClass.rope)
-      shape.rope =
-          Rope{layerClass.rope->pairing == package::Rope::Pairing::Half ? RopePairing::Half
-                                                                        : RopePairing::Interleaved,
-               layerClass.rope->inverseFrequencies, layerClass.rope->attentionFactor};
-    if (layerClass.qkNorm)
-      shape.normEpsilon = layerClass.qkNorm->epsilon;
-    for (const package::KernelEntry &kernel : manifest.kernels)
-      if (kernel.layerClass == layerClass.name && kernel.role == "decode")
-        shape.splits = manifest.splitRules.at(kernel.splitRule).rule;
-    if (shape.splits.steps.empty())
-      return makeError(Status::InvalidPackage, "layer class " + layerClass.name +
-                                                   " has no decode kernel with a split rule");
-    shapes.push_back(std::move(shape));
-  }
-  return shapes;
 }
 
 } // namespace attncc::verify

@@ -237,6 +237,7 @@ TEST(CaseFile, refusesACaseOfAnotherClass) {
   EXPECT_TRUE(refused([](VerifyCase &c) { c.kvHeads = 0; }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.sequences.clear(); }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.sequences[0].queryLength = 9; }));
+  EXPECT_TRUE(refused([](VerifyCase &c) { c.sequences[0].queryLength = 0; }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.extraKvBound = 131072; }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.pagePadding = 3; }));
 }

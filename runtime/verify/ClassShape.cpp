@@ -1,0 +1,100 @@
+//===- ClassShape.cpp - a layer class as verify sees it ---------------------===//
+//
+// Takes from the manifest what the cases of a class depend on, and evaluates its
+// formulas of the least traffic. Test: test/verify/ClassShapeTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/package/Manifest.h"
+#include "runtime/verify/CaseGrid.h"
+
+#include <algorithm>
+
+namespace attncc::verify {
+
+using package::Name;
+
+Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
+                                            std::string_view target) {
+  std::vector<ClassShape> shapes;
+  for (const package::LayerClass &layerClass : manifest.layerClasses) {
+    const package::CacheGroup *group = manifest.findGroup(layerClass.cacheGroup);
+    ClassShape shape;
+    shape.name = layerClass.name;
+    shape.cacheGroup = group->name;
+    std::vector<int64_t> layers = package::layersOf(group->layers);
+    shape.numLayers = int64_t(layers.size());
+    shape.layer =
+        std::find(layers.begin(), layers.end(), layerClass.layers.front().first) - layers.begin();
+    if (layerClass.dtype == package::DType::F32)
+      return makeError(Status::Unsupported, "layer class " + layerClass.name +
+                                                " has type f32, verify knows bf16 and f16");
+    shape.type = layerClass.dtype == package::DType::BF16 ? NumberType::BF16 : NumberType::F16;
+    shape.queryHeads = layerClass.queryHeads;
+    shape.kvHeads = layerClass.queryHeads / layerClass.group;
+    shape.keyDim = group->k.dim;
+    shape.valueDim = group->v.dim;
+    shape.pageSize = group->pageSize;
+    shape.maxDraft = layerClass.maxQueryTokensDecode;
+    shape.maxPosition = layerClass.maxPosition;
+    shape.scale = layerClass.scale;
+    if (layerClass.rope)
+      shape.rope =
+          Rope{layerClass.rope->pairing == package::Rope::Pairing::Half ? RopePairing::Half
+                                                                        : RopePairing::Interleaved,
+               layerClass.rope->inverseFrequencies, layerClass.rope->attentionFactor};
+    if (layerClass.qkNorm)
+      shape.normEpsilon = layerClass.qkNorm->epsilon;
+    for (const package::KernelEntry &kernel : manifest.kernels) {
+      if (kernel.layerClass != layerClass.name || kernel.target != target)
+        continue;
+      const std::string &traffic = manifest.interfaces.at(kernel.interface).trafficBytes;
+      if (kernel.role == "append")
+        shape.appendTraffic = traffic;
+      if (kernel.role == "decode" && shape.splits.steps.empty()) {
+        shape.decodeTraffic = traffic;
+        shape.decodeRows = kernel.rows;
+        shape.splits = manifest.splitRules.at(kernel.splitRule).rule;
+      }
+    }
+    if (shape.splits.steps.empty())
+      return makeError(Status::InvalidPackage, "layer class " + layerClass.name +
+                                                   " has no decode kernel with a split rule for " +
+                                                   std::string(target));
+    shapes.push_back(std::move(shape));
+  }
+  return shapes;
+}
+
+Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape) {
+  const std::string &text =
+      verifyCase.role == Role::Append ? shape.appendTraffic : shape.decodeTraffic;
+  if (text.empty())
+    return int64_t(0);
+  package::NameValues values;
+  values[Name::Group] = shape.group();
+  values[Name::KvHeads] = verifyCase.kvHeads;
+  values[Name::QueryHeads] = verifyCase.kvHeads * shape.group();
+  values[Name::KDim] = shape.keyDim;
+  values[Name::VDim] = shape.valueDim;
+  values[Name::KBytes] = values[Name::VBytes] = values[Name::QBytes] = 2;
+  values[Name::PageSize] = shape.pageSize;
+  values[Name::NumSequences] = int64_t(verifyCase.sequences.size());
+  values[Name::NumTokens] = verifyCase.numTokens();
+  values[Name::MaxQueryLength] = verifyCase.maxQueryLength();
+  values[Name::MaxKvLength] = verifyCase.maxKvLength();
+  int64_t total = 0, chunked = 0;
+  for (auto [queryLength, kvLength] : verifyCase.sequences) {
+    const int64_t rows = std::max<int64_t>(shape.decodeRows, 1);
+    total += queryLength ? kvLength : 0;
+    chunked += kvLength * ((shape.group() * queryLength + rows - 1) / rows);
+  }
+  values[Name::TotalKv] = total;
+  values[Name::TotalChunkKv] = chunked;
+  Result<package::Formula> formula = package::Formula::parse(text);
+  if (!formula)
+    return formula.error();
+  return formula->evaluate(values, &shape.splits);
+}
+
+} // namespace attncc::verify

@@ -1,0 +1,65 @@
+//===- Executor.h - who computes a case -------------------------------------===//
+//
+// Internal. The one door between cases and kernels: given a case's memory, an executor
+// fills the output in. PackageExecutor launches a package's kernels through the runtime
+// the way an engine does (bind, plan, update, append or attend); the tests of verify
+// have one that computes on the host, rightly or wrongly.
+// Test: test/verify/RunCaseTest.cpp, test/verify/PackageExecutorTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/verify/CaseData.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace attncc::package {
+class Package;
+}
+
+namespace attncc::verify {
+
+/// What decode left for merge: split by split, normalised, with natural log-sum-exps.
+struct Partials {
+  int64_t splits = 0, maxQueryLength = 0, queryHeads = 0, dim = 0; // splits: the most of any
+  std::vector<float> output; // [sequences][splits][maxQueryLength][queryHeads][dim]
+  std::vector<float> lse;    // [sequences][splits][maxQueryLength][queryHeads]
+};
+
+/// What is known of a run beside its results.
+struct Execution {
+  std::vector<std::string> findings; // of a simulator: one line each
+  bool metered = false;
+  uint64_t bytesMoved = 0;    // 32 x sectors requested, over all buffers and launches
+  uint64_t bankConflicts = 0; // shared-memory wavefronts beyond the least
+  uint32_t errors = 0;        // the plan's error word: 1 a length, 2 a page number
+  std::optional<Partials> partials;
+};
+
+class Executor {
+public:
+  virtual ~Executor() = default;
+  /// Runs append, or decode and merge. An error is what prevents a case from running at all.
+  virtual Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
+                                CaseData &data) = 0;
+};
+
+class PackageExecutor final : public Executor {
+public:
+  /// `threads`: host threads of a simulator, 0: one per core. `target` empty: the best.
+  static Result<std::unique_ptr<PackageExecutor>> open(const std::string &device,
+                                                       const std::string &folder,
+                                                       const std::string &target, unsigned threads);
+
+  Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
+                        CaseData &data) override;
+  const package::Package &package() const { return *loaded; }
+
+private:
+  std::shared_ptr<const package::Package> loaded;
+};
+
+} // namespace attncc::verify
