@@ -31,9 +31,8 @@ def Tile_RowKind : Tile_Enum<"RowKind", "which rows of an item a tensor holds", 
   I32EnumAttrCase<"Query", 0, "query">,
   I32EnumAttrCase<"Key", 1, "key">,
   I32EnumAttrCase<"Value", 2, "value">
-]>;
-def Tile_RowKindAttr : EnumAttr<Tile_Dialect, Tile_RowKind, "rows"> {
-  let assemblyFormat = "$value";
+]> {
+  let genSpecializedAttr = 1;
 }
 
 def Tile_ItemKind : Tile_Enum<"ItemKind", "what one work item is", [

@@ -23,7 +23,7 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
 
     Example: `%q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>`
   }];
-  let arguments = (ins Tile_RowKindAttr:$kind, Tile_Tensor:$source, Tile_Item:$item);
+  let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = [{
     $kind $source `[` $item `]` attr-dict `:` type($source) `->` type($result)
@@ -110,7 +110,7 @@ def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
 
     Example: `tile.store_rows query %y, %out[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xbf16>`
   }];
-  let arguments = (ins Tile_RowKindAttr:$kind, Tile_Tile:$value, Tile_Tensor:$target,
+  let arguments = (ins Tile_RowKind:$kind, Tile_Tile:$value, Tile_Tensor:$target,
                        Tile_Item:$item);
   let assemblyFormat = [{
     $kind $value `,` $target `[` $item `]` attr-dict `:` type($value) `,` type($target)

@@ -53,11 +53,13 @@ def Tile_MaskOp : Tile_Op<"mask", [Pure, AllTypesMatch<["scores", "result"]>]> {
 
     (C1) The scores are f32 in registers.
 
-    Example: `%s1 = tile.mask %s[%item, %t] #attn.mask<causal> : !tile.tile<8x16xf32>`
+    Example: `%s1 = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !tile.tile<8x16xf32>`
   }];
   let arguments = (ins Tile_Tile:$scores, Tile_Item:$item, Index:$tile, Tile_MaskAttr:$mask);
   let results = (outs Tile_Tile:$result);
-  let assemblyFormat = "$scores `[` $item `,` $tile `]` $mask attr-dict `:` type($scores)";
+  let assemblyFormat = [{
+    $scores `[` $item `,` $tile `]` `mask` `(` $mask `)` attr-dict `:` type($scores)
+  }];
   let hasVerifier = 1;
 }
 

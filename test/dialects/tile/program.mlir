@@ -18,43 +18,43 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
   tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
-    // CHECK: %[[Q:.+]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>
+    // CHECK: %[[Q:.+]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : tensor<?x?x64xbf16> -> <8x64xbf16>
     %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>
-    // CHECK: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(#attn.mask<causal>) {keys = 16 : i64}
+    // CHECK: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
     // CHECK: %[[N:.+]] = tile.range_count %[[RANGE]]
     %n = tile.range_count %range
-    // CHECK: tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+    // CHECK: tile.softmax_init : <8x1xf32>, <8x1xf32>
     %m0, %l0 = tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
-    // CHECK: tile.zero : !tile.tile<8x64xf32>
+    // CHECK: tile.zero : <8x64xf32>
     %o0 = tile.zero : !tile.tile<8x64xf32>
     // CHECK: %[[LOOP:.+]]:3 = scf.for
     %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0)
         -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>) {
       // CHECK: %[[T:.+]] = tile.key_tile %[[RANGE]][%{{.+}}]
       %t = tile.key_tile %range[%j]
-      // CHECK: %[[K:.+]] = tile.load_keys %[[KV]][%[[ITEM]], %[[T]]] : !attn.paged_kv<{{.+}}> -> !tile.tile<16x64xbf16>
+      // CHECK: %[[K:.+]] = tile.load_keys %[[KV]][%[[ITEM]], %[[T]]] : <{{.+}}> -> <16x64xbf16>
       %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>
       // CHECK: %[[S:.+]] = tile.matmul %[[Q]], %[[K]] {transpose_b} : (!tile.tile<8x64xbf16>, !tile.tile<16x64xbf16>) -> !tile.tile<8x16xf32>
       %s0 = tile.matmul %q, %k {transpose_b}
           : (!tile.tile<8x64xbf16>, !tile.tile<16x64xbf16>) -> !tile.tile<8x16xf32>
-      // CHECK: %[[S1:.+]] = tile.mask %[[S]][%[[ITEM]], %[[T]]] #attn.mask<causal> : !tile.tile<8x16xf32>
-      %s1 = tile.mask %s0[%item, %t] #attn.mask<causal> : !tile.tile<8x16xf32>
-      // CHECK: %[[P:.+]], %{{.+}}, %{{.+}}, %[[F:.+]] = tile.softmax_step %[[S1]], %{{.+}}, %{{.+}} scale %[[SCALE]] : !tile.tile<8x16xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+      // CHECK: %[[S1:.+]] = tile.mask %[[S]][%[[ITEM]], %[[T]]] mask(<causal>) : <8x16xf32>
+      %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>) : !tile.tile<8x16xf32>
+      // CHECK: %[[P:.+]], %{{.+}}, %{{.+}}, %[[F:.+]] = tile.softmax_step %[[S1]], %{{.+}}, %{{.+}} scale %[[SCALE]] : <8x16xf32>, <8x1xf32>, <8x1xf32>
       %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale
           : !tile.tile<8x16xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
-      // CHECK: %[[V:.+]] = tile.load_values %[[KV]][%[[ITEM]], %[[T]]] : !attn.paged_kv<{{.+}}> -> !tile.tile<16x64xbf16>
+      // CHECK: %[[V:.+]] = tile.load_values %[[KV]][%[[ITEM]], %[[T]]] : <{{.+}}> -> <16x64xbf16>
       %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>
-      // CHECK: %[[PB:.+]] = tile.convert %[[P]] : !tile.tile<8x16xf32> -> !tile.tile<8x16xbf16>
+      // CHECK: %[[PB:.+]] = tile.convert %[[P]] : <8x16xf32> -> <8x16xbf16>
       %pb = tile.convert %p : !tile.tile<8x16xf32> -> !tile.tile<8x16xbf16>
-      // CHECK: %[[OR:.+]] = tile.rescale %{{.+}}, %[[F]] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+      // CHECK: %[[OR:.+]] = tile.rescale %{{.+}}, %[[F]] : <8x64xf32>, <8x1xf32>
       %or = tile.rescale %oi, %f : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
       // CHECK: tile.matmul %[[PB]], %[[V]], %[[OR]] : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16>, !tile.tile<8x64xf32>) -> !tile.tile<8x64xf32>
       %oj = tile.matmul %pb, %v, %or
           : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16>, !tile.tile<8x64xf32>) -> !tile.tile<8x64xf32>
       scf.yield %mj, %lj, %oj : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>
     }
-    // CHECK: %[[MERGED:.+]]:3 = tile.merge_units %[[LOOP]]#0, %[[LOOP]]#1, %[[LOOP]]#2
+    // CHECK: tile.merge_units %[[LOOP]]#0, %[[LOOP]]#1, %[[LOOP]]#2
     %mm, %lm, %om = tile.merge_units %m, %l, %o
         : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
         -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
@@ -62,7 +62,7 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
     %r, %lse = tile.normalize %om, %mm, %lm
         : (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>)
         -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
-    // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+    // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]] : <8x64xf32>, <8x1xf32>, tensor<?x?x64xbf16>
     tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   }
@@ -77,9 +77,9 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
     attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge>} {
   // CHECK: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in %{{.+}} items(<merge, group = 4>)
   tile.work_loop(%item, %unit) in %batch items(<merge, group = 4>) {
-    // CHECK: tile.merge_splits %{{.+}}[%[[ITEM]]] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+    // CHECK: tile.merge_splits %{{.+}}[%[[ITEM]]] : <1x64xf32>, <1x1xf32>
     %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
-    // CHECK: tile.store_merged %{{.+}}, %{{.+}}, %{{.+}}, %{{.+}}[%[[ITEM]]] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+    // CHECK: tile.store_merged %{{.+}}, %{{.+}}, %{{.+}}, %{{.+}}[%[[ITEM]]] : <1x64xf32>, <1x1xf32>, tensor<?x?x64xbf16>
     tile.store_merged %r, %lse, %out, %lse_out[%item]
         : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
   }
@@ -98,21 +98,21 @@ tile.kernel @append(%query: tensor<?x?x64xbf16>, %key: tensor<?x?x64xbf16>, %val
     %k = tile.load_rows key %key[%item] : tensor<?x?x64xbf16> -> !tile.tile<1x64xbf16>
     // CHECK: tile.load_rows value
     %v = tile.load_rows value %value[%item] : tensor<?x?x64xbf16> -> !tile.tile<1x64xbf16>
-    // CHECK: %[[W:.+]] = tile.load_vector %{{.+}} : tensor<64xbf16> -> !tile.tile<1x64xbf16>
+    // CHECK: %[[W:.+]] = tile.load_vector %{{.+}} : tensor<64xbf16> -> <1x64xbf16>
     %w = tile.load_vector %weight : tensor<64xbf16> -> !tile.tile<1x64xbf16>
-    // CHECK: %[[QN:.+]] = tile.rms_norm %{{.+}} weight %[[W]] {epsilon = {{.+}} : f64} : !tile.tile<4x64xbf16>, !tile.tile<1x64xbf16> -> !tile.tile<4x64xf32>
+    // CHECK: %[[QN:.+]] = tile.rms_norm %{{.+}} weight %[[W]] {epsilon = {{.+}} : f64} : <4x64xbf16>, <1x64xbf16> -> <4x64xf32>
     %qn = tile.rms_norm %q weight %w {epsilon = 1.0e-5 : f64} : !tile.tile<4x64xbf16>, !tile.tile<1x64xbf16> -> !tile.tile<4x64xf32>
-    // CHECK: tile.rope %[[QN]][%{{.+}}] rope(#attn.rope<{{.+}}>) position %{{.+}} : !tile.tile<4x64xf32> -> !tile.tile<4x64xf32>
+    // CHECK: tile.rope %[[QN]][%{{.+}}] rope(<{{.+}}>) position %{{.+}} : <4x64xf32> -> <4x64xf32>
     %qr = tile.rope %qn[%item] rope(#attn.rope<pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>) position %positions
         : !tile.tile<4x64xf32> -> !tile.tile<4x64xf32>
-    // CHECK: tile.rope %{{.+}}[%{{.+}}] rope(#attn.rope<{{.+}}>) : !tile.tile<1x64xbf16> -> !tile.tile<1x64xf32>
+    // CHECK: tile.rope %{{.+}}[%{{.+}}] rope(<{{.+}}>) : <1x64xbf16> -> <1x64xf32>
     %kr = tile.rope %k[%item] rope(#attn.rope<pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>)
         : !tile.tile<1x64xbf16> -> !tile.tile<1x64xf32>
-    // CHECK: tile.store_rows query %{{.+}}, %{{.+}}[%{{.+}}] : !tile.tile<4x64xf32>, tensor<?x?x64xbf16>
+    // CHECK: tile.store_rows query %{{.+}}, %{{.+}}[%{{.+}}] : <4x64xf32>, tensor<?x?x64xbf16>
     tile.store_rows query %qr, %query_out[%item] : !tile.tile<4x64xf32>, tensor<?x?x64xbf16>
-    // CHECK: tile.store_kv %{{.+}}, %{{.+}}, %{{.+}}[%{{.+}}] slots %{{.+}} : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !attn.paged_kv
+    // CHECK: tile.store_kv %{{.+}}, %{{.+}}, %{{.+}}[%{{.+}}] slots %{{.+}} : <1x64xf32>, <1x64xbf16>, <page_size
     tile.store_kv %kr, %v, %kv[%item] slots %slots : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv
-    // CHECK: tile.store_kv %{{.+}}, %{{.+}}, %{{[^ ]+}} : !tile.tile<1x64xf32>
+    // CHECK: tile.store_kv %{{.+}}, %{{.+}}, %{{[^ ]+}} : <1x64xf32>
     tile.store_kv %kr, %v, %kv[%item] : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv
   }
   tile.return
