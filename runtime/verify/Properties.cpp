@@ -1,0 +1,318 @@
+//===- Properties.cpp - see Properties.h -----------------------------------===//
+
+#include "runtime/verify/Properties.h"
+
+#include "runtime/verify/Random.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+namespace attncc::verify {
+
+namespace {
+/// What a run left behind, bit for bit.
+struct Outcome {
+  std::vector<float> output, lse; // output: exact images of 16-bit values
+  uint32_t errors = 0;
+};
+
+bool sameBits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size_bytes()));
+}
+
+/// One property being checked; failure texts are collected, the first one counts.
+class Check {
+public:
+  Check(const ClassShape &shape, Executor &executor) : shape(shape), executor(executor) {}
+
+  /// Runs a case after `change` has been made to its data. Empty on failure.
+  std::optional<Outcome> run(const VerifyCase &c, const AttentionProblem *values = nullptr,
+                             void (*change)(CaseData &) = nullptr, bool errorsExpected = false) {
+    Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, c, values);
+    if (!data) {
+      fail(data.error().diagnostic.message);
+      return {};
+    }
+    if (change)
+      change(**data);
+    Result<Execution> execution = executor.run(shape, c, **data);
+    if (!execution) {
+      fail(execution.error().diagnostic.message);
+      return {};
+    }
+    if (!execution->findings.empty())
+      fail(execution->findings.front());
+    if (std::string trespass = (*data)->findTrespass(); !trespass.empty())
+      fail(trespass);
+    if (!errorsExpected && execution->errors)
+      fail("the error word is " + std::to_string(execution->errors) + ", expected 0");
+    Outcome outcome;
+    outcome.output = (*data)->readOutput();
+    if ((*data)->lse)
+      outcome.lse = (*data)->readLogSumExp();
+    outcome.errors = execution->errors;
+    return outcome;
+  }
+
+  void fail(const std::string &text) {
+    if (failure.empty())
+      failure = text;
+  }
+  void expectSame(const std::optional<Outcome> &a, const std::optional<Outcome> &b,
+                  const std::string &what) {
+    if (a && b && !(sameBits(a->output, b->output) && sameBits(a->lse, b->lse)))
+      fail(what);
+  }
+  PropertyResult result(std::string detail = {}) const {
+    PropertyResult result;
+    result.layerClass = shape.name;
+    result.passed = failure.empty();
+    result.detail = failure.empty() ? detail : failure;
+    return result;
+  }
+
+  int64_t limit(int64_t length) const { return std::min(length, shape.maxPosition); }
+  VerifyCase makeCase(std::vector<SequenceShape> sequences, Role role = Role::Decode) const {
+    VerifyCase c;
+    c.id = shape.name + "/property";
+    c.layerClass = shape.name;
+    c.role = role;
+    c.seed = 11;
+    c.sequences = std::move(sequences);
+    for (SequenceShape &sequence : c.sequences) {
+      sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
+      sequence.kvLength = limit(sequence.kvLength);
+      if (role == Role::Decode && shape.splits.numSplits(sequence.kvLength) > 1)
+        c.role = Role::Merge;
+    }
+    return c;
+  }
+
+  const ClassShape &shape;
+  Executor &executor;
+  std::string failure;
+};
+
+PropertyResult checkUnusedMemory(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  for (bool headsFirst : {false, true})
+    for (const std::vector<SequenceShape> &sequences :
+         {std::vector<SequenceShape>{{1, 1}, {4, 23}, {8, 5}, {1, 70}, {1, 0}},
+          std::vector<SequenceShape>{{2, 299}}}) {
+      VerifyCase c = check.makeCase(sequences);
+      c.headsFirst = headsFirst;
+      std::optional<Outcome> poisoned = check.run(c);
+      c.poisoned = false;
+      check.expectSame(poisoned, check.run(c), "NaN in unused memory changes the result");
+    }
+  return check.result();
+}
+
+PropertyResult checkBatchInvariance(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  Random random(64);
+  std::vector<SequenceShape> sequences;
+  for (int i = 0; i < 64; ++i)
+    sequences.push_back({random.integer(1, 2), random.integer(1, 24)});
+  sequences[5] = {1, 0};
+  sequences[17] = {8, 61};
+  sequences[40] = {3, 530}; // several splits
+  VerifyCase batch = check.makeCase(std::move(sequences));
+  Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, batch);
+  std::optional<Outcome> together = check.run(batch);
+  if (!data || !together)
+    return check.result();
+  const size_t row = size_t(shape.group() * shape.valueDim), lseRow = size_t(shape.group());
+  size_t token = 0;
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    const size_t length = size_t(batch.sequences[s].queryLength);
+    if (s == 0 || s == 5 || s == 17 || s == 40 || s == 63) {
+      AttentionProblem values = (*data)->attention;
+      values.sequences = {values.sequences[s]};
+      VerifyCase alone = check.makeCase({batch.sequences[s]});
+      alone.seed = 12; // other pages
+      if (std::optional<Outcome> one = check.run(alone, &values);
+          one &&
+          !(sameBits(one->output, std::span(together->output).subspan(token * row, length * row)) &&
+            sameBits(one->lse, std::span(together->lse).subspan(token * lseRow, length * lseRow))))
+        check.fail("sequence " + std::to_string(s) + " of length " +
+                   std::to_string(batch.sequences[s].kvLength) +
+                   " has other bits alone than in a batch of 64");
+    }
+    token += length;
+  }
+  return check.result();
+}
+
+PropertyResult checkRepeatability(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  for (Role role : {Role::Decode, Role::Append}) {
+    VerifyCase c = check.makeCase({{1, 400}, {5, 33}, {8, 8}}, role);
+    std::optional<Outcome> first = check.run(c);
+    for (int i = 0; i < 2; ++i)
+      check.expectSame(first, check.run(c), "two runs of one case differ");
+  }
+  return check.result();
+}
+
+PropertyResult checkIsolation(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  VerifyCase c = check.makeCase({{1, 30}, {2, 40}, {1, 290}});
+  Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, c);
+  std::optional<Outcome> clean = check.run(c);
+  if (!data || !clean)
+    return check.result();
+  AttentionProblem values = (*data)->attention;
+  for (auto *tensor : {&values.sequences[1].key, &values.sequences[1].value})
+    std::fill(tensor->begin(), tensor->end(), std::nanf(""));
+  std::optional<Outcome> spoilt = check.run(c, &values);
+  if (!spoilt)
+    return check.result();
+  const size_t row = size_t(shape.group() * shape.valueDim),
+               queries = size_t(c.sequences[1].queryLength);
+  std::span<const float> before(clean->output), after(spoilt->output);
+  if (!sameBits(before.first(row), after.first(row)) ||
+      !sameBits(before.subspan((1 + queries) * row), after.subspan((1 + queries) * row)))
+    check.fail("NaN in one sequence's K and V changes another sequence's result");
+  return check.result();
+}
+
+PropertyResult checkFarPages(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  const int64_t pageElements = shape.pageSize * shape.keyDim;
+  const int64_t farPage = (int64_t(1) << 31) / pageElements + 3;
+  if (farPage > INT32_MAX - 1000)
+    return check.result("a page number cannot reach 2^31 elements");
+  for (Role role : {Role::Decode, Role::Append}) {
+    VerifyCase c = check.makeCase({{1, 50}, {2, 280}}, role);
+    std::optional<Outcome> nearby = check.run(c);
+    c.firstPage = farPage;
+    check.expectSame(nearby, check.run(c), "a pool beyond 2^31 elements is addressed wrongly");
+  }
+  return check.result();
+}
+
+/// A decode of three sequences in which the middle one is broken by `change`.
+PropertyResult checkBroken(const ClassShape &shape, Executor &executor, const SequenceShape &broken,
+                           void (*change)(CaseData &), uint32_t error) {
+  Check check(shape, executor);
+  VerifyCase c = check.makeCase({{2, 30}, broken, {1, 41}});
+  std::optional<Outcome> clean = check.run(c), outcome = check.run(c, nullptr, change, true);
+  if (!clean || !outcome)
+    return check.result();
+  if (!(outcome->errors & error))
+    check.fail("the error word is " + std::to_string(outcome->errors) + ", expected " +
+               std::to_string(error));
+  const size_t row = size_t(shape.group() * shape.valueDim);
+  const size_t begin = size_t(c.sequences[0].queryLength) * row;
+  const size_t end = begin + size_t(c.sequences[1].queryLength) * row;
+  for (size_t i = 0; i < outcome->output.size(); ++i) {
+    if (i >= begin && i < end) {
+      if (!std::isnan(outcome->output[i]))
+        check.fail("element " + std::to_string(i - begin) + " of the broken sequence is not NaN");
+    } else if (std::memcmp(&outcome->output[i], &clean->output[i], sizeof(float))) {
+      check.fail("another sequence's result changed");
+    }
+  }
+  return check.result();
+}
+
+void usePageBeyond(CaseData &data) {
+  data.blockTable[data.blockTableStride + 1] = int32_t(data.numPages);
+}
+void useNegativePage(CaseData &data) { data.blockTable[data.blockTableStride + 1] = -1; }
+void lowerBound(CaseData &data) { data.maxKvLength = 60; }
+
+PropertyResult checkBadPage(const ClassShape &shape, Executor &executor, double) {
+  for (int64_t length : {shape.pageSize * 2 + 3, std::max<int64_t>(300, shape.pageSize * 2 + 3)})
+    for (auto change : {usePageBeyond, useNegativePage})
+      if (length <= shape.maxPosition) {
+        PropertyResult result = checkBroken(shape, executor, {1, length}, change, 2);
+        if (!result.passed)
+          return result;
+      }
+  Check check(shape, executor);
+  VerifyCase c = check.makeCase({{1, 3}, {1, shape.pageSize + 1}}, Role::Append);
+  for (auto change : {usePageBeyond, useNegativePage}) {
+    // The row that was to be written stays as it was, and everything else, too.
+    Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, c);
+    if (!data)
+      return check.result(data.error().diagnostic.message);
+    std::vector<float> before = (*data)->readKeys();
+    change(**data);
+    Result<Execution> execution = executor.run(shape, c, **data);
+    if (!execution) {
+      check.fail(execution.error().diagnostic.message);
+      continue;
+    }
+    const size_t row = size_t(shape.keyDim);
+    std::vector<float> after = (*data)->readKeys();
+    if (!sameBits(std::span(before).subspan(row), std::span(after).subspan(row)))
+      check.fail("append wrote a row whose page is out of range");
+    if (!(execution->errors & 2))
+      check.fail("append: the error word is " + std::to_string(execution->errors) + ", expected 2");
+    for (const std::string &finding : execution->findings)
+      check.fail(finding);
+  }
+  return check.result();
+}
+
+PropertyResult checkBadLength(const ClassShape &shape, Executor &executor, double) {
+  // The second length passes the first multiple of every likely split length.
+  for (int64_t length : {int64_t(61), int64_t(300)})
+    if (PropertyResult result = checkBroken(shape, executor, {1, length}, lowerBound, 1);
+        !result.passed)
+      return result;
+  return Check(shape, executor).result();
+}
+
+PropertyResult checkTraffic(const ClassShape &shape, Executor &executor, const VerifyCase &c,
+                            double limit) {
+  Check check(shape, executor);
+  CaseResult run = runCase(shape, c, executor);
+  if (!run.passed)
+    check.fail(run.failure);
+  if (run.compulsory == 0)
+    return check.result("not metered");
+  char text[160];
+  std::snprintf(text, sizeof text, "%.3fx (%lld of %lld bytes), %llu bank conflicts", run.traffic(),
+                static_cast<long long>(run.bytesMoved), static_cast<long long>(run.compulsory),
+                static_cast<unsigned long long>(run.bankConflicts));
+  if (run.traffic() > limit) {
+    char more[64];
+    std::snprintf(more, sizeof more, ", expected at most %.3fx", limit);
+    check.fail(std::string(text) + more);
+  }
+  if (run.bankConflicts)
+    check.fail(std::string(text) + ", expected 0");
+  PropertyResult result = check.result(text);
+  result.traffic = run.traffic();
+  return result;
+}
+PropertyResult checkDecodeTraffic(const ClassShape &shape, Executor &executor, double limit) {
+  return checkTraffic(shape, executor, decodeTrafficCase(shape), limit);
+}
+/// Append is no matter of bandwidth: its rows are few and its tables are read by every head.
+PropertyResult checkAppendTraffic(const ClassShape &shape, Executor &executor, double) {
+  return checkTraffic(shape, executor, appendTrafficCase(shape), 2);
+}
+} // namespace
+
+const std::vector<Property> &allProperties() {
+  static const std::vector<Property> properties{
+      {"decode traffic", Role::Decode, checkDecodeTraffic},
+      {"append traffic", Role::Append, checkAppendTraffic},
+      {"NaN in unused memory changes no bit", Role::Decode, checkUnusedMemory},
+      {"same bits alone and in a batch of 64", Role::Decode, checkBatchInvariance},
+      {"same bits twice", Role::Decode, checkRepeatability},
+      {"NaN stays in its sequence", Role::Decode, checkIsolation},
+      {"pool beyond 2^31 elements", Role::Decode, checkFarPages},
+      {"page number out of range", Role::Decode, checkBadPage},
+      {"length beyond its bound", Role::Decode, checkBadLength},
+  };
+  return properties;
+}
+
+} // namespace attncc::verify

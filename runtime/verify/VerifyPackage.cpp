@@ -1,0 +1,39 @@
+//===- VerifyPackage.cpp - see Verify.h: a package folder on a device --------===//
+
+#include "runtime/package/Package.h"
+#include "runtime/verify/Verify.h"
+
+namespace attncc::verify {
+
+Result<VerifyReport> runVerify(const std::string &folder, const std::string &device,
+                               const VerifyOptions &options) {
+  // The first package says what there is to verify; every host thread has one of its own, whose
+  // simulator then keeps to that thread.
+  Result<std::unique_ptr<PackageExecutor>> first =
+      PackageExecutor::open(device, folder, options.target, 1);
+  if (!first)
+    return first.error();
+  const package::Package &package = (*first)->package();
+  std::string target;
+  for (const package::LayerClass &layerClass : package.manifest().layerClasses)
+    target = package.kernelsOf(layerClass).target;
+  Result<std::vector<ClassShape>> shapes = classShapes(package.manifest(), target);
+  if (!shapes)
+    return shapes.error();
+  Result<VerifyReport> report =
+      runVerify(*shapes, options, [&]() -> Result<std::unique_ptr<Executor>> {
+        Result<std::unique_ptr<PackageExecutor>> executor =
+            PackageExecutor::open(device, folder, options.target, 1);
+        if (!executor)
+          return executor.error();
+        return std::unique_ptr<Executor>(std::move(*executor));
+      });
+  if (report) {
+    report->device = device;
+    report->target = target;
+    report->packageId = package.id();
+  }
+  return report;
+}
+
+} // namespace attncc::verify
