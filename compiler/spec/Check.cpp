@@ -39,7 +39,7 @@ Verdict spec::checkLayerClass(const ModelSpec &spec, const LayerClass &layerClas
     refuse(Feature::Softcap, "softcap", shortNumber(*layerClass.softcap),
            "logit softcap is not compiled yet");
   if (layerClass.sinks)
-    refuse(Feature::Sinks, "attention sinks", "", "attention sinks are not compiled yet");
+    refuse(Feature::Sinks, "an attention sink per head", "", "attention sinks are not compiled yet");
   if (layerClass.windowEffective)
     refuse(Feature::Window, "sliding_window", std::to_string(*layerClass.window),
            "sliding window is not compiled yet");

@@ -218,7 +218,7 @@ void Reader::readFeatures() {
     common.scale = config.real("attention_multiplier", 1.0, 0.0, kMaxReal);
   if (family.sinks) {
     common.sinks = true;
-    familyPlace(Feature::Sinks, "attention sinks");
+    familyPlace(Feature::Sinks, "an attention sink per head");
   }
   if (family.qkNorm != QkNormRule::None) {
     common.qkNorm = QkNorm{config.real("rms_norm_eps", family.epsilon, 0.0, 1.0),

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 using namespace attncc;
@@ -66,14 +67,16 @@ std::vector<LayerClass> spec::groupLayers(std::vector<LayerClass> layers) {
   std::set<std::string> taken;
   for (const LayerClass &named : classes)
     taken.insert(named.name);
+  std::map<std::string, int> number; // of the last class with this base
   for (LayerClass &nameless : classes) {
     if (!nameless.name.empty())
       continue;
     std::string base = nameless.mla ? "latent" : nameless.windowEffective ? "sliding" : "full";
-    std::string name = base;
-    for (int number = 2; taken.contains(name); ++number)
-      name = base + "_" + std::to_string(number);
-    taken.insert(name);
+    std::string name;
+    do {
+      int next = ++number[base];
+      name = next == 1 ? base : base + "_" + std::to_string(next);
+    } while (!taken.insert(name).second);
     nameless.name = std::move(name);
   }
   return classes;

@@ -14,7 +14,7 @@ namespace attncc::spec {
 /// Bounds of what a spec may ask for: far above any model, and products of them fit in int64.
 constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 1 << 16;
-constexpr int64_t kMaxDim = 1 << 16;
+constexpr int64_t kMaxDim = 1 << 12;
 constexpr int64_t kMaxPositions = 1 << 30;
 constexpr int64_t kMaxWidth = int64_t(1) << 32;
 constexpr double kMaxReal = 1e30;

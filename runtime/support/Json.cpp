@@ -188,7 +188,8 @@ public:
     } else if (detail.starts_with("unexpected end of input")) {
       place = cursor.next;
     } else if (detail.starts_with("unexpected ")) {
-      place = cursor.token;
+      // A number is read with the byte after it, which may be a token of its own.
+      place = detail.substr(0, detail.find(';')).ends_with("literal") ? cursor.scalar : cursor.token;
     } else if ((detail.starts_with("invalid literal") || detail.starts_with("invalid number")) &&
                (cursor.firstByte == 'N' || cursor.firstByte == 'I' ||
                 (cursor.firstByte == '-' && cursor.secondByte == 'I'))) {
