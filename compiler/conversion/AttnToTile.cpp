@@ -51,9 +51,6 @@ namespace {
 using attn::Role;
 using tile::TileType;
 
-constexpr StringLiteral kPhase = "attn.phase";
-constexpr StringLiteral kSchedule = "attn.schedule";
-
 RankedTensorType tokensHeadsDim(Type element, int64_t dim) {
   return RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic, dim}, element);
 }
@@ -221,15 +218,11 @@ LogicalResult convertMerge(func::FuncOp function, attn::PhaseAttr phase) {
   auto output = dyn_cast<RankedTensorType>(merge.getOutput().getType());
   if (merge.getPartials().size() != 1 || !output)
     return merge.emitError("a tree of merges is not compiled yet");
-  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(kSchedule);
+  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(attn::kScheduleAttrName);
   if (!schedule)
     return function.emitError("no schedule: run --attn-schedule first");
 
-  // The partials say nothing of kv heads: an item is one query head's row, whatever its group.
   auto partials = cast<attn::PartialsType>(merge.getPartials().front().getType());
-  int64_t group = 1;
-  if (auto attr = function->getAttrOfType<IntegerAttr>("attn.group"))
-    group = attr.getInt();
   int64_t dim = partials.getDim();
   Kernel kernel(function, schedule, phase);
   MLIRContext *context = function.getContext();
@@ -237,7 +230,7 @@ LogicalResult convertMerge(func::FuncOp function, attn::PhaseAttr phase) {
   size_t batchArg = kernel.argument(tile::BatchType::get(context));
   size_t outputArg = kernel.argument(tokensHeadsDim(output.getElementType(), dim));
   size_t lseArg = kernel.argument(tokensHeads(context));
-  kernel.open(batchArg, tile::ItemKind::Merge, group);
+  kernel.open(batchArg, tile::ItemKind::Merge, partials.getGroup());
   OpBuilder &b = kernel.builder;
   Location loc = merge.getLoc();
   auto row = tile::MergeSplitsOp::create(b, loc, kernel.f32(1, dim), kernel.f32(1, 1),
@@ -391,7 +384,7 @@ LogicalResult AppendConverter::convert() {
 }
 
 LogicalResult convertAppend(func::FuncOp function, attn::PhaseAttr phase) {
-  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(kSchedule);
+  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(attn::kScheduleAttrName);
   if (!schedule)
     return function.emitError("no schedule: run --attn-schedule first");
   return AppendConverter(function, phase, schedule).convert();
@@ -411,12 +404,12 @@ struct ConvertAttnToTilePass : PassWrapper<ConvertAttnToTilePass, OperationPass<
   void runOnOperation() override {
     SmallVector<func::FuncOp> functions;
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (function->hasAttr(kPhase))
+      if (function->hasAttr(attn::kPhaseAttrName))
         functions.push_back(function);
     for (func::FuncOp function : functions) {
-      auto phase = function->getAttrOfType<attn::PhaseAttr>(kPhase);
+      auto phase = function->getAttrOfType<attn::PhaseAttr>(attn::kPhaseAttrName);
       if (!phase) {
-        function.emitError() << "'" << kPhase << "' is not an #attn.phase";
+        function.emitError() << "'" << attn::kPhaseAttrName << "' is not an #attn.phase";
         return signalPassFailure();
       }
       if (!function.getBody().hasOneBlock()) {

@@ -182,8 +182,8 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
       }
     }
     entry.orderClass = "o1";
-    if (kernel.role == "decode" || kernel.role == "merge")
-      entry.loadClass["max_query_length"] = {1, options.maxQueryTokens};
+    if (kernel.queryTokens.most > 0)
+      entry.loadClass["max_query_length"] = kernel.queryTokens;
     entry.rows = kernel.rows;
     entry.schedule = kernel.schedule;
     result.files[entry.file] = kernel.ptx;

@@ -34,6 +34,8 @@ struct CompiledKernel {
   std::string ptx;
   std::string ptxVersion; ///< "7.8"
   std::string schedule;   ///< text of #attn.schedule
+  std::string summary;    ///< the schedule in short, for tables: "16 x 3 stages, 4 w"
+  package::Interval queryTokens; ///< of one sequence, the bounds that decode and merge serve
   int64_t threads = 0;    ///< of a block
   int64_t rows = 0;       ///< query rows of a decode block, else 0
   int64_t shared = 0;     ///< dynamic shared memory in bytes

@@ -1,0 +1,196 @@
+// attncc FILE -o FOLDER: every class that is compiled becomes kernels of one package; a table of
+// them ends the run. --emit prints a stage instead.
+#include "compiler/driver/Commands.h"
+#include "compiler/driver/Pipeline.h"
+#include "compiler/driver/SpecOptions.h"
+#include "compiler/spec/Check.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+using namespace attncc;
+using json::Tree;
+
+namespace {
+
+std::string grouped(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+/// Columns aligned, two spaces between them.
+void printTable(const std::vector<std::vector<std::string>> &rows) {
+  std::vector<size_t> widths;
+  for (const auto &row : rows)
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths.resize(std::max(widths.size(), row.size()));
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  for (const auto &row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i)
+      line += row[i] + (i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
+    std::cout << line << "\n";
+  }
+}
+
+/// The query tokens of a sequence that a kernel takes: "1", "2-8", "any".
+std::string queries(const CompiledKernel &kernel) {
+  auto [least, most] = kernel.queryTokens;
+  if (most == 0)
+    return "any";
+  return least == most ? std::to_string(most) : std::to_string(least) + "-" + std::to_string(most);
+}
+
+struct CompileCommand {
+  Report report{"compile"};
+  SpecArguments arguments;
+  PipelineOptions options;
+  std::string output, emit, order = "NHD";
+  bool allowPartial = false;
+
+  int run();
+
+private:
+  Result<std::string> sourceText() const;
+  int emitStage(const spec::ModelSpec &spec);
+  void printKernels(const spec::ModelSpec &spec, const std::vector<CompiledKernel> &kernels) const;
+  int64_t bytesPerToken(const spec::ModelSpec &spec, const CompiledKernel &kernel) const;
+  const spec::LayerClass &classOf(const spec::ModelSpec &spec, const CompiledKernel &kernel) const {
+    return *std::find_if(spec.classes.begin(), spec.classes.end(),
+                         [&](const spec::LayerClass &c) { return c.name == kernel.layerClass; });
+  }
+};
+
+/// What one layer reads for each token of context: K and V once for every chunk of query rows. Only
+/// decode reads the context.
+int64_t CompileCommand::bytesPerToken(const spec::ModelSpec &spec, const CompiledKernel &kernel) const {
+  if (kernel.role != "decode")
+    return 0;
+  const spec::LayerClass &layerClass = classOf(spec, kernel);
+  int64_t chunks = (layerClass.group() * kernel.queryTokens.most + kernel.rows - 1) / kernel.rows;
+  return chunks * layerClass.kvHeads * (layerClass.headDim + layerClass.valueDim) * 2;
+}
+
+void CompileCommand::printKernels(const spec::ModelSpec &spec, const std::vector<CompiledKernel> &kernels) const {
+  std::vector<std::vector<std::string>> rows = {
+      {"kernel", "role", "queries", "layers", "target", "schedule", "shared", "bytes per token of context"}};
+  for (const CompiledKernel &kernel : kernels) {
+    int64_t bytes = bytesPerToken(spec, kernel);
+    rows.push_back({kernel.entry, kernel.role, queries(kernel), spec::layerRangeText(classOf(spec, kernel).layers),
+                    options.package.target, kernel.summary,
+                    std::to_string((kernel.shared + 1023) / 1024) + " KB", grouped(bytes)});
+  }
+  printTable(rows);
+}
+
+int CompileCommand::emitStage(const spec::ModelSpec &spec) {
+  static const std::map<std::string, Stage> stages = {
+      {"import", Stage::Import}, {"attn", Stage::Attn}, {"tile", Stage::Tile}, {"llvm", Stage::Nvvm}, {"ptx", Stage::Ptx}};
+  Compiler compiler;
+  for (const spec::LayerClass &layerClass : spec.classes) {
+    if (!spec::checkLayerClass(spec, layerClass, options.package.target).compiled())
+      continue;
+    Result<std::string> text = compiler.emit(spec, layerClass, options, stages.at(emit));
+    if (!text)
+      return report.fail(text.error());
+    std::cout << *text;
+  }
+  return kOk;
+}
+
+Result<std::string> CompileCommand::sourceText() const {
+  std::ifstream stream(arguments.file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream)
+    return makeError(Status::InvalidArgument, "cannot read " + arguments.file);
+  return text;
+}
+
+int CompileCommand::run() {
+  if (arguments.file.empty() || (output.empty() && emit.empty())) {
+    std::cerr << "attncc: a spec and -o FOLDER are needed; run attncc --help\n";
+    return kUsage;
+  }
+  options.package.target = arguments.target;
+  options.package.order = order == "NHD" ? package::KvOrder::NHD : package::KvOrder::HND;
+  Result<spec::ModelSpec> spec = arguments.read();
+  if (!spec)
+    return report.fail(spec.error());
+  for (const Diagnostic &note : spec->notes)
+    report.add(note);
+
+  std::vector<package::RefusedLayers> refused;
+  std::vector<const spec::LayerClass *> compiled;
+  for (const spec::LayerClass &layerClass : spec->classes) {
+    spec::Verdict verdict = spec::checkLayerClass(*spec, layerClass, options.package.target);
+    if (verdict.compiled())
+      compiled.push_back(&layerClass);
+    else
+      refused.push_back({package::rangesOf(layerClass.layers), verdict.reason()});
+  }
+  if (!refused.empty() && (!allowPartial || compiled.empty()))
+    return report.fail(*spec::unsupportedError(*spec, options.package.target));
+  if (!emit.empty())
+    return emitStage(*spec);
+
+  Compiler compiler;
+  std::vector<CompiledKernel> kernels;
+  for (const spec::LayerClass *layerClass : compiled) {
+    Result<std::vector<CompiledKernel>> some = compiler.compile(*spec, *layerClass, options);
+    if (!some)
+      return report.fail(some.error());
+    std::move(some->begin(), some->end(), std::back_inserter(kernels));
+  }
+  Result<std::string> source = sourceText();
+  if (!source)
+    return report.fail(source.error());
+  PackageFiles package = buildPackage(*spec, *source, options.package, kernels, refused);
+  if (Result<void> written = writePackage(package, output); !written)
+    return report.fail(written.error());
+
+  if (!report.json)
+    printKernels(*spec, kernels);
+  Tree body = Tree::object();
+  body["package_id"] = package.id;
+  body["kernels"] = Tree::array();
+  for (const CompiledKernel &kernel : kernels) {
+    Tree row = Tree::object();
+    row["entry"] = kernel.entry;
+    row["role"] = kernel.role;
+    row["layers"] = classOf(*spec, kernel).layers;
+    row["target"] = options.package.target;
+    row["schedule"] = kernel.schedule;
+    row["shared"] = kernel.shared;
+    row["bytes_per_token"] = bytesPerToken(*spec, kernel);
+    body["kernels"].push(std::move(row));
+  }
+  return report.finish(kOk, std::move(body));
+}
+
+} // namespace
+
+Verb attncc::addCompile(CLI::App &app) {
+  auto command = std::make_shared<CompileCommand>();
+  command->arguments.addTo(app, /*required=*/false);
+  PackageOptions &package = command->options.package;
+  app.add_option("-o,--output", command->output, "Folder of the package; one that exists is replaced if it is a package");
+  app.add_option("--page-size", package.pageSize, "Tokens of a page")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--kv-order", command->order, "Order inside a page that kernels are laid out for; strides decide at run time")
+      ->check(CLI::IsMember({"NHD", "HND"}))->capture_default_str();
+  app.add_option("--max-draft", package.maxQueryTokens, "Most query tokens of a sequence in one decode step")
+      ->check(CLI::Range(1, 8))->capture_default_str();
+  app.add_option("--schedule", command->options.schedule, "Schedule of decode as #attn.schedule text, instead of the cost model's");
+  app.add_flag("--allow-partial", command->allowPartial, "Leave refused layers out and list them in the manifest");
+  app.add_option("--emit", command->emit, "Print a stage instead of writing a package")
+      ->check(CLI::IsMember({"import", "attn", "tile", "llvm", "ptx"}));
+  addReportOptions(app, command->report);
+  return [command] { return command->run(); };
+}

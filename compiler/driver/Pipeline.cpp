@@ -1,0 +1,268 @@
+//===- Pipeline.cpp - the compiler's stages, in order -----------------------===//
+#include "compiler/driver/Pipeline.h"
+
+#include "compiler/conversion/AttnToTile.h"
+#include "compiler/conversion/TileToNVVM.h"
+#include "compiler/import/Import.h"
+#include "compiler/target/EmitPtx.h"
+#include "dialects/attn/Attn.h"
+#include "dialects/attn/Passes.h"
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/Tile.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace attncc {
+namespace {
+
+//===----------------------------------------------------------------------===//
+// The stages
+//===----------------------------------------------------------------------===//
+
+void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec, const PipelineOptions &options) {
+  passes.addPass(attn::createFuseAttentionPass());
+  attn::SplitKvPassOptions split;
+  split.maxPosition = spec.maxPosition;
+  passes.addPass(attn::createSplitKvPass(split));
+  attn::SchedulePassOptions schedule;
+  schedule.target = options.package.target;
+  schedule.schedule = options.schedule;
+  passes.addPass(attn::createSchedulePass(schedule));
+}
+
+/// From the kernel of values to the one whose every overlap and offset is decided.
+void addTilePasses(OpPassManager &passes, const PipelineOptions &options) {
+  passes.addPass(tile::createAssignLayoutsPass());
+  passes.addPass(tile::createPipelinePass());
+  passes.addPass(tile::createPrefetchPass());
+  passes.addPass(tile::createPersistPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  tile::PackSharedMemoryPassOptions pack;
+  pack.target = options.package.target;
+  passes.addPass(tile::createPackSharedMemoryPass(pack));
+}
+
+std::string textOf(Operation *op) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  op->print(stream);
+  return text + "\n";
+}
+
+std::string textOf(Attribute attribute) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  attribute.print(stream);
+  return text;
+}
+
+/// "16 x 3 stages, 4 w": keys of a tile, tiles in flight, warps of a block.
+std::string summaryOf(const attn::Schedule &schedule, attn::Role role) {
+  std::string warps = std::to_string(schedule.unit * schedule.units) + " w";
+  if (role != attn::Role::Decode)
+    return warps;
+  return std::to_string(schedule.rows) + " rows, " + std::to_string(schedule.keys) + " x " +
+         std::to_string(schedule.stages.key) + " stages, " + warps;
+}
+
+/// Runs `work`, which returns success or has emitted an error that this makes a Result of.
+template <class Work> Result<void> withDiagnostics(MLIRContext &context, const std::string &what, Work work) {
+  std::string message;
+  ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
+      message = diagnostic.str();
+    return success();
+  });
+  if (succeeded(work()))
+    return {};
+  return makeError(Status::Internal, what + ": " + (message.empty() ? "failed" : message));
+}
+
+} // namespace
+
+struct Compiler::State {
+  State() : context(registry(), MLIRContext::Threading::DISABLED) { context.loadAllAvailableDialects(); }
+
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    registry.insert<attn::AttnDialect, tile::TileDialect, func::FuncDialect>();
+    registerPtxEmission(registry);
+    return registry;
+  }
+
+  MLIRContext context;
+
+  Result<OwningOpRef<ModuleOp>> import(const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
+                                       const PipelineOptions &options, int64_t maxQueryTokens);
+  Result<void> run(ModuleOp module, const std::string &stage, llvm::function_ref<void(OpPassManager &)> add);
+  Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
+  std::vector<OwningOpRef<ModuleOp>> kernelsOf(ModuleOp module);
+};
+
+Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spec,
+                                                      const spec::LayerClass &layerClass,
+                                                      const PipelineOptions &options,
+                                                      int64_t maxQueryTokens) {
+  ImportOptions import;
+  import.pageSize = options.package.pageSize;
+  import.order = options.package.order == package::KvOrder::NHD ? attn::PageOrder::NHD : attn::PageOrder::HND;
+  import.maxQuery = maxQueryTokens;
+  OwningOpRef<ModuleOp> module;
+  Result<void> imported = withDiagnostics(context, "import", [&] {
+    module = importLayerClass(context, spec, layerClass, import);
+    return success(static_cast<bool>(module));
+  });
+  if (!imported)
+    return imported.error();
+  return module;
+}
+
+Result<void> Compiler::State::run(ModuleOp module, const std::string &stage,
+                                  llvm::function_ref<void(OpPassManager &)> add) {
+  return withDiagnostics(context, stage, [&] {
+    PassManager passes(&context);
+    add(passes);
+    return passes.run(module);
+  });
+}
+
+Result<void> Compiler::State::toTile(ModuleOp module, const spec::ModelSpec &spec,
+                                     const PipelineOptions &options) {
+  return run(module, "attn", [&](OpPassManager &passes) {
+    addAttnPasses(passes, spec, options);
+    passes.addPass(createConvertAttnToTilePass());
+  });
+}
+
+/// Each kernel in a module of its own.
+std::vector<OwningOpRef<ModuleOp>> Compiler::State::kernelsOf(ModuleOp module) {
+  std::vector<OwningOpRef<ModuleOp>> modules;
+  for (auto kernel : module.getOps<tile::KernelOp>()) {
+    OwningOpRef<ModuleOp> alone = ModuleOp::create(kernel.getLoc());
+    OpBuilder(alone->getBodyRegion()).clone(*kernel);
+    modules.push_back(std::move(alone));
+  }
+  return modules;
+}
+
+Compiler::Compiler() : state(std::make_unique<State>()) {}
+Compiler::~Compiler() = default;
+
+namespace {
+
+/// The bounds of query tokens that get a decode kernel of their own: one token, because its tile has
+/// the fewest rows, and the rest. Rows never mix, so both add in one order.
+std::vector<package::Interval> queryIntervals(int64_t maxQueryTokens) {
+  if (maxQueryTokens == 1)
+    return {{1, 1}};
+  return {{1, 1}, {2, maxQueryTokens}};
+}
+
+} // namespace
+
+Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,
+                                                      const spec::LayerClass &layerClass,
+                                                      const PipelineOptions &options) {
+  const TargetInfo *target = findTarget(options.package.target);
+  std::vector<CompiledKernel> kernels;
+  for (const package::Interval &queryTokens : queryIntervals(options.package.maxQueryTokens)) {
+    bool isLast = queryTokens.most == options.package.maxQueryTokens;
+    Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, queryTokens.most);
+    if (!module)
+      return module.error();
+    if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
+      return lowered.error();
+    for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
+      auto kernel = *alone->getOps<tile::KernelOp>().begin();
+      attn::Role role = kernel.getPhase().getRole();
+      if (role != attn::Role::Decode && !isLast)
+        continue; // append and merge serve any number of query tokens
+      const attn::Schedule &schedule = kernel.getSchedule().getValue();
+      CompiledKernel result;
+      result.role = attn::stringifyEnum(role).str();
+      result.layerClass = layerClass.name;
+      result.schedule = textOf(kernel.getSchedule());
+      result.summary = summaryOf(schedule, role);
+      result.entry = entryName(result.role, spec, layerClass, options.package, result.schedule);
+      result.threads = schedule.threads();
+      if (role == attn::Role::Decode) {
+        result.queryTokens = queryTokens;
+        result.rows = schedule.rows;
+        result.split = *schedule.split;
+      } else if (role == attn::Role::Merge) {
+        result.queryTokens = {1, options.package.maxQueryTokens};
+        result.split = *schedule.split;
+      }
+      kernel.setSymName(result.entry);
+      if (Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
+            addTilePasses(passes, options);
+          });
+          !done)
+        return done.error();
+      result.shared = (*alone->getOps<tile::KernelOp>().begin()).getSharedMemory().value_or(0);
+      if (Result<void> done = state->run(*alone, "nvvm", [&](OpPassManager &passes) {
+            passes.addPass(createConvertTileToNVVMPass(options.package.target));
+          });
+          !done)
+        return done.error();
+      Result<std::string> ptx = emitPtx(*alone, *target);
+      if (!ptx)
+        return ptx.error();
+      result.ptx = std::move(*ptx);
+      result.ptxVersion = std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
+      kernels.push_back(std::move(result));
+    }
+  }
+  return kernels;
+}
+
+Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
+                                   const PipelineOptions &options, Stage stage) {
+  if (stage == Stage::Ptx) {
+    Result<std::vector<CompiledKernel>> kernels = compile(spec, layerClass, options);
+    if (!kernels)
+      return kernels.error();
+    std::string text;
+    for (const CompiledKernel &kernel : *kernels)
+      text += kernel.ptx;
+    return text;
+  }
+  Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, options.package.maxQueryTokens);
+  if (!module)
+    return module.error();
+  if (stage == Stage::Import)
+    return textOf(**module);
+  if (stage == Stage::Attn) {
+    if (Result<void> done = state->run(**module, "attn", [&](OpPassManager &passes) {
+          addAttnPasses(passes, spec, options);
+        });
+        !done)
+      return done.error();
+    return textOf(**module);
+  }
+  if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
+    return lowered.error();
+  std::string text;
+  for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
+    if (Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
+          addTilePasses(passes, options);
+          if (stage == Stage::Nvvm)
+            passes.addPass(createConvertTileToNVVMPass(options.package.target));
+        });
+        !done)
+      return done.error();
+    text += textOf(*alone);
+  }
+  return text;
+}
+
+} // namespace attncc

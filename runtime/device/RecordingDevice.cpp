@@ -1,0 +1,157 @@
+#include "runtime/device/RecordingDevice.h"
+
+#include "runtime/support/JsonTree.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+using namespace attncc;
+using namespace attncc::device;
+using json::Tree;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct RecordedKernel final : Kernel {
+  std::unique_ptr<Kernel> inner;
+  std::string ptx, entry;
+  uint32_t shared = 0;
+};
+
+/// The memory of one or more of a launch's buffers.
+struct Region {
+  std::string name;
+  uint64_t begin = 0, end = 0;
+  bool writable = false;
+};
+
+/// Buffers that overlap, or that share a beginning, become one region.
+std::vector<Region> regionsOf(std::span<const Buffer> buffers) {
+  std::vector<Region> sorted;
+  for (const Buffer &buffer : buffers)
+    if (buffer.begin && buffer.bytes) {
+      uint64_t begin = reinterpret_cast<uint64_t>(buffer.begin);
+      sorted.push_back({buffer.name, begin, begin + buffer.bytes, buffer.writable});
+    }
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Region &a, const Region &b) { return a.begin < b.begin; });
+  std::vector<Region> regions;
+  for (Region &region : sorted) {
+    if (!regions.empty() && region.begin < regions.back().end) {
+      regions.back().end = std::max(regions.back().end, region.end);
+      regions.back().writable |= region.writable;
+    } else {
+      regions.push_back(std::move(region));
+    }
+  }
+  return regions;
+}
+
+std::string hexOf(std::span<const std::byte> bytes) {
+  static const char digits[] = "0123456789abcdef";
+  std::string text;
+  for (std::byte byte : bytes) {
+    text += digits[std::to_integer<int>(byte) >> 4];
+    text += digits[std::to_integer<int>(byte) & 15];
+  }
+  return text;
+}
+
+/// Eight-byte words that point into a region are addresses, all else is literal.
+Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regions) {
+  Tree list = Tree::array();
+  for (size_t at = 0; at < params.size();) {
+    size_t length = std::min<size_t>(8, params.size() - at);
+    uint64_t word = 0;
+    std::memcpy(&word, params.data() + at, length);
+    auto owner = std::find_if(regions.begin(), regions.end(), [&](const Region &region) {
+      return length == 8 && region.begin <= word && word < region.end;
+    });
+    Tree param = Tree::object();
+    if (owner != regions.end()) {
+      param["buffer"] = owner->name;
+      param["offset"] = static_cast<int64_t>(word - owner->begin);
+    } else {
+      param["bytes"] = hexOf(params.subspan(at, length));
+    }
+    list.push(std::move(param));
+    at += length;
+  }
+  return list;
+}
+
+Tree tripleOf(const std::array<uint32_t, 3> &triple) { return Tree(std::vector<uint32_t>(triple.begin(), triple.end())); }
+
+Result<void> write(const fs::path &path, const void *bytes, size_t size) {
+  std::ofstream stream(path, std::ios::binary);
+  stream.write(static_cast<const char *>(bytes), static_cast<std::streamsize>(size));
+  stream.close();
+  if (!stream)
+    return makeError(Status::InvalidArgument, "cannot write " + path.string());
+  return {};
+}
+
+} // namespace
+
+Result<std::unique_ptr<Kernel>> RecordingDevice::loadKernel(const KernelSource &source) {
+  Result<std::unique_ptr<Kernel>> loaded = inner->loadKernel(source);
+  if (!loaded)
+    return loaded.error();
+  auto kernel = std::make_unique<RecordedKernel>();
+  kernel->inner = std::move(*loaded);
+  kernel->ptx = source.ptx;
+  kernel->entry = source.entry;
+  kernel->shared = source.shared;
+  return std::unique_ptr<Kernel>(std::move(kernel));
+}
+
+Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &shape, std::span<const std::byte> params,
+                                     std::span<const Buffer> buffers, Stream stream) {
+  const auto &recorded = static_cast<const RecordedKernel &>(kernel);
+  std::vector<Region> regions = regionsOf(buffers);
+  uint64_t bytes = 0;
+  for (const Region &region : regions)
+    bytes += region.end - region.begin;
+  if (regions.empty() || bytes > kLargestRecord)
+    return inner->launch(*recorded.inner, shape, params, buffers, stream);
+
+  std::string number = std::to_string(launches++);
+  fs::path place = folder / (std::string(4 - std::min<size_t>(4, number.size()), '0') + number + "-" + recorded.entry);
+  std::error_code code;
+  fs::create_directories(place, code);
+  auto keep = [&](const Region &region, const char *suffix) {
+    std::vector<char> content(region.end - region.begin);
+    if (Result<void> copied = inner->copy(content.data(), reinterpret_cast<const void *>(region.begin), content.size(), stream); !copied)
+      return copied;
+    return write(place / (region.name + suffix), content.data(), content.size());
+  };
+  Tree launch = Tree::object();
+  launch["entry"] = recorded.entry;
+  launch["grid"] = tripleOf(shape.grid);
+  launch["block"] = tripleOf(shape.block);
+  launch["shared"] = recorded.shared;
+  launch["params"] = paramsOf(params, regions);
+  launch["buffers"] = Tree::array();
+  for (const Region &region : regions) {
+    Tree buffer = Tree::object();
+    buffer["name"] = region.name;
+    buffer["bytes"] = static_cast<int64_t>(region.end - region.begin);
+    buffer["writable"] = region.writable;
+    launch["buffers"].push(std::move(buffer));
+    if (Result<void> kept = keep(region, ".before"); !kept)
+      return kept;
+  }
+  std::string text = launch.text();
+  if (Result<void> kept = write(place / "launch.json", text.data(), text.size()); !kept)
+    return kept;
+  if (Result<void> kept = write(place / "kernel.ptx", recorded.ptx.data(), recorded.ptx.size()); !kept)
+    return kept;
+  if (Result<void> launched = inner->launch(*recorded.inner, shape, params, buffers, stream); !launched)
+    return launched;
+  for (const Region &region : regions)
+    if (region.writable)
+      if (Result<void> kept = keep(region, ".after"); !kept)
+        return kept;
+  return {};
+}
