@@ -211,31 +211,13 @@ LogicalResult MaskOp::verify() {
   return success();
 }
 
-/// The conjunction, where one attribute can say it.
-static std::optional<Mask> join(const Mask &a, const Mask &b) {
-  auto tighter = [](std::optional<int64_t> x, std::optional<int64_t> y) {
-    return x && y ? std::min(*x, *y) : x ? x : y;
-  };
-  if (a.prefix != b.prefix || (a.chunk && b.chunk && *a.chunk != *b.chunk))
-    return std::nullopt;
-  Mask joined;
-  joined.causal = a.causal || b.causal;
-  joined.window = tighter(a.window, b.window);
-  joined.rightWindow = joined.causal ? std::nullopt : tighter(a.rightWindow, b.rightWindow);
-  joined.chunk = a.chunk ? a.chunk : b.chunk;
-  joined.prefix = a.prefix;
-  joined.documents = a.documents || b.documents;
-  joined.tree = a.tree || b.tree;
-  return joined;
-}
-
 OpFoldResult MaskOp::fold(FoldAdaptor) {
   if (getMask().getValue().isNone())
     return getScores();
   auto inner = getScores().getDefiningOp<MaskOp>();
   if (!inner || inner == *this)
     return {};
-  std::optional<Mask> joined = join(inner.getMask().getValue(), getMask().getValue());
+  std::optional<Mask> joined = conjunction(inner.getMask().getValue(), getMask().getValue());
   if (!joined)
     return {};
   setMaskAttr(MaskAttr::get(getContext(), *joined));

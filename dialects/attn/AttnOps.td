@@ -326,6 +326,8 @@ def Attn_MergeOp : Attn_Op<"merge", [Pure]> {
     order, first to last, in f32 and rounded once; an empty split has weight 0, and with no weight at all o = 0
     and lse = -inf. The result is the output and the log-sum-exp, or partials again: a tree of merges.
 
+    `split` is the rule by which the partials were made: the merge learns the number of splits from it.
+
     (C1) all partials have one type. (C2) the output is [rows, heads, dim] and the log-sum-exp [rows, heads] of the
     partials; or the result is of the partials' type, without log-sum-exp.
 
@@ -336,10 +338,10 @@ def Attn_MergeOp : Attn_Op<"merge", [Pure]> {
 
     A merge of one operand to partials folds away. Made by `--attn-split-kv`, consumed by `--convert-attn-to-tile`.
   }];
-  let arguments = (ins Variadic<Attn_PartialsType>:$partials);
+  let arguments = (ins Variadic<Attn_PartialsType>:$partials, OptionalAttr<Attn_SplitAttr>:$split);
   let results = (outs AnyTypeOf<[Attn_Rows, Attn_PartialsType]>:$output, Optional<Attn_StatisticsTensor>:$log_sum_exp);
   let assemblyFormat = [{
-    $partials attr-dict `:` qualified(type($partials)) `->` qualified(type($output)) (`,` type($log_sum_exp)^)?
+    $partials (`split` `(` $split^ `)`)? attr-dict `:` qualified(type($partials)) `->` qualified(type($output)) (`,` type($log_sum_exp)^)?
   }];
   let hasFolder = 1;
 }

@@ -12,6 +12,29 @@ llvm::hash_code attn::hash_value(const Mask &mask) {
                             mask.documents, mask.tree);
 }
 
+std::optional<Mask> attn::conjunction(const Mask &a, const Mask &b) {
+  if (a.isNone() || b.isNone())
+    return a.isNone() ? b : a;
+  if ((a.prefix || b.prefix) && (a.rightWindow || b.rightWindow))
+    return std::nullopt;
+  if (a.chunk && b.chunk && *a.chunk != *b.chunk)
+    return std::nullopt;
+  auto tighter = [](std::optional<int64_t> x, std::optional<int64_t> y) {
+    return x && y ? std::min(*x, *y) : x ? x : y;
+  };
+  Mask joined;
+  joined.causal = a.causal || b.causal;
+  joined.window = tighter(a.window, b.window);
+  // causal is right_window = 0 and the tighter of the two
+  joined.rightWindow = joined.causal ? std::nullopt : tighter(a.rightWindow, b.rightWindow);
+  joined.chunk = a.chunk ? a.chunk : b.chunk;
+  // plain causal is tighter than causal with a prefix
+  joined.prefix = a.causal && b.causal ? a.prefix && b.prefix : a.prefix || b.prefix;
+  joined.documents = a.documents || b.documents;
+  joined.tree = a.tree || b.tree;
+  return joined;
+}
+
 KeyInterval attn::visibleKeys(const Mask &mask, const MaskArguments &arguments, int64_t position,
                               int64_t kvLength) {
   KeyInterval keys{0, kvLength};

@@ -45,6 +45,9 @@ struct Mask {
 };
 llvm::hash_code hash_value(const Mask &mask);
 
+/// The mask that keeps what both keep, or nullopt where the terms of one mask cannot say it.
+std::optional<Mask> conjunction(const Mask &a, const Mask &b);
+
 /// One sequence's data for the terms that need it.
 struct MaskArguments {
   int64_t prefixLength = 0;

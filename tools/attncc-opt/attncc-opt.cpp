@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/attn/Attn.h"
 #include "dialects/attn/Passes.h"
+#include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -25,7 +26,9 @@ int main(int argc, char **argv) {
   mlir::registerCSEPass();
 
   registry.insert<attncc::attn::AttnDialect>();
+  attncc::attn::registerAttnPasses();
   registry.insert<attncc::tile::TileDialect>();
+  attncc::tile::registerTilePasses();
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "attncc's passes, one at a time\n", registry));

@@ -151,6 +151,26 @@ TEST(Mask, SplitsPartitionTheRange) {
         }
 }
 
+// A conjunction, where there is one, keeps exactly what both masks keep; only a prefix beside another bound to
+// the right, or two chunk lengths, have none.
+TEST(Mask, ConjunctionKeepsWhatBothKeep) {
+  Sequence sequence(24);
+  std::vector<Mask> masks = allMasks();
+  for (const Mask &a : masks)
+    for (const Mask &b : masks) {
+      std::optional<Mask> joined = conjunction(a, b);
+      if (!joined) {
+        EXPECT_TRUE(a.prefix || b.prefix || (a.chunk && b.chunk));
+        continue;
+      }
+      EXPECT_EQ(joined->tree, a.tree || b.tree);
+      for (int64_t p = 0; p < 24; ++p)
+        for (int64_t j = 0; j < 24; ++j)
+          ASSERT_EQ(keeps(*joined, 12, sequence.document, p, j),
+                    keeps(a, 12, sequence.document, p, j) && keeps(b, 12, sequence.document, p, j));
+    }
+}
+
 TEST(Mask, CausalWindowOfOneRow) {
   Mask mask{.causal = true, .window = 4};
   EXPECT_EQ(visibleKeys(mask, {}, 10, 16), (KeyInterval{7, 11}));

@@ -1,0 +1,136 @@
+//===- Schedules.cpp - which schedules are legal, and which one is chosen --===//
+#include "dialects/attn/Schedules.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace attncc;
+using namespace attncc::attn;
+
+int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shape) {
+  int64_t lanes = 32 * schedule.unit;
+  int64_t scores = schedule.rows * schedule.keys / lanes;
+  int64_t accumulator = schedule.rows * shape.valueDim / lanes;
+  bool queryInRegisters = schedule.orientation == Orientation::Swapped;
+  int64_t query = queryInRegisters ? schedule.rows * shape.keyDim / lanes / 2 : 0;
+  return scores + scores / 2 + accumulator + query + 32;
+}
+
+int64_t attn::ringBytes(const Schedule &schedule, const KernelShape &shape) {
+  int64_t tile = schedule.stages.key * schedule.keys * shape.keyDim +
+                 schedule.stages.value * schedule.keys * shape.valueDim;
+  int64_t sharers = schedule.divide == Divide::Keys ? schedule.units : 1;
+  return sharers * tile * shape.elementBytes;
+}
+
+static Error refuse(const Schedule &schedule, const TargetInfo &target, const std::string &what,
+                    int64_t actual, const std::string &limit, int64_t most) {
+  return makeError(Status::Unsupported, what + " " + std::to_string(actual) + " exceeds " + limit +
+                                            " of " + std::string(target.name) + ", " +
+                                            std::to_string(most));
+}
+
+static Error lacks(const TargetInfo &target, const std::string &field, llvm::StringRef value,
+                   const std::string &what) {
+  return makeError(Status::Unsupported, field + " = " + value.str() + " needs " + what + ", which " +
+                                            std::string(target.name) + " has not");
+}
+
+Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &shape,
+                                 const TargetInfo &target) {
+  auto kind = schedule.product == Product::Mma ? MatrixProduct::Kind::Mma : MatrixProduct::Kind::Wgmma;
+  if (!target.hasProduct(kind))
+    return lacks(target, "product", stringifyEnum(schedule.product), "that instruction");
+  if (schedule.copy == Copy::Tensor && !target.tensorCopies)
+    return lacks(target, "copy", "tensor", "copies by a tensor map");
+  if (schedule.dependentLaunch != DependentLaunch::None && !target.dependentLaunch)
+    return lacks(target, "dependent_launch", stringifyEnum(schedule.dependentLaunch),
+                 "programmatic dependent launch");
+  if (schedule.copy == Copy::Tensor && shape.pageSize % schedule.box != 0)
+    return makeError(Status::Unsupported, "box " + std::to_string(schedule.box) +
+                                              " does not divide the page size " +
+                                              std::to_string(shape.pageSize));
+  for (const MatrixProduct &product : target.products)
+    if (product.kind == kind && (shape.keyDim % product.k || shape.valueDim % product.k))
+      return makeError(Status::Unsupported,
+                       "head dims " + std::to_string(shape.keyDim) + " and " +
+                           std::to_string(shape.valueDim) + " must be multiples of the product's " +
+                           std::to_string(product.k));
+
+  int64_t threads = schedule.threads();
+  if (threads > target.maxThreadsPerBlock)
+    return refuse(schedule, target, "threads", threads, "the block size", target.maxThreadsPerBlock);
+  // Registers are handed out in eights.
+  int64_t perThread = std::min<int64_t>(
+      target.registersPerThread,
+      llvm::alignDown(target.registersPerSm / (threads * schedule.blocksPerSm), 8));
+  if (schedule.roles == Roles::One) {
+    int64_t estimate = registerEstimate(schedule, shape);
+    if (estimate > perThread)
+      return refuse(schedule, target, "register estimate", estimate, "the registers per thread",
+                    perThread);
+  } else {
+    // A load and a store warpgroup share the block with the compute units (dialects/tile).
+    int64_t asked = 128 * std::max(schedule.registers[0], schedule.registers[1]) +
+                    threads * schedule.registers[2];
+    if (asked > target.registersPerSm)
+      return refuse(schedule, target, "registers of all roles", asked, "the registers of a multiprocessor",
+                    target.registersPerSm);
+    if (int64_t estimate = registerEstimate(schedule, shape); estimate > schedule.registers[2])
+      return refuse(schedule, target, "register estimate", estimate,
+                    "the compute role's registers in the schedule", schedule.registers[2]);
+  }
+  int64_t shared = ringBytes(schedule, shape);
+  if (shared > target.maxSharedPerBlock - kSharedReserve)
+    return refuse(schedule, target, "ring bytes", shared, "the shared memory of a block less 1024",
+                  target.maxSharedPerBlock - kSharedReserve);
+  // The multiprocessor keeps 1 KiB of every block for itself (CUDA Programming Guide, 7.x to 9.x).
+  if (schedule.blocksPerSm * (shared + kSharedReserve) > target.maxSharedOptIn + kSharedReserve)
+    return refuse(schedule, target, "ring bytes of all blocks", schedule.blocksPerSm * shared,
+                  "the shared memory of a multiprocessor", target.maxSharedOptIn);
+  int64_t barriers = 1 + (schedule.unit > 1 ? schedule.units : 0) + (schedule.pingPong ? schedule.units : 0);
+  if (barriers > target.maxNamedBarriers)
+    return refuse(schedule, target, "named barriers", barriers, "the barriers", target.maxNamedBarriers);
+  return {};
+}
+
+Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
+                              const TargetInfo &target) {
+  Schedule schedule;
+  schedule.split = split;
+  // 32 rows: beyond that the fragments of one warp no longer fit for any head dim of use.
+  int64_t mostRows = 8;
+  for (schedule.rows = 16; schedule.rows <= 32; schedule.rows += 8)
+    if (registerEstimate(schedule, shape) <= target.registersPerThread)
+      mostRows = schedule.rows;
+  int64_t all = shape.group * shape.maxQuery;
+  int64_t chunks = llvm::divideCeil(all, mostRows);
+  schedule.rows = llvm::alignTo(llvm::divideCeil(all, chunks), 8);
+
+  // Units divide the keys, so every unit has its own ring; a third stage is given up last.
+  for (auto [units, stages] : {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
+    schedule.units = units;
+    schedule.stages.key = schedule.stages.value = stages;
+    if (ringBytes(schedule, shape) <= target.maxSharedPerBlock - kSharedReserve)
+      break;
+  }
+  return schedule;
+}
+
+Schedule attn::appendSchedule() {
+  Schedule schedule;
+  schedule.units = 1;
+  return schedule;
+}
+
+Schedule attn::mergeSchedule(const SplitRule &split) {
+  Schedule schedule;
+  schedule.split = split;
+  return schedule;
+}
+
+SplitRule attn::defaultSplitRule(int64_t maxPosition) {
+  SplitRule rule{{{2048, 256}, {8192, 1024}, {131072, 2048}}};
+  if (maxPosition > rule.steps.back().maxLength)
+    rule.steps.push_back({maxPosition, static_cast<int64_t>(llvm::alignTo(llvm::divideCeil(maxPosition, 64), 256))});
+  return rule;
+}

@@ -1,0 +1,61 @@
+//===- Schedules.h - which schedules are legal, and which one is chosen ----===//
+//
+// Internal. A schedule breaks a limit of the target (checkSchedule), or it runs;
+// without a tuning database the choice is a cost model (decodeSchedule). Both
+// count registers and shared memory by the same formulas. For the swapped
+// products of decode, with 32 lanes per unit, one thread holds, in 32-bit registers,
+//
+//   scores          S = rows/8 · keys/16 · 4      (f32, an m16n8 fragment per 16 keys and 8 rows)
+//   probabilities   P = S / 2                     (16 bit)
+//   accumulator     O = rows/8 · value_dim/16 · 4 (f32)
+//   query           Q = rows/8 · key_dim/16 · 2   (16 bit)
+//
+// and 32 for addresses and counters. Test: test/dialects/attn/SchedulesTest.cpp
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "compiler/target/TargetTable.h"
+#include "dialects/attn/Values.h"
+#include "runtime/support/Result.h"
+
+namespace attncc::attn {
+
+/// What a schedule must know of the attention that it is for.
+struct KernelShape {
+  int64_t keyDim = 0;
+  int64_t valueDim = 0;
+  int64_t group = 1;    // query heads per kv head
+  int64_t maxQuery = 1; // query tokens of one sequence
+  int64_t pageSize = 0; // 0: dense keys
+  int64_t elementBytes = 2;
+};
+
+/// The registers of one thread, by the formulas above; the query counts only in the swapped form, the
+/// direct form reads it from shared memory.
+int64_t registerEstimate(const Schedule &schedule, const KernelShape &shape);
+/// The bytes of the rings of keys and values of one block.
+int64_t ringBytes(const Schedule &schedule, const KernelShape &shape);
+
+/// Shared memory that rings leave to everything else in a block: barriers, and the alignment of swizzled tiles.
+inline constexpr int64_t kSharedReserve = 1024;
+
+/// An error that names the first limit which the schedule breaks and gives both numbers. What the
+/// attribute's verifier checks (AttnAttrs.td) is taken for granted.
+Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
+                           const TargetInfo &target);
+
+/// The cost model's schedule for decode: the fewest chunks of rows, in equal multiples of 8, that
+/// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where shared
+/// memory asks for it.
+Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
+
+/// append runs one warp for a token and kv head, merge one warp for a row; neither has a key loop.
+Schedule appendSchedule();
+Schedule mergeSchedule(const SplitRule &split);
+
+/// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more step
+/// beyond that.
+SplitRule defaultSplitRule(int64_t maxPosition);
+
+} // namespace attncc::attn

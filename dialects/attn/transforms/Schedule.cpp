@@ -1,0 +1,122 @@
+//===- Schedule.cpp - --attn-schedule -------------------------------------===//
+//
+// Gives every attn.attention its complete schedule, and every append and merge
+// function one as its attribute: the cost model's (Schedules.h) or, for attention,
+// the one that is given. Either is refused where it breaks a limit of the target.
+//
+//   attn.attention %q, %kv … split(<…>)   →   … split(<…>) schedule(<unit = 1, units = 4, …>)
+//
+// Tests: test/dialects/attn/schedule.mlir, schedule-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/attn/Attn.h"
+#include "dialects/attn/Passes.h"
+#include "dialects/attn/Schedules.h"
+
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace attncc::attn {
+#define GEN_PASS_DEF_SCHEDULEPASS
+#include "dialects/attn/Passes.h.inc"
+} // namespace attncc::attn
+
+using namespace mlir;
+using namespace attncc;
+using namespace attncc::attn;
+
+static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
+  KvShape kv = attention.getKvShape();
+  KernelShape shape;
+  shape.keyDim = kv.keyDim;
+  shape.valueDim = kv.valueDim;
+  shape.group = cast<RankedTensorType>(attention.getQuery().getType()).getDimSize(1) / kv.kvHeads;
+  shape.maxQuery = phase.getMaxQuery();
+  if (auto paged = dyn_cast<PagedKvType>(attention.getKv().getType())) {
+    shape.pageSize = paged.getPageSize();
+    shape.elementBytes = llvm::divideCeil(paged.getKeyType().getIntOrFloatBitWidth(), 8);
+  }
+  return shape;
+}
+
+namespace {
+struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
+  using SchedulePassBase::SchedulePassBase;
+
+  /// The schedule of the option, or null; failure where it does not parse.
+  FailureOr<ScheduleAttr> given() {
+    if (schedule.empty())
+      return ScheduleAttr();
+    // `<units = 2>` is enough.
+    std::string text = StringRef(schedule).starts_with("<") ? "#attn.schedule" + schedule : schedule;
+    auto parsed = dyn_cast_or_null<ScheduleAttr>(parseAttribute(text, &getContext()));
+    if (parsed)
+      return parsed;
+    return getOperation().emitError() << "option schedule is not an #attn.schedule: " << schedule;
+  }
+
+  LogicalResult scheduleAttention(AttentionOp attention, PhaseAttr phase, const TargetInfo &info,
+                                  ScheduleAttr override) {
+    if (phase.getRole() != Role::Decode)
+      return attention.emitError() << "the cost model knows no schedule for phase "
+                                   << stringifyEnum(phase.getRole());
+    if (cast<RankedTensorType>(attention.getQuery().getType()).isDynamicDim(1))
+      return attention.emitError("a schedule needs a static number of query heads");
+    if (!attention.getSplit())
+      return attention.emitError("decode has no split; run --attn-split-kv first");
+    KernelShape shape = kernelShape(attention, phase);
+    SplitRule rule = attention.getSplitAttr().toRule();
+    attn::Schedule chosen =
+        override ? override.getValue() : decodeSchedule(shape, rule, info);
+    // The split is the function's: a schedule that names another one contradicts the merge.
+    if (chosen.split && !(*chosen.split == rule))
+      return attention.emitError() << "the schedule's split " << SplitAttr::get(&getContext(), *chosen.split)
+                                   << " is not the function's " << attention.getSplitAttr();
+    chosen.split = rule;
+    if (Result<void> legal = checkSchedule(chosen, shape, info); !legal)
+      return attention.emitError() << legal.error().diagnostic.message;
+    auto attribute = ScheduleAttr::getChecked([&] { return attention.emitError(); }, &getContext(), chosen);
+    if (!attribute)
+      return failure();
+    attention.setScheduleAttr(attribute);
+    return success();
+  }
+
+  LogicalResult scheduleFunction(func::FuncOp function, const TargetInfo &info, ScheduleAttr override) {
+    auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
+    if (!phase)
+      return success();
+    if (phase.getRole() == Role::Append) {
+      function->setAttr(kScheduleAttrName, ScheduleAttr::get(&getContext(), appendSchedule()));
+    } else if (phase.getRole() == Role::Merge) {
+      auto merges = function.getOps<MergeOp>();
+      if (merges.empty() || !(*merges.begin()).getSplit())
+        return function.emitError("a merge function has no 'attn.merge' with the split rule");
+      function->setAttr(kScheduleAttrName,
+                        ScheduleAttr::get(&getContext(), mergeSchedule((*merges.begin()).getSplitAttr().toRule())));
+    }
+    WalkResult walk = function.walk([&](AttentionOp attention) {
+      return WalkResult(scheduleAttention(attention, phase, info, override));
+    });
+    return failure(walk.wasInterrupted());
+  }
+
+  void runOnOperation() override {
+    const TargetInfo *info = findTarget(target);
+    if (!info) {
+      std::string known;
+      for (const TargetInfo &other : allTargets())
+        known += (known.empty() ? "" : ", ") + std::string(other.name);
+      getOperation().emitError() << "unknown target '" << target << "', known are: " << known;
+      return signalPassFailure();
+    }
+    FailureOr<ScheduleAttr> override = given();
+    if (failed(override))
+      return signalPassFailure();
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (failed(scheduleFunction(function, *info, *override)))
+        return signalPassFailure();
+  }
+};
+} // namespace
