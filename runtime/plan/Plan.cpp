@@ -199,12 +199,17 @@ Result<void> Plan::update(const attncc_batch &next, device::Stream) {
                     "at least the " + std::to_string(pages) + " pages of max_kv_length " +
                         std::to_string(next.max_kv_length));
   }
-  // Every class is chosen for before anything changes.
+  const bool empty = next.num_sequences == 0 || next.num_tokens == 0;
+  if (!empty && next.max_query_length == 0)
+    return mustBe("max_query_length", 0,
+                  "at least 1, as num_tokens is " + std::to_string(next.num_tokens));
+  // Every class is chosen for before anything changes. An empty batch launches nothing.
   for (const ClassPlan &one : classes)
-    if (Result<ClassPlan> chosen = withVariants(one, next); !chosen)
+    if (Result<ClassPlan> chosen = withVariants(one, next); !empty && !chosen)
       return chosen.error();
   for (ClassPlan &one : classes)
-    one = *withVariants(one, next);
+    if (!empty)
+      one = *withVariants(one, next);
   batch = next;
   updated = true;
   return {};
@@ -388,7 +393,7 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
   const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
   const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
   const int64_t element = package::dtypeBytes(layerClass.dtype);
-  if (!one.decode)
+  if (batch.max_query_length > kMaxDecodeQuery)
     return makeError(Status::Unsupported,
                      "max_query_length is " + std::to_string(batch.max_query_length) +
                          ": attend takes up to " + std::to_string(kMaxDecodeQuery) +
