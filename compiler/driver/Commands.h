@@ -50,6 +50,9 @@ Verb addCompile(CLI::App &app); ///< attncc FILE -o FOLDER
 Verb addCheck(CLI::App &app);   ///< attncc check FILE
 Verb addVerify(CLI::App &app);  ///< attncc verify FOLDER
 
+/// The whole file, or an error that names it.
+Result<std::string> readFile(const std::string &path);
+
 /// Options that every verb has.
 void addReportOptions(CLI::App &app, Report &report);
 

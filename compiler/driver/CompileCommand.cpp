@@ -8,7 +8,6 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -59,7 +58,6 @@ struct CompileCommand {
   int run();
 
 private:
-  Result<std::string> sourceText() const;
   int emitStage(const spec::ModelSpec &spec);
   void printKernels(const spec::ModelSpec &spec, const std::vector<CompiledKernel> &kernels) const;
   int64_t bytesPerToken(const spec::ModelSpec &spec, const CompiledKernel &kernel) const;
@@ -106,14 +104,6 @@ int CompileCommand::emitStage(const spec::ModelSpec &spec) {
   return kOk;
 }
 
-Result<std::string> CompileCommand::sourceText() const {
-  std::ifstream stream(arguments.file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream)
-    return makeError(Status::InvalidArgument, "cannot read " + arguments.file);
-  return text;
-}
-
 int CompileCommand::run() {
   if (arguments.file.empty() || (output.empty() && emit.empty())) {
     std::cerr << "attncc: a spec and -o FOLDER are needed; run attncc --help\n";
@@ -136,8 +126,11 @@ int CompileCommand::run() {
     else
       refused.push_back({package::rangesOf(layerClass.layers), verdict.reason()});
   }
-  if (!refused.empty() && (!allowPartial || compiled.empty()))
-    return report.fail(*spec::unsupportedError(*spec, options.package.target));
+  if (!refused.empty() && (!allowPartial || compiled.empty())) {
+    for (const Diagnostic &diagnostic : spec::unsupportedDiagnostics(*spec, options.package.target))
+      report.add(diagnostic);
+    return report.finish(kUnsupported);
+  }
   if (!emit.empty())
     return emitStage(*spec);
 
@@ -149,7 +142,7 @@ int CompileCommand::run() {
       return report.fail(some.error());
     std::move(some->begin(), some->end(), std::back_inserter(kernels));
   }
-  Result<std::string> source = sourceText();
+  Result<std::string> source = readFile(arguments.file);
   if (!source)
     return report.fail(source.error());
   PackageFiles package = buildPackage(*spec, *source, options.package, kernels, refused);

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <fstream>
 #include <iostream>
+#include <iterator>
 
 using namespace attncc;
 using json::Tree;
@@ -69,6 +71,17 @@ int Report::finish(int code, Tree body) {
     std::cout << body.text() << "\n";
   }
   return code;
+}
+
+Result<std::string> attncc::readFile(const std::string &path) {
+  std::ifstream stream(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (stream.fail() || !stream.is_open()) {
+    Error error = makeError(Status::InvalidArgument, "cannot be read");
+    error.diagnostic.where.file = path;
+    return error;
+  }
+  return text;
 }
 
 void attncc::addReportOptions(CLI::App &app, Report &report) {

@@ -1,0 +1,63 @@
+// attncc verify: every role of a package on a device against the oracle; exit 5 when a case fails.
+#include "compiler/driver/Commands.h"
+#include "runtime/verify/Verify.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <unistd.h>
+
+using namespace attncc;
+
+namespace {
+struct VerifyCommand {
+  Report report{"verify"};
+  std::string folder, device = "sim", role, repro;
+  verify::VerifyOptions options;
+
+  int run() {
+    for (verify::Role known : {verify::Role::Append, verify::Role::Decode, verify::Role::Merge})
+      if (role == verify::name(known))
+        options.role = known;
+    if (!repro.empty()) {
+      Result<std::string> text = readFile(repro);
+      if (!text)
+        return report.fail(text.error());
+      Result<verify::VerifyCase> only = verify::parseCase(*text, repro);
+      if (!only)
+        return report.fail(only.error());
+      options.only = *only;
+    }
+    bool shown = !report.json && !report.quiet && isatty(STDERR_FILENO);
+    if (shown)
+      options.progress = [](int64_t done, int64_t total) {
+        std::fprintf(stderr, "\r%lld/%lld", static_cast<long long>(done), static_cast<long long>(total));
+      };
+    Result<verify::VerifyReport> verified = verify::runVerify(folder, device, options);
+    if (shown)
+      std::fprintf(stderr, "\r%*s\r", 24, "");
+    if (!verified)
+      return report.fail(verified.error());
+    std::cout << (report.json ? verified->json().text() + "\n" : verified->text());
+    return verified->passed() ? kOk : kFailed;
+  }
+};
+} // namespace
+
+Verb attncc::addVerify(CLI::App &app) {
+  auto command = std::make_shared<VerifyCommand>();
+  verify::VerifyOptions &options = command->options;
+  app.add_option("package", command->folder, "Folder of the package")->required();
+  app.add_option("--device", command->device, "Device to run it on: sim")->capture_default_str();
+  app.add_option("--cases", options.cases, "Cases per layer class")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--seed", options.seed, "Seed of the cases")->capture_default_str();
+  app.add_option("--role", command->role, "Only this role")->check(CLI::IsMember({"append", "decode", "merge"}));
+  app.add_option("--class", options.layerClass, "Only this layer class");
+  app.add_option("--repro", command->repro, "Only the case in this file: the \"repro\" of a failed case in --json");
+  app.add_flag("--fail-fast", options.failFast, "Stop at the first failure");
+  app.add_option("--jobs", options.jobs, "Host threads; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
+  addReportOptions(app, command->report);
+  return [command] { return command->run(); };
+}
