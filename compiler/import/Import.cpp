@@ -194,7 +194,7 @@ OwningOpRef<ModuleOp> Importer::run() {
   auto emitAtLayer = [&] { return emitError(loc); };
   cacheType = attn::PagedKvType::getChecked(
       emitAtLayer, builder.getContext(), options.pageSize, layer.kvHeads, layer.headDim, element,
-      layer.valueDim, element, options.order, std::nullopt, attn::KvScales::None, 0, 0, Type());
+      layer.valueDim, element, options.order);
   if (!cacheType)
     return nullptr;
   module = ModuleOp::create(loc);
