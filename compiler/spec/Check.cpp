@@ -39,7 +39,8 @@ Verdict spec::checkLayerClass(const ModelSpec &spec, const LayerClass &layerClas
     refuse(Feature::Softcap, "softcap", shortNumber(*layerClass.softcap),
            "logit softcap is not compiled yet");
   if (layerClass.sinks)
-    refuse(Feature::Sinks, "an attention sink per head", "", "attention sinks are not compiled yet");
+    refuse(Feature::Sinks, "an attention sink per head", "",
+           "attention sinks are not compiled yet");
   if (layerClass.windowEffective)
     refuse(Feature::Window, "sliding_window", std::to_string(*layerClass.window),
            "sliding window is not compiled yet");
@@ -107,9 +108,8 @@ std::vector<Diagnostic> spec::unsupportedDiagnostics(const ModelSpec &spec,
     if (verdict.compiled())
       continue;
     const Refusal &first = verdict.refusals.front();
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group &g) {
-      return g.refusal.subject == first.subject;
-    });
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](const Group &g) { return g.refusal.subject == first.subject; });
     if (group == groups.end())
       group = groups.insert(groups.end(), {first, {}});
     group->layers.insert(group->layers.end(), layerClass.layers.begin(), layerClass.layers.end());

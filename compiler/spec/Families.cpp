@@ -5,6 +5,7 @@
 using namespace attncc;
 using namespace attncc::spec;
 
+// clang-format off: one row, one paragraph
 static constexpr Family kFamilies[] = {
     // Latent attention with yarn; rope_interleave decides the pairing (HuggingFace.cpp).
     {.modelType = "deepseek_v3", .vocabulary = 129280, .hiddenSize = 7168, .layers = 61,
@@ -77,6 +78,7 @@ static constexpr Family kFamilies[] = {
      .queryHeads = 24, .kvHeads = 2, .headDim = 0, .maxPosition = 4096, .epsilon = 1e-5,
      .window = WindowRule::AllLayers, .biases = BiasRule::UseBias, .defaultBias = true},
 };
+// clang-format on
 
 const Family *spec::findFamily(std::string_view modelType) {
   for (const Family &family : kFamilies)

@@ -19,22 +19,22 @@ namespace attncc::spec {
 /// Which layers have the sliding window. Where a family has `layer_types`, that key decides.
 enum class WindowRule {
   None,
-  AllLayers,       // wherever sliding_window is not null
-  Gated,           // if use_sliding_window: layers from max_window_layers on
-  GatedAllLayers,  // if use_sliding_window: every layer
-  GatedNoRope,     // if use_sliding_window: layers without rope
-  EvenLayers,      // layers 0, 2, 4…
-  Pattern,         // all but every sliding_window_pattern-th
+  AllLayers,      // wherever sliding_window is not null
+  Gated,          // if use_sliding_window: layers from max_window_layers on
+  GatedAllLayers, // if use_sliding_window: every layer
+  GatedNoRope,    // if use_sliding_window: layers without rope
+  EvenLayers,     // layers 0, 2, 4…
+  Pattern,        // all but every sliding_window_pattern-th
 };
 
 /// Which projections have biases.
 enum class BiasRule {
   None,
-  All,             // query, key, value and output
-  Qkv,             // query, key and value
-  AttentionBias,   // all four if attention_bias
+  All,              // query, key, value and output
+  Qkv,              // query, key and value
+  AttentionBias,    // all four if attention_bias
   AttentionBiasQkv, // query, key and value if attention_bias
-  UseBias,         // all four if use_bias
+  UseBias,          // all four if use_bias
 };
 
 enum class QkNormRule { None, Weight, OnePlusWeight };
@@ -53,12 +53,12 @@ struct Family {
   int64_t defaultWindow = 0; // 0: none
   bool layerTypes = false;   // layer_types, if given, says which layers slide
   BiasRule biases = BiasRule::None;
-  bool defaultBias = false;  // of attention_bias or use_bias
+  bool defaultBias = false; // of attention_bias or use_bias
   QkNormRule qkNorm = QkNormRule::None;
-  bool interleaved = false;  // rope turns neighbouring dims
-  double rotaryPart = 1.0;   // default of partial_rotary_factor
-  double defaultSoftcap = 0.0;  // default of attn_logit_softcapping, 0: none
-  bool softcap = false;         // the family has attn_logit_softcapping
+  bool interleaved = false;        // rope turns neighbouring dims
+  double rotaryPart = 1.0;         // default of partial_rotary_factor
+  double defaultSoftcap = 0.0;     // default of attn_logit_softcapping, 0: none
+  bool softcap = false;            // the family has attn_logit_softcapping
   double queryPreAttnScalar = 0.0; // scale is its power -1/2; 0: head_dim's
   bool sinks = false;
 };

@@ -45,8 +45,8 @@ public:
   const json::Value *require(std::string_view key) {
     const json::Value *value = find(key);
     if (!value)
-      failure.add(object.error("json-missing",
-                               object.name() + " has no key " + json::inQuotes(key)));
+      failure.add(
+          object.error("json-missing", object.name() + " has no key " + json::inQuotes(key)));
     return value;
   }
   int64_t integer(std::string_view key, int64_t fallback, int64_t least, int64_t most) {

@@ -135,18 +135,18 @@ void Reader::readSizes() {
 void Reader::readHeads() {
   const char *headsKey = family.modelType == "gpt2" ? "n_head" : "num_attention_heads";
   common.queryHeads = config.integer(headsKey, family.queryHeads, 1, kMaxHeads);
-  common.kvHeads = config.integer("num_key_value_heads",
-                                  family.kvHeads == 0 ? common.queryHeads : family.kvHeads, 1,
-                                  kMaxHeads);
+  common.kvHeads =
+      config.integer("num_key_value_heads",
+                     family.kvHeads == 0 ? common.queryHeads : family.kvHeads, 1, kMaxHeads);
   if (failure)
     return;
   const json::Value *heads = config.find(headsKey);
   const json::Value *kvHeads = config.find("num_key_value_heads");
   if (common.queryHeads % common.kvHeads != 0) {
     const json::Value &at = kvHeads ? *kvHeads : heads ? *heads : config.value();
-    Error error = at.error("spec-heads", "num_key_value_heads is " + std::to_string(common.kvHeads) +
-                                             ", but " + headsKey + " is " +
-                                             std::to_string(common.queryHeads) +
+    Error error = at.error("spec-heads", "num_key_value_heads is " +
+                                             std::to_string(common.kvHeads) + ", but " + headsKey +
+                                             " is " + std::to_string(common.queryHeads) +
                                              ": query heads must be a multiple of kv heads");
     if (heads)
       error.diagnostic.notes.push_back(heads->note());
@@ -155,11 +155,11 @@ void Reader::readHeads() {
   }
   const json::Value *dim = config.find("head_dim");
   if (!dim && family.headDim == 0 && spec.hiddenSize % common.queryHeads != 0) {
-    Error error = (heads ? *heads : config.value())
-                      .error("spec-heads", "hidden size " + std::to_string(spec.hiddenSize) +
-                                               " is no multiple of " +
-                                               std::to_string(common.queryHeads) +
-                                               " query heads, and no head_dim is given");
+    Error error =
+        (heads ? *heads : config.value())
+            .error("spec-heads", "hidden size " + std::to_string(spec.hiddenSize) +
+                                     " is no multiple of " + std::to_string(common.queryHeads) +
+                                     " query heads, and no head_dim is given");
     failure.add(std::move(error));
     return;
   }
@@ -167,17 +167,18 @@ void Reader::readHeads() {
   common.headDim = config.integer("head_dim", std::max<int64_t>(derived, 1), 1, kMaxDim);
   common.valueDim = common.headDim;
   common.scale = 1.0 / std::sqrt(double(common.headDim));
-  common.places[Feature::HeadDim] = {"head_dim", (dim      ? *dim
+  common.places[Feature::HeadDim] = {"head_dim", (dim     ? *dim
                                                   : heads ? *heads
                                                           : config.value())
                                                      .location()};
 }
 
-/// Multi-head latent attention: head_dim means nothing here, and every query head has a key of its own.
+/// Multi-head latent attention: head_dim means nothing here, and every query head has a key of its
+/// own.
 void Reader::readLatent() {
   Mla mla;
-  mla.qLoraRank = config.integer("q_lora_rank", config.value().find("q_lora_rank") ? 0 : 1536, 0,
-                                 kMaxWidth);
+  mla.qLoraRank =
+      config.integer("q_lora_rank", config.value().find("q_lora_rank") ? 0 : 1536, 0, kMaxWidth);
   mla.kvLoraRank = config.integer("kv_lora_rank", 512, 1, kMaxDim);
   mla.nopeDim = config.integer("qk_nope_head_dim", 128, 1, kMaxDim);
   mla.ropeDim = config.integer("qk_rope_head_dim", 64, 2, kMaxDim);
@@ -202,10 +203,10 @@ void Reader::readFeatures() {
                               type ? type->location() : Location{}};
   };
   if (family.softcap) {
-    bool off = config.value().find("attn_logit_softcapping") &&
-               !config.find("attn_logit_softcapping");
-    double cap = config.real("attn_logit_softcapping", off ? 0.0 : family.defaultSoftcap, 0.0,
-                             kMaxReal);
+    bool off =
+        config.value().find("attn_logit_softcapping") && !config.find("attn_logit_softcapping");
+    double cap =
+        config.real("attn_logit_softcapping", off ? 0.0 : family.defaultSoftcap, 0.0, kMaxReal);
     if (cap > 0.0) {
       common.softcap = cap;
       place(Feature::Softcap, "attn_logit_softcapping");
@@ -308,8 +309,8 @@ std::vector<bool> Reader::slidingLayers(const std::vector<bool> &withRope) {
   std::vector<bool> sliding(static_cast<size_t>(spec.numLayers), false);
   bool gated = family.window == WindowRule::Gated || family.window == WindowRule::GatedAllLayers ||
                family.window == WindowRule::GatedNoRope;
-  bool on = family.window != WindowRule::None &&
-            (!gated || config.boolean("use_sliding_window", false));
+  bool on =
+      family.window != WindowRule::None && (!gated || config.boolean("use_sliding_window", false));
   bool null = config.value().find("sliding_window") && !config.find("sliding_window");
   int64_t fallback = null || !on ? 0 : family.defaultWindow;
   int64_t window =
@@ -326,9 +327,10 @@ std::vector<bool> Reader::slidingLayers(const std::vector<bool> &withRope) {
   }
   if (typed)
     return sliding;
-  int64_t first = family.window == WindowRule::Gated
-                      ? config.integer("max_window_layers", 28, 0, std::numeric_limits<int64_t>::max())
-                      : 0;
+  int64_t first =
+      family.window == WindowRule::Gated
+          ? config.integer("max_window_layers", 28, 0, std::numeric_limits<int64_t>::max())
+          : 0;
   int64_t pattern = family.window == WindowRule::Pattern
                         ? config.integer("sliding_window_pattern", 6, 1, kMaxLayers)
                         : 1;
@@ -398,14 +400,14 @@ std::optional<Rope> Reader::readRope(bool sliding) {
                                    : config.real("rope_theta", family.theta, 1.0, kMaxReal);
   rope.theta = parameters.real("rope_theta", theta, 1.0, kMaxReal);
 
-  double part = parameters.real("partial_rotary_factor",
-                                config.real("partial_rotary_factor", family.rotaryPart, 0.0, 1.0),
-                                0.0, 1.0);
+  double part =
+      parameters.real("partial_rotary_factor",
+                      config.real("partial_rotary_factor", family.rotaryPart, 0.0, 1.0), 0.0, 1.0);
   rope.dim = common.mla ? common.mla->ropeDim : int64_t(double(common.headDim) * part);
   if (rope.dim < 2 || rope.dim % 2 != 0) {
-    failure.add(makeError(Status::InvalidArgument,
-                          "rope turns " + std::to_string(rope.dim) + " of " +
-                              std::to_string(common.headDim) + " dims: must be an even number"));
+    failure.add(makeError(Status::InvalidArgument, "rope turns " + std::to_string(rope.dim) +
+                                                       " of " + std::to_string(common.headDim) +
+                                                       " dims: must be an even number"));
     failure.error->diagnostic.code = "spec-rope";
     failure.error->diagnostic.where = common.places[Feature::HeadDim].where;
     return std::nullopt;
@@ -479,9 +481,8 @@ void Reader::readRopeParameters(Rope &rope, Fields &parameters) {
     parameters.require("long_factor");
     rope.shortFactor = parameters.reals("short_factor", 0.0, kMaxReal);
     rope.longFactor = parameters.reals("long_factor", 0.0, kMaxReal);
-    rope.factor =
-        parameters.real("factor", double(spec.fileMaxPosition) / double(rope.originalPositions),
-                        0.0, kMaxReal);
+    rope.factor = parameters.real(
+        "factor", double(spec.fileMaxPosition) / double(rope.originalPositions), 0.0, kMaxReal);
     return;
   }
   parameters.require("factor");

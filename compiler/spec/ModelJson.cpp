@@ -119,10 +119,11 @@ LayerClass Reader::readClass(const json::Value &value) {
   made.queryHeads = fields.integer("query_heads", 1, 1, kMaxHeads);
   made.kvHeads = fields.integer("kv_heads", made.queryHeads, 1, kMaxHeads);
   if (!failure && made.queryHeads % made.kvHeads != 0) {
-    Error error = fields.find("kv_heads")->error(
-        "spec-heads", "kv_heads is " + std::to_string(made.kvHeads) + ", but query_heads is " +
-                          std::to_string(made.queryHeads) +
-                          ": query heads must be a multiple of kv heads");
+    Error error =
+        fields.find("kv_heads")
+            ->error("spec-heads", "kv_heads is " + std::to_string(made.kvHeads) +
+                                      ", but query_heads is " + std::to_string(made.queryHeads) +
+                                      ": query heads must be a multiple of kv heads");
     error.diagnostic.notes.push_back(heads->note());
     failure.add(std::move(error));
   }
@@ -409,10 +410,9 @@ json::Tree classTree(const LayerClass &layerClass) {
   }
   tree["rope"] = layerClass.rope ? ropeTree(*layerClass.rope) : json::Tree();
   json::Tree biases = json::Tree::array();
-  for (auto [has, name] : {std::pair(layerClass.biases.query, "query"),
-                           std::pair(layerClass.biases.key, "key"),
-                           std::pair(layerClass.biases.value, "value"),
-                           std::pair(layerClass.biases.output, "output")})
+  for (auto [has, name] :
+       {std::pair(layerClass.biases.query, "query"), std::pair(layerClass.biases.key, "key"),
+        std::pair(layerClass.biases.value, "value"), std::pair(layerClass.biases.output, "output")})
     if (has)
       biases.push(name);
   tree["biases"] = std::move(biases);

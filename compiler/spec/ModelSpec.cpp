@@ -95,8 +95,8 @@ void spec::finishRope(Rope &rope, bool attentionFactorGiven, int64_t maxPosition
     return fail("beta_fast is " + number(rope.betaFast) + ", must be at least beta_slow, " +
                 number(rope.betaSlow));
   if (rope.kind == RopeKind::Longrope) {
-    for (auto [name, factors] : {std::pair("short_factor", &rope.shortFactor),
-                                 std::pair("long_factor", &rope.longFactor)})
+    for (auto [name, factors] :
+         {std::pair("short_factor", &rope.shortFactor), std::pair("long_factor", &rope.longFactor)})
       if (int64_t(factors->size()) != rope.dim / 2)
         return fail(std::string(name) + " has " + std::to_string(factors->size()) +
                     " values, must have " + std::to_string(rope.dim / 2) +
@@ -132,8 +132,9 @@ static void chooseType(ModelSpec &spec, const json::Value *given, const SpecOpti
   note.where.file = spec.file;
   if (given)
     note.where = given->location();
-  note.message = (given ? given->name() + " is " + given->shown() : std::string("no dtype is given")) +
-                 ": kernels are compiled for bf16; --dtype=f16 chooses otherwise";
+  note.message =
+      (given ? given->name() + " is " + given->shown() : std::string("no dtype is given")) +
+      ": kernels are compiled for bf16; --dtype=f16 chooses otherwise";
   spec.notes.push_back(std::move(note));
 }
 
@@ -230,10 +231,9 @@ std::string spec::featureText(const LayerClass &layerClass) {
   else if (layerClass.rope->kind != RopeKind::Plain)
     add(std::string("rope ") + ropeKindName(layerClass.rope->kind));
   std::string biased;
-  for (auto [has, letter] : {std::pair(layerClass.biases.query, 'q'),
-                             std::pair(layerClass.biases.key, 'k'),
-                             std::pair(layerClass.biases.value, 'v'),
-                             std::pair(layerClass.biases.output, 'o')})
+  for (auto [has, letter] :
+       {std::pair(layerClass.biases.query, 'q'), std::pair(layerClass.biases.key, 'k'),
+        std::pair(layerClass.biases.value, 'v'), std::pair(layerClass.biases.output, 'o')})
     if (has)
       biased += std::string(" ") + letter;
   if (!biased.empty())

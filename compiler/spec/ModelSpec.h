@@ -95,11 +95,11 @@ struct ModelSpec {
   std::string modelType;  // Hugging Face's; "" for a model.json
   int64_t hiddenSize = 0, vocabulary = 0;
   int64_t numLayers = 0;
-  int64_t maxPosition = 0;     // the override, else the file's
-  int64_t fileMaxPosition = 0; // max_position_embeddings
-  bool learnedPositions = false; // added to the embeddings before the first layer
-  DType dtype = DType::BF16;     // the override, else the file's if 16 bits wide, else bf16
-  std::string fileDtype;         // as the file spells it, "" where it says nothing
+  int64_t maxPosition = 0;         // the override, else the file's
+  int64_t fileMaxPosition = 0;     // max_position_embeddings
+  bool learnedPositions = false;   // added to the embeddings before the first layer
+  DType dtype = DType::BF16;       // the override, else the file's if 16 bits wide, else bf16
+  std::string fileDtype;           // as the file spells it, "" where it says nothing
   std::vector<LayerClass> classes; // in the order of their first layers
 
   /// For the user, not errors: a type that was replaced, keys that are not followed.

@@ -47,12 +47,13 @@ struct Rope {
   double theta = 10000.0;
   RopeKind kind = RopeKind::Plain;
 
-  double factor = 1.0;           // linear, dynamic, llama3, yarn; longrope: max_position / original
-  int64_t originalPositions = 0; // llama3, yarn, longrope: the length before the context was extended
+  double factor = 1.0; // linear, dynamic, llama3, yarn; longrope: max_position / original
+  int64_t originalPositions =
+      0; // llama3, yarn, longrope: the length before the context was extended
   double lowFrequencyFactor = 1.0, highFrequencyFactor = 4.0; // llama3
   double betaFast = 32.0, betaSlow = 1.0;                     // yarn
-  bool truncate = true;          // yarn: the ramp's ends are rounded to whole pairs
-  double mscale = 0.0, mscaleAllDim = 0.0;    // yarn; 0: not given
+  bool truncate = true;                        // yarn: the ramp's ends are rounded to whole pairs
+  double mscale = 0.0, mscaleAllDim = 0.0;     // yarn; 0: not given
   std::vector<double> shortFactor, longFactor; // longrope: dim/2 values each
 
   /// Multiplies the rotated pairs. Computed where the file does not give it.

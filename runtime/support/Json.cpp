@@ -31,12 +31,12 @@ struct Place {
 
 /// Where the parser stands: fed each byte once, in order.
 struct Cursor {
-  Place next;           // of the byte that is read next
-  Place last;           // of the byte that was read last
-  Place scalar;         // first byte of the last string, number or literal
-  Place bracket;        // of the last { or [
-  Place token;          // first byte of the last token of any kind
-  char firstByte = 0;   // of that token
+  Place next;         // of the byte that is read next
+  Place last;         // of the byte that was read last
+  Place scalar;       // first byte of the last string, number or literal
+  Place bracket;      // of the last { or [
+  Place token;        // first byte of the last token of any kind
+  char firstByte = 0; // of that token
   char secondByte = 0;
   enum class State { Between, String, Escape, Word } state = State::Between;
 
@@ -189,7 +189,8 @@ public:
       place = cursor.next;
     } else if (detail.starts_with("unexpected ")) {
       // A number is read with the byte after it, which may be a token of its own.
-      place = detail.substr(0, detail.find(';')).ends_with("literal") ? cursor.scalar : cursor.token;
+      place =
+          detail.substr(0, detail.find(';')).ends_with("literal") ? cursor.scalar : cursor.token;
     } else if ((detail.starts_with("invalid literal") || detail.starts_with("invalid number")) &&
                (cursor.firstByte == 'N' || cursor.firstByte == 'I' ||
                 (cursor.firstByte == '-' && cursor.secondByte == 'I'))) {
@@ -280,8 +281,8 @@ private:
 
   Document &document;
   const Cursor &cursor;
-  std::vector<Value *> stack;                         // open arrays and objects
-  std::vector<std::unordered_set<std::string>> keys;  // of the open objects
+  std::vector<Value *> stack;                        // open arrays and objects
+  std::vector<std::unordered_set<std::string>> keys; // of the open objects
 };
 
 } // namespace attncc::json
@@ -423,8 +424,7 @@ Diagnostic Value::note() const {
 }
 
 static Error sizeError(const ReadOptions &options, const std::string &file, size_t bytes) {
-  Error error = makeError(options.status, "file has " + std::to_string(bytes) +
-                                              " bytes, at most " +
+  Error error = makeError(options.status, "file has " + std::to_string(bytes) + " bytes, at most " +
                                               std::to_string(options.maxBytes) + " are read");
   error.diagnostic.code = "json-size";
   error.diagnostic.where.file = file;
@@ -438,9 +438,9 @@ Result<Document> Document::parse(std::string_view text, std::string file, ReadOp
   document.source = std::make_unique<Source>(Source{std::move(file), options});
   Cursor cursor;
   TreeBuilder builder(document, cursor);
-  bool parsed = nlohmann::json::sax_parse(CountingIterator(text.data(), &cursor),
-                                          CountingIterator(text.data() + text.size(), &cursor),
-                                          &builder);
+  bool parsed =
+      nlohmann::json::sax_parse(CountingIterator(text.data(), &cursor),
+                                CountingIterator(text.data() + text.size(), &cursor), &builder);
   if (!parsed)
     return *builder.failure;
   return document;

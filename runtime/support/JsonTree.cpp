@@ -25,7 +25,8 @@ template <class T> std::string shortest(T value) {
   return text;
 }
 
-/// Length of the well-formed UTF-8 sequence at the start of text (Unicode 15, table 3-7), 0 if none.
+/// Length of the well-formed UTF-8 sequence at the start of text (Unicode 15, table 3-7), 0 if
+/// none.
 size_t utf8Length(std::string_view text) {
   auto byte = [&](size_t i) { return i < text.size() ? uint8_t(text[i]) : 0u; };
   auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
@@ -35,11 +36,13 @@ size_t utf8Length(std::string_view text) {
   if (first >= 0xC2 && first <= 0xDF)
     return follows(1) ? 2 : 0;
   if (first >= 0xE0 && first <= 0xEF) {
-    bool second = follows(1) && !(first == 0xE0 && byte(1) < 0xA0) && !(first == 0xED && byte(1) > 0x9F);
+    bool second =
+        follows(1) && !(first == 0xE0 && byte(1) < 0xA0) && !(first == 0xED && byte(1) > 0x9F);
     return second && follows(2) ? 3 : 0;
   }
   if (first >= 0xF0 && first <= 0xF4) {
-    bool second = follows(1) && !(first == 0xF0 && byte(1) < 0x90) && !(first == 0xF4 && byte(1) > 0x8F);
+    bool second =
+        follows(1) && !(first == 0xF0 && byte(1) < 0x90) && !(first == 0xF4 && byte(1) > 0x8F);
     return second && follows(2) && follows(3) ? 4 : 0;
   }
   return 0;
@@ -53,7 +56,7 @@ std::string json::numberText(float value) {
   // Readers go through double: the double nearest to the short text must round to the same float.
   std::string text = shortest(value);
   return static_cast<float>(std::strtod(text.c_str(), nullptr)) == value ? text
-                                                                        : shortest(double(value));
+                                                                         : shortest(double(value));
 }
 
 std::string json::stringText(std::string_view text) {

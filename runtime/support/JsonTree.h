@@ -30,8 +30,7 @@ public:
   Tree(std::nullptr_t) {}
   Tree(bool value) : content(value) {}
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  Tree(T value) : content(static_cast<int64_t>(value)) {}
+  requires(!std::same_as<T, bool>) Tree(T value) : content(static_cast<int64_t>(value)) {}
   Tree(double value) : content(value) {}
   Tree(float value) : content(value) {}
   Tree(std::string value) : content(std::move(value)) {}
@@ -39,7 +38,8 @@ public:
   Tree(const char *value) : content(std::string(value)) {}
   Tree(Array value) : content(std::move(value)) {}
   Tree(Object value) : content(std::move(value)) {}
-  template <class T> Tree(const std::vector<T> &values) : content(Array(values.begin(), values.end())) {}
+  template <class T>
+  Tree(const std::vector<T> &values) : content(Array(values.begin(), values.end())) {}
 
   static Tree array() { return Tree(Array()); }
   static Tree object() { return Tree(Object()); }

@@ -46,7 +46,8 @@ std::string reasonFor(const LayerClass &layerClass) {
 
 // The eight dense configs among the eleven compile, but for windows that bite.
 TEST(Check, TestModels) {
-  EXPECT_EQ(table(readModel("gpt2.json")), "layers 0-11  no rope, biases q k v o  sm_80  compiled\n");
+  EXPECT_EQ(table(readModel("gpt2.json")),
+            "layers 0-11  no rope, biases q k v o  sm_80  compiled\n");
   EXPECT_EQ(table(readModel("smollm2-135m.json")), "layers 0-29  causal  sm_80  compiled\n");
   EXPECT_EQ(table(readModel("llama-3.1-8b.json")), "layers 0-31  rope llama3  sm_80  compiled\n");
   EXPECT_EQ(table(readModel("llama-3.2-1b.json")), "layers 0-15  rope llama3  sm_80  compiled\n");
@@ -55,17 +56,20 @@ TEST(Check, TestModels) {
   EXPECT_EQ(table(readModel("phi-3-mini.json")), "layers 0-31  rope longrope  sm_80  compiled\n");
   EXPECT_EQ(table(readModel("mistral-7b-v0.1.json")),
             "layers 0-31  window 4096  sm_80  refused: sliding window is not compiled yet\n");
-  EXPECT_EQ(table(readModel("gemma-2-9b.json")),
-            "layers 0-40 even  window 4096, softcap 50  sm_80  refused: logit softcap is not compiled yet\n"
-            "layers 1-41 odd   softcap 50               sm_80  refused: logit softcap is not compiled yet\n");
-  EXPECT_EQ(table(readModel("deepseek-v3.json")),
-            "layers 0-60  latent 512 + 64, rope yarn  sm_80  refused: multi-head latent attention is "
-            "not compiled yet\n");
-  EXPECT_EQ(table(readModel("gpt-oss-20b.json")),
-            "layers 0-22 even  window 128, sinks, rope yarn, biases q k v o  sm_80  refused: attention "
-            "sinks are not compiled yet\n"
-            "layers 1-23 odd   sinks, rope yarn, biases q k v o              sm_80  refused: attention "
-            "sinks are not compiled yet\n");
+  EXPECT_EQ(table(readModel("gemma-2-9b.json")), "layers 0-40 even  window 4096, softcap 50  sm_80 "
+                                                 " refused: logit softcap is not compiled yet\n"
+                                                 "layers 1-41 odd   softcap 50               sm_80 "
+                                                 " refused: logit softcap is not compiled yet\n");
+  EXPECT_EQ(
+      table(readModel("deepseek-v3.json")),
+      "layers 0-60  latent 512 + 64, rope yarn  sm_80  refused: multi-head latent attention is "
+      "not compiled yet\n");
+  EXPECT_EQ(
+      table(readModel("gpt-oss-20b.json")),
+      "layers 0-22 even  window 128, sinks, rope yarn, biases q k v o  sm_80  refused: attention "
+      "sinks are not compiled yet\n"
+      "layers 1-23 odd   sinks, rope yarn, biases q k v o              sm_80  refused: attention "
+      "sinks are not compiled yet\n");
 }
 
 TEST(Check, UnsupportedLayersAreNamedByTheFilesOwnWords) {
@@ -78,14 +82,17 @@ TEST(Check, UnsupportedLayersAreNamedByTheFilesOwnWords) {
   const std::string note =
       "note: --allow-partial leaves these layers out and lists them under \"refused\"\n";
   EXPECT_EQ(text("gemma-2-9b.json"),
-            ": unsupported: layers 0-41: attn_logit_softcapping 50 is not compiled for sm_80\n" + note);
+            ": unsupported: layers 0-41: attn_logit_softcapping 50 is not compiled for sm_80\n" +
+                note);
   EXPECT_EQ(text("mistral-7b-v0.1.json"),
             ": unsupported: layers 0-31: sliding_window 4096 is not compiled for sm_80\n" + note);
   EXPECT_EQ(text("deepseek-v3.json"),
             ": unsupported: layers 0-60: kv_lora_rank 512 is not compiled for sm_80\n" + note);
-  EXPECT_EQ(text("gpt-oss-20b.json"),
-            ": unsupported: layers 0-23: an attention sink per head (model_type gpt_oss) is not compiled "
-            "for sm_80\n" + note);
+  EXPECT_EQ(
+      text("gpt-oss-20b.json"),
+      ": unsupported: layers 0-23: an attention sink per head (model_type gpt_oss) is not compiled "
+      "for sm_80\n" +
+          note);
   EXPECT_EQ(text("llama-3.2-1b.json"), "");
 }
 
@@ -123,7 +130,9 @@ TEST(Check, EachFeatureIsRefusedByName) {
             "values of another width than keys are not compiled yet");
   EXPECT_EQ(changed([](LayerClass &c) { c.rope->dim = 72; }),
             "rope over 72 dims: only multiples of 16 are compiled");
-  EXPECT_EQ(changed([](LayerClass &c) { c.qkNorm = QkNorm{1e-6, true}; }),
+  EXPECT_EQ(changed([](LayerClass &c) {
+              c.qkNorm = QkNorm{1e-6, true};
+            }),
             "qk norm by 1 + weight is not compiled yet");
   EXPECT_EQ(changed([](LayerClass &c) {
               c.rope->kind = RopeKind::Dynamic;
@@ -154,7 +163,8 @@ TEST(Check, GroupsOfDifferentRefusalsAreReportedApart) {
   spec.classes = {odd, capped};
   std::vector<Diagnostic> diagnostics = unsupportedDiagnostics(spec, "sm_90a");
   ASSERT_EQ(diagnostics.size(), 2u);
-  EXPECT_EQ(diagnostics[0].text(), "m.json: unsupported: layers 0, 2: head_dim 100 is not compiled for sm_90a");
+  EXPECT_EQ(diagnostics[0].text(),
+            "m.json: unsupported: layers 0, 2: head_dim 100 is not compiled for sm_90a");
   EXPECT_EQ(diagnostics[1].message, "layers 1, 3: softcap 30 is not compiled for sm_90a");
   EXPECT_EQ(diagnostics[1].notes.size(), 1u);
 }

@@ -218,13 +218,15 @@ TEST(HuggingFace, TheTypeIsTheOptionsElseTheFilesElseBf16) {
   EXPECT_TRUE(readModel("gemma-2-9b.json", half).notes.empty());
   EXPECT_EQ(parse(R"({"model_type": "llama", "dtype": "float16"})").dtype, DType::F16);
   EXPECT_EQ(parse(R"({"model_type": "llama", "torch_dtype": "float16"})").dtype, DType::F16);
-  EXPECT_EQ(parse(R"({"model_type": "llama", "dtype": "bfloat16", "torch_dtype": "float16"})").dtype,
-            DType::BF16);
+  EXPECT_EQ(
+      parse(R"({"model_type": "llama", "dtype": "bfloat16", "torch_dtype": "float16"})").dtype,
+      DType::BF16);
   ModelSpec silent = parse(R"({"model_type": "llama", "torch_dtype": null})");
   EXPECT_EQ(silent.dtype, DType::BF16);
   ASSERT_EQ(silent.notes.size(), 1u);
-  EXPECT_EQ(silent.notes[0].text(), "config.json: note: no dtype is given: kernels are compiled for "
-                                    "bf16; --dtype=f16 chooses otherwise [spec-dtype]");
+  EXPECT_EQ(silent.notes[0].text(),
+            "config.json: note: no dtype is given: kernels are compiled for "
+            "bf16; --dtype=f16 chooses otherwise [spec-dtype]");
 }
 
 TEST(HuggingFace, ClassDefaultsFillInWhatTheFileLeavesOut) {
@@ -248,7 +250,8 @@ TEST(HuggingFace, ClassDefaultsFillInWhatTheFileLeavesOut) {
 }
 
 TEST(HuggingFace, FormsOfTransformers4And5MeanTheSame) {
-  ModelSpec four = parse(R"({"model_type": "llama", "rope_theta": 500000.0, "torch_dtype": "bfloat16",
+  ModelSpec four =
+      parse(R"({"model_type": "llama", "rope_theta": 500000.0, "torch_dtype": "bfloat16",
     "max_position_embeddings": 131072, "rope_scaling": {"type": "llama3", "factor": 8.0,
     "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}})");
   ModelSpec five = parse(R"({"model_type": "llama", "dtype": "bfloat16",
@@ -260,10 +263,12 @@ TEST(HuggingFace, FormsOfTransformers4And5MeanTheSame) {
 }
 
 TEST(HuggingFace, RopeParametersMayDifferByLayerType) {
-  const char *five = R"({"model_type": "gemma3_text", "num_hidden_layers": 12, "sliding_window": 512,
+  const char *five =
+      R"({"model_type": "gemma3_text", "num_hidden_layers": 12, "sliding_window": 512,
     "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
                         "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}})";
-  const char *four = R"({"model_type": "gemma3_text", "num_hidden_layers": 12, "sliding_window": 512,
+  const char *four =
+      R"({"model_type": "gemma3_text", "num_hidden_layers": 12, "sliding_window": 512,
     "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
     "rope_scaling": {"rope_type": "linear", "factor": 8.0}})";
   for (const char *text : {five, four}) {
@@ -285,12 +290,14 @@ TEST(HuggingFace, RopeParametersMayDifferByLayerType) {
 }
 
 TEST(HuggingFace, WindowsFollowTheFamilysRule) {
-  ModelSpec qwen = parse(R"({"model_type": "qwen2", "num_hidden_layers": 6, "use_sliding_window": true,
+  ModelSpec qwen =
+      parse(R"({"model_type": "qwen2", "num_hidden_layers": 6, "use_sliding_window": true,
     "sliding_window": 1024, "max_window_layers": 4})");
   ASSERT_EQ(qwen.classes.size(), 2u);
   EXPECT_EQ(qwen.classes[1].layers, (std::vector<int64_t>{4, 5}));
   EXPECT_EQ(qwen.classes[1].window, 1024);
-  ModelSpec typed = parse(R"({"model_type": "qwen2", "num_hidden_layers": 3, "use_sliding_window": true,
+  ModelSpec typed =
+      parse(R"({"model_type": "qwen2", "num_hidden_layers": 3, "use_sliding_window": true,
     "layer_types": ["sliding_attention", "full_attention", "full_attention"]})");
   EXPECT_EQ(typed.classes[0].layers, (std::vector<int64_t>{0}));
   EXPECT_EQ(typed.classes[0].window, 4096);
@@ -328,7 +335,8 @@ TEST(HuggingFace, PairingAndPartialRopeFollowTheFamily) {
 }
 
 TEST(HuggingFace, Gpt2MayScaleByLayer) {
-  ModelSpec spec = parse(R"({"model_type": "gpt2", "n_layer": 3, "scale_attn_by_inverse_layer_idx": true})");
+  ModelSpec spec =
+      parse(R"({"model_type": "gpt2", "n_layer": 3, "scale_attn_by_inverse_layer_idx": true})");
   ASSERT_EQ(spec.classes.size(), 3u);
   EXPECT_EQ(spec.classes[2].scale, 0.125 / 3);
   EXPECT_EQ(parse(R"({"model_type": "gpt2", "scale_attn_weights": false})").classes[0].scale, 1.0);

@@ -43,7 +43,8 @@ TEST(ModelJson, DefaultsOfAClass) {
 }
 
 TEST(ModelJson, RangesMayHaveSteps) {
-  ModelSpec spec = parse(R"({"schema": "attncc.model/1", "layers": 8, "max_position": 2048, "dtype": "f16",
+  ModelSpec spec =
+      parse(R"({"schema": "attncc.model/1", "layers": 8, "max_position": 2048, "dtype": "f16",
     "layer_classes": [
       {"name": "local", "layers": [[0, 6, 2]], "query_heads": 8, "head_dim": 64, "mask": {"window": 256}},
       {"layers": [[1, 3, 2], [5, 5], [7, 7]], "query_heads": 8, "head_dim": 64, "rope": {}}]})");
@@ -59,7 +60,8 @@ TEST(ModelJson, RangesMayHaveSteps) {
 }
 
 TEST(ModelJson, EqualClassesAreMerged) {
-  ModelSpec spec = parse(R"({"schema": "attncc.model/1", "layers": 2, "max_position": 64, "layer_classes": [
+  ModelSpec spec =
+      parse(R"({"schema": "attncc.model/1", "layers": 2, "max_position": 64, "layer_classes": [
       {"layers": [[1, 1]], "query_heads": 8, "head_dim": 64, "mask": {"window": 64}},
       {"layers": [[0, 0]], "query_heads": 8, "head_dim": 64, "name": "all"}]})");
   ASSERT_EQ(spec.classes.size(), 1u);
@@ -68,7 +70,8 @@ TEST(ModelJson, EqualClassesAreMerged) {
 }
 
 TEST(ModelJson, GivenFrequenciesAreTaken) {
-  ModelSpec spec = parse(R"({"schema": "attncc.model/1", "layers": 1, "max_position": 64, "layer_classes": [
+  ModelSpec spec =
+      parse(R"({"schema": "attncc.model/1", "layers": 1, "max_position": 64, "layer_classes": [
       {"query_heads": 1, "head_dim": 16, "rope": {"dim": 4, "inverse_frequencies": [0.5, 0.0]}}]})");
   EXPECT_EQ(spec.classes[0].rope->inverseFrequencies, (std::vector<float>{0.5f, 0.0f}));
 }
@@ -113,5 +116,6 @@ TEST(ModelJson, AnOverriddenMaximumPositionIsWhatTheCanonicalTextSays) {
   options.maxPosition = 8192;
   ModelSpec longer = parse(canonicalSpecText(*spec), options);
   auto direct = readModelSpec(ATTNCC_SOURCE_DIR "/test/models/phi-3-mini.json", options);
-  EXPECT_EQ(longer.classes[0].rope->inverseFrequencies, direct->classes[0].rope->inverseFrequencies);
+  EXPECT_EQ(longer.classes[0].rope->inverseFrequencies,
+            direct->classes[0].rope->inverseFrequencies);
 }

@@ -82,7 +82,8 @@ TEST(Json, GrammarErrorsAreLocated) {
 }
 
 TEST(Json, NanAndInfinityAreRefusedByName) {
-  const std::string tail = ": error: not valid JSON: NaN and Infinity are not JSON numbers [json-syntax]";
+  const std::string tail =
+      ": error: not valid JSON: NaN and Infinity are not JSON numbers [json-syntax]";
   EXPECT_EQ(parseError("[1, NaN]"), "f.json:1:5" + tail);
   EXPECT_EQ(parseError("{\"a\": Infinity}"), "f.json:1:7" + tail);
   EXPECT_EQ(parseError("{\"a\":\n-Infinity}"), "f.json:2:1" + tail);
@@ -100,7 +101,8 @@ TEST(Json, DuplicateKeysNameBothPlaces) {
 TEST(Json, CapsHoldAtTheirExactValue) {
   auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_EQ(parseError(nested(64)), "no error");
-  EXPECT_EQ(parseError(nested(65)), "f.json:1:65: error: nested deeper than 64 levels [json-depth]");
+  EXPECT_EQ(parseError(nested(65)),
+            "f.json:1:65: error: nested deeper than 64 levels [json-depth]");
   ReadOptions shallow;
   shallow.maxDepth = 1;
   EXPECT_EQ(parseError("{\"a\": {}}", shallow),
@@ -108,7 +110,8 @@ TEST(Json, CapsHoldAtTheirExactValue) {
   ReadOptions small;
   small.maxBytes = 4;
   EXPECT_EQ(parseError("[12]", small), "no error");
-  EXPECT_EQ(parseError("[123]", small), "f.json: error: file has 5 bytes, at most 4 are read [json-size]");
+  EXPECT_EQ(parseError("[123]", small),
+            "f.json: error: file has 5 bytes, at most 4 are read [json-size]");
   ReadOptions few;
   few.maxValues = 3;
   EXPECT_EQ(parseError("[1, 2]", few), "no error");
@@ -125,8 +128,9 @@ TEST(Json, PointersAreNotStoredPerValue) {
 }
 
 TEST(Json, CheckedAccessSaysWhatIsWrong) {
-  Document document = parsed("{\"n\": 12, \"big\": 9223372036854775808, \"r\": 1.5, \"s\": \"x\", "
-                             "\"list\": [[true]], \"least\": -9223372036854775808, \"whole\": 2.0}");
+  Document document =
+      parsed("{\"n\": 12, \"big\": 9223372036854775808, \"r\": 1.5, \"s\": \"x\", "
+             "\"list\": [[true]], \"least\": -9223372036854775808, \"whole\": 2.0}");
   const Value &root = document.root();
   EXPECT_EQ(*root.find("n")->asInteger(12, 12), 12);
   EXPECT_EQ(root.find("n")->asInteger(0, 11).error().diagnostic.text(),
@@ -180,7 +184,8 @@ TEST(Json, FilesThatCannotBeReadAreErrors) {
 
 // Whatever the bytes are, the parser ends with a document or with one located error.
 TEST(Json, MutatedTextNeverCrashes) {
-  const std::string good = "{\"a\": [1, -2.5e-3, true, null, {\"k\\u00e9y\": \"v\\n\"}], \"é\": 1e5}";
+  const std::string good =
+      "{\"a\": [1, -2.5e-3, true, null, {\"k\\u00e9y\": \"v\\n\"}], \"é\": 1e5}";
   const std::string alphabet = "{}[]\",:0123456789eE+-.truefalsnN \n\t\\\x01\x7f\xc3\xff";
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -223,11 +228,13 @@ TEST(JsonTree, SortsKeysAndKeepsArraysOfScalarsOnOneLine) {
                          "  \"b\": 1,\n"
                          "  \"c\": null\n"
                          "}");
-  EXPECT_EQ(tree.text(-1), "{\"a\": {\"x\": {}, \"y\": [1.0, 0.5], \"z\": [[]]}, \"b\": 1, \"c\": null}");
+  EXPECT_EQ(tree.text(-1),
+            "{\"a\": {\"x\": {}, \"y\": [1.0, 0.5], \"z\": [[]]}, \"b\": 1, \"c\": null}");
 }
 
 TEST(JsonTree, TextIsReadBackAsItWas) {
-  const std::string text = std::string("q\"b\\s/\n\t\0é𝄞", 17) + "\x7f";
+  using namespace std::string_literals;
+  const std::string text = "q\"b\\s/\n\t\0é𝄞\x7f"s;
   Tree tree;
   tree["t"] = text;
   EXPECT_EQ(parsed(tree.text()).root().find("t")->string(), text);
