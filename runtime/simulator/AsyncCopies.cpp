@@ -1,0 +1,62 @@
+//===- AsyncCopies.cpp ----------------------------------------------------===//
+//
+// See AsyncCopies.h. Pinned by test/simulator/AsyncCopyTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#include "runtime/simulator/AsyncCopies.h"
+
+#include "runtime/simulator/Lanes.h"
+
+namespace attncc::simulator {
+
+void AsyncCopies::clear() {
+  copies.clear();
+  first = 0;
+  closed.fill(0);
+}
+
+void AsyncCopies::issue(const Copy &copy) {
+  forEachLane(copy.mask, [&](int lane) {
+    std::memset(copy.destination[lane], pendingByte, copy.bytes);
+  });
+  // Lanes whose open groups differ in number wait apart, so they are kept apart.
+  for (uint32_t rest = copy.mask; rest;) {
+    uint32_t group = closed[std::countr_zero(rest)], same = 0;
+    forEachLane(rest, [&](int lane) { same |= uint32_t(closed[lane] == group) << lane; });
+    copies.push_back(copy);
+    copies.back().mask = same;
+    copies.back().group = group;
+    rest &= ~same;
+  }
+}
+
+void AsyncCopies::commit(uint32_t mask) {
+  forEachLane(mask, [&](int lane) { ++closed[lane]; });
+}
+
+void AsyncCopies::wait(uint32_t mask, uint32_t pending) {
+  for (size_t i = first; i < copies.size(); ++i) {
+    Copy &copy = copies[i];
+    uint32_t ready = 0;
+    forEachLane(copy.mask & mask, [&](int lane) {
+      if (uint64_t(copy.group) + pending < closed[lane]) {
+        ready |= uint32_t(1) << lane;
+        uint32_t bytes = copy.sourceBytes[lane];
+        std::memcpy(copy.destination[lane], copy.source[lane], bytes);
+        std::memset(copy.destination[lane] + bytes, 0, copy.bytes - bytes);
+      }
+    });
+    copy.mask &= ~ready;
+  }
+  while (first < copies.size() && copies[first].mask == 0)
+    ++first;
+  if (first == copies.size()) {
+    copies.clear();
+    first = 0;
+  } else if (first >= 256) {
+    copies.erase(copies.begin(), copies.begin() + first);
+    first = 0;
+  }
+}
+
+} // namespace attncc::simulator

@@ -1,0 +1,116 @@
+//===- Control.cpp - branches, exits, barriers of a block -----------------===//
+//
+// PTX ISA §9.7.12, §9.7.13.1. A kernel's ret is an exit. bar.* is barrier.*.aligned.
+// barrier.* without .aligned is held to the same: its warp has to arrive together.
+// Pinned by test/simulator/ControlTest.cpp and BarrierTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#include "runtime/simulator/Barriers.h"
+#include "runtime/simulator/Decoder.h"
+
+namespace attncc::simulator {
+
+namespace {
+
+void decodeBra(Decoder &d) {
+  d.has("uni");
+  d.expectOperands(1);
+  if (d.operand(0).kind != syntax::Operand::Kind::Name)
+    d.fail("expected a label");
+  d.op().flow = Flow::Branch;
+  d.op().target = d.branchTarget(d.operand(0).name);
+}
+
+void decodeBrx(Decoder &d) {
+  d.require("idx");
+  d.has("uni");
+  d.expectOperands(2);
+  if (d.operand(1).kind != syntax::Operand::Kind::Name)
+    d.fail("expected branch targets");
+  d.op().flow = Flow::IndexedBranch;
+  d.op().slot[0] = d.source(d.operand(0), 4);
+  d.branchTable(d.operand(1).name);
+}
+
+void decodeExit(Decoder &d) {
+  d.has("uni");
+  d.expectOperands(0);
+  d.op().flow = Flow::Exit;
+}
+
+void trap(Warp &warp, const Op &op, uint32_t mask) {
+  warp.fail(Finding::Kind::Trap, op, std::countr_zero(mask), "the kernel trapped");
+}
+
+void decodeTrap(Decoder &d) {
+  d.expectOperands(0);
+  d.op().run = &trap;
+}
+
+void nothing(Warp &, const Op &, uint32_t) {}
+
+void decodeNanosleep(Decoder &d) {
+  if (d.type() != Type::U32)
+    d.unknown();
+  d.expectOperands(1);
+  d.source(d.operand(0), 4);
+  d.op().run = &nothing;
+}
+
+void takeBarrierOperands(Decoder &d, size_t first, size_t end) {
+  d.op().slot[BarrierSlots::id] = d.source(d.operand(first), 4);
+  if (first + 1 < end) {
+    d.op().flags |= BarrierFlags::counted;
+    d.op().slot[BarrierSlots::count] = d.source(d.operand(first + 1), 4);
+  }
+}
+
+void decodeReduction(Decoder &d) {
+  int which = d.oneOf({"popc", "and", "or"});
+  Type type = d.type();
+  if (which < 0 || type != (which == 0 ? Type::U32 : Type::Pred))
+    d.unknown();
+  d.expectOperands(3, 4);
+  bool negated;
+  d.op().slot[BarrierSlots::destination] =
+      which == 0 ? d.destination(d.operand(0), 4) : d.destinationPredicate(d.operand(0));
+  size_t last = d.operands() - 1;
+  d.op().slot[BarrierSlots::source] = d.sourcePredicate(d.operand(last), negated);
+  d.op().flags = BarrierFlags::waits | BarrierFlags::reduces | (negated ? BarrierFlags::negated : 0);
+  d.op().immediate = static_cast<uint64_t>(which);
+  takeBarrierOperands(d, 1, last);
+}
+
+void decodeBar(Decoder &d) {
+  if (d.has("warp"))
+    return decodeWarpBarrier(d);
+  d.has("cta");
+  d.has("aligned");
+  d.op().flow = Flow::Barrier;
+  if (d.has("red"))
+    return decodeReduction(d);
+  if (d.has("arrive")) {
+    d.expectOperands(2);
+    return takeBarrierOperands(d, 0, 2);
+  }
+  d.require("sync");
+  d.expectOperands(1, 2);
+  d.op().flags = BarrierFlags::waits;
+  takeBarrierOperands(d, 0, d.operands());
+}
+
+} // namespace
+
+void addControl(DecodeTable &table) {
+  table["bra"] = &decodeBra;
+  table["brx"] = &decodeBrx;
+  table["ret"] = &decodeExit;
+  table["exit"] = &decodeExit;
+  table["trap"] = &decodeTrap;
+  table["brkpt"] = &decodeTrap;
+  table["nanosleep"] = &decodeNanosleep;
+  table["bar"] = &decodeBar;
+  table["barrier"] = &decodeBar;
+}
+
+} // namespace attncc::simulator

@@ -1,0 +1,110 @@
+//===- Program.h - decoded kernels ----------------------------------------===//
+//
+// Internal to the simulator. A kernel is a flat list of Ops in the order of the text.
+// An Op names a handler and the slots of its operands. A slot is a byte offset into a
+// warp's register file, which keeps every register as 32 values side by side, one per
+// lane (a predicate: one bit per lane). Literals and special registers have slots too,
+// filled when a warp starts, so a handler never asks what kind of operand it has.
+//
+// Pinned by test/simulator.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/simulator/Syntax.h"
+
+#include <array>
+
+namespace attncc::simulator {
+
+class Warp;
+struct Op;
+/// Executes `op` for the lanes of `mask`, which is never empty.
+using Handler = void (*)(Warp &warp, const Op &op, uint32_t mask);
+
+/// What the executor has to do besides calling the handler.
+enum class Flow : uint8_t {
+  Next, ///< straight on
+  Branch, ///< to `target` for the lanes whose guard holds
+  IndexedBranch, ///< to targets[slot[0]]
+  Exit,
+  Collective, ///< waits for the lanes of the member mask in slot[memberMask]
+  Aligned, ///< waits for the whole warp, which must have 32 live lanes
+  Barrier, ///< waits for the whole warp, then acts on a barrier of the block
+};
+
+enum class Space : uint8_t { Generic, Global, Const, Shared, Local, Param };
+
+/// A memory operand: `count` elements of `bytes` each, at register + offset.
+struct Access {
+  Space space = Space::Generic;
+  uint8_t bytes = 0, count = 1;
+  bool hasRegister = false, wideRegister = false;
+  uint32_t address = 0; ///< slot
+  int64_t offset = 0;
+  uint64_t usedBytes = ~uint64_t(0);
+  uint32_t total() const { return uint32_t(bytes) * count; }
+};
+
+struct Op {
+  Handler run = nullptr;
+  Flow flow = Flow::Next;
+  bool guarded = false, guardNegated = false;
+  uint8_t flags = 0; ///< of the handler
+  uint32_t guard = 0; ///< slot
+  uint32_t position = 0;
+  uint32_t target = 0; ///< Branch: position; IndexedBranch: index into Kernel::branchTables
+  std::array<uint32_t, 14> slot{};
+  std::array<uint8_t, 14> width{}; ///< bytes per lane of the slot, where a handler needs it
+  uint64_t immediate = 0;
+  Access access;
+};
+
+/// Registers that the hardware fills in.
+enum class Special : uint8_t {
+  TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ,
+  LaneId, WarpId, NWarpId, LaneMaskEq, LaneMaskLt, LaneMaskLe, LaneMaskGt, LaneMaskGe,
+  DynamicShared, TotalShared, SmId, NSmId, GridId,
+};
+
+/// First address of a block's shared variables: the first kilobyte belongs to the system.
+inline constexpr uint32_t sharedBase = 0x400;
+inline constexpr uint32_t localBase = 0x10;
+/// Windows of the generic address space. Their low bits make a truncated generic address wrong.
+inline constexpr uint64_t sharedWindow = 0x00C0'0001'0003'0000;
+inline constexpr uint64_t localWindow = 0x00D0'0001'0005'0000;
+inline constexpr uint64_t paramWindow = 0x00E0'0001'0007'0000;
+inline constexpr uint64_t windowBytes = uint64_t(1) << 32;
+
+/// Undefined registers and shared memory: NaN as f32, f16x2, bf16x2, f64 and in both 8-bit formats.
+inline constexpr uint32_t poison = 0x7fff7fff;
+/// Destination of a copy that has not completed.
+inline constexpr uint8_t pendingByte = 0xff;
+
+struct Kernel {
+  EntryInfo info;
+  std::vector<syntax::Instruction> text;
+  std::vector<Op> ops; ///< as long as `text`, plus a closing exit
+  std::vector<std::vector<uint32_t>> branchTables;
+  std::vector<std::byte> registerImage; ///< what a warp's register file holds at its start
+  std::vector<std::pair<uint32_t, Special>> specials; ///< slot, 32-bit
+  uint32_t localBytes = 0;
+};
+
+class Module {
+public:
+  std::string name;
+  std::vector<Kernel> kernels;
+  /// .global and .const variables; they live as long as the module, as on a GPU.
+  struct Variable {
+    std::string name;
+    uint64_t address = 0, bytes = 0;
+    bool writable = true;
+  };
+  std::vector<Variable> variables;
+  std::unique_ptr<std::byte[]> storage;
+
+  const Kernel *find(std::string_view entry) const;
+};
+
+} // namespace attncc::simulator

@@ -1,0 +1,237 @@
+//===- TensorCore.cpp -----------------------------------------------------===//
+//
+// See TensorCore.h. Two evaluations of the truncating model:
+//
+// - fast: eight columns at a time in f32 and 32-bit integers. A product of two 16-bit codes
+//   is exact in f32 while E is between -90 and 120; scaled by 2^(F-E) it is below 2^27, and
+//   a conversion to an integer truncates it. The integers are added exactly.
+// - any: one result with 64-bit integers, for exponents outside that window and for
+//   infinities and NaN.
+//
+// Pinned by test/simulator/TensorCoreTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+#include "runtime/simulator/TensorCore.h"
+
+#include "runtime/simulator/Numbers.h"
+
+#include <algorithm>
+
+namespace attncc::simulator {
+
+namespace {
+
+constexpr int zeroExponent = -126;
+constexpr int columns = 8;
+constexpr int leastFast = -90, greatestFast = 120;
+
+struct Format {
+  int exponentBits, fractionBits;
+  int bias() const { return (1 << (exponentBits - 1)) - 1; }
+};
+Format formatOf(MatrixType type) {
+  return type == MatrixType::F16 ? Format{5, 10} : Format{8, 7};
+}
+
+float decode(uint16_t code, MatrixType type) {
+  return type == MatrixType::F16 ? halfToFloat(code) : bfloatToFloat(code);
+}
+
+/// Exponent of the leading bit, or the format's least for subnormals, or that of zero.
+int exponentOf(uint16_t code, Format format) {
+  if ((code & 0x7fff) == 0)
+    return zeroExponent;
+  int field = (code & 0x7fff) >> format.fractionBits;
+  return std::max(field, 1) - format.bias();
+}
+int exponentOf(float x) {
+  int field = static_cast<int>(std::bit_cast<uint32_t>(x) >> 23 & 0xff);
+  return std::max(field, 1) - 127;
+}
+
+/// Towards zero, to 24 bits; overflow keeps the sign.
+float truncateToFloat(double x) {
+  if (std::abs(x) >= 0x1p128)
+    return std::copysign(std::numeric_limits<float>::infinity(), static_cast<float>(x));
+  float nearest = static_cast<float>(x);
+  if (std::abs(double(nearest)) > std::abs(x))
+    nearest = std::bit_cast<float>(std::bit_cast<uint32_t>(nearest) - 1);
+  return nearest;
+}
+
+/// One result of one chunk, for all exponents and values.
+float chunkOfAny(const float *a, const int *aExponent, const float *b, const int *bExponent,
+                 unsigned count, float c, int fraction) {
+  double special = c;
+  bool finite = std::isfinite(c);
+  int largest = exponentOf(c);
+  for (unsigned i = 0; i < count; ++i) {
+    double p = double(a[i]) * double(b[i]);
+    special += p;
+    finite &= std::isfinite(p);
+    largest = std::max(largest, aExponent[i] + bExponent[i]);
+  }
+  if (!finite) {
+    // Infinities and NaN as exact arithmetic has them; finite sums cannot overflow a double.
+    return canonical(static_cast<float>(special));
+  }
+  auto cut = [&](double x) {
+    return static_cast<int64_t>(std::ldexp(x, fraction - largest)); // towards zero
+  };
+  int64_t sum = cut(c);
+  for (unsigned i = 0; i < count; ++i)
+    sum += cut(double(a[i]) * double(b[i]));
+  // The sum has at most 33 bits, so the double is exact unless it is a subnormal f32's tail.
+  return truncateToFloat(std::ldexp(static_cast<double>(sum), largest - fraction));
+}
+
+/// Operands with their values and exponents laid out for eight columns at a time.
+struct Decoded {
+  alignas(64) float a[16][16];
+  alignas(64) int aExponent[16][16];
+  alignas(64) float b[16][columns];
+  alignas(64) int bExponent[16][columns];
+  bool finite = true;
+};
+
+void decodeOperands(const MatrixProduct &product, unsigned k, MatrixType type, Decoded &out) {
+  const Format format = formatOf(type);
+  const uint16_t special = static_cast<uint16_t>(((1 << format.exponentBits) - 1)
+                                                 << format.fractionBits);
+  bool finite = true;
+  for (unsigned row = 0; row < 16; ++row)
+    for (unsigned i = 0; i < k; ++i) {
+      uint16_t code = product.a[row][i];
+      out.a[row][i] = decode(code, type);
+      out.aExponent[row][i] = exponentOf(code, format);
+      finite &= (code & special) != special;
+    }
+  for (unsigned i = 0; i < k; ++i)
+    for (unsigned column = 0; column < columns; ++column) {
+      uint16_t code = product.b[i][column];
+      out.b[i][column] = decode(code, type);
+      out.bExponent[i][column] = exponentOf(code, format);
+      finite &= (code & special) != special;
+    }
+  out.finite = finite;
+}
+
+/// One chunk of one row; `accumulator` is both addend and result. Returns false, leaving it
+/// alone, if some column is outside the fast window.
+template <int Count, int Fraction>
+bool chunkOfRow(const float *a, const int *aExponent, const float (*b)[columns],
+                const int (*bExponent)[columns], float *accumulator) {
+  alignas(64) int largest[columns];
+  alignas(64) int terms[columns]; // nonzero if some term is not zero
+  alignas(64) uint32_t bits[columns];
+  std::copy_n(reinterpret_cast<const uint32_t *>(accumulator), columns, bits);
+  for (int n = 0; n < columns; ++n) {
+    int field = static_cast<int>(bits[n] >> 23 & 0xff);
+    largest[n] = (field > 1 ? field : 1) - 127;
+    terms[n] = static_cast<int>(bits[n] & 0x7fffffff);
+  }
+  for (int i = 0; i < Count; ++i) {
+    const int exponent = aExponent[i];
+    const int some = a[i] != 0 ? -1 : 0;
+    for (int n = 0; n < columns; ++n) {
+      int sum = exponent + bExponent[i][n];
+      largest[n] = sum > largest[n] ? sum : largest[n];
+      terms[n] |= some & std::bit_cast<int>(b[i][n]) & 0x7fffffff;
+    }
+  }
+  int outside = 0;
+  alignas(64) float scale[columns];
+  alignas(64) double unscale[columns];
+  for (int n = 0; n < columns; ++n) {
+    int e = largest[n];
+    outside |= (e > greatestFast) | ((e < leastFast) & (terms[n] != 0));
+    e = e < leastFast ? leastFast : e > greatestFast ? greatestFast : e;
+    scale[n] = std::bit_cast<float>((Fraction - e + 127) << 23);
+    unscale[n] = std::bit_cast<double>(uint64_t(e - Fraction + 1023) << 52);
+  }
+  if (outside)
+    return false;
+  // Sixteen terms below 2^27 may pass 2^31: two sums of eight, joined in double.
+  alignas(64) int sums[2][columns];
+  for (int n = 0; n < columns; ++n) {
+    sums[0][n] = static_cast<int>(accumulator[n] * scale[n]);
+    sums[1][n] = 0;
+  }
+  for (int i = 0; i < Count; ++i)
+    for (int n = 0; n < columns; ++n)
+      sums[i / 8][n] += static_cast<int>((a[i] * b[i][n]) * scale[n]);
+  for (int n = 0; n < columns; ++n) {
+    double sum = double(sums[0][n]) + double(sums[1][n]);
+    uint64_t cut = std::bit_cast<uint64_t>(sum) & ~((uint64_t(1) << 29) - 1);
+    accumulator[n] = static_cast<float>(std::bit_cast<double>(cut) * unscale[n]);
+  }
+  return true;
+}
+
+template <int Chunk, int Fraction>
+void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
+  Decoded in;
+  decodeOperands(product, k, type, in);
+  for (unsigned row = 0; row < 16; ++row) {
+    alignas(64) float accumulator[columns];
+    std::copy_n(product.c[row], columns, accumulator);
+    for (unsigned from = 0; from < k; from += Chunk) {
+      bool finite = in.finite;
+      for (float x : accumulator)
+        finite &= std::isfinite(x);
+      bool done = false;
+      if (finite) {
+        if (Chunk == 16 && k == 16)
+          done = chunkOfRow<16, Fraction>(in.a[row], in.aExponent[row], in.b, in.bExponent,
+                                          accumulator);
+        else
+          done = chunkOfRow<8, Fraction>(in.a[row] + from, in.aExponent[row] + from,
+                                         in.b + from, in.bExponent + from, accumulator);
+      }
+      if (done)
+        continue;
+      unsigned count = std::min<unsigned>(Chunk, k - from);
+      for (unsigned n = 0; n < columns; ++n) {
+        float b[16];
+        int bExponent[16];
+        for (unsigned i = 0; i < count; ++i) {
+          b[i] = in.b[from + i][n];
+          bExponent[i] = in.bExponent[from + i][n];
+        }
+        accumulator[n] = chunkOfAny(in.a[row] + from, in.aExponent[row] + from, b, bExponent,
+                                    count, accumulator[n], Fraction);
+      }
+    }
+    std::copy_n(accumulator, columns, product.d[row]);
+  }
+}
+
+} // namespace
+
+void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+  switch (arithmetic) {
+  case TensorCore::Sm80: return multiplyTruncating<8, 24>(product, k, type);
+  case TensorCore::Sm90: return multiplyTruncating<16, 25>(product, k, type);
+  case TensorCore::Exact:
+    for (unsigned row = 0; row < 16; ++row)
+      for (unsigned n = 0; n < columns; ++n) {
+        double sum = product.c[row][n];
+        for (unsigned i = 0; i < k; ++i)
+          sum += double(decode(product.a[row][i], type)) * double(decode(product.b[i][n], type));
+        product.d[row][n] = canonical(static_cast<float>(sum));
+      }
+    return;
+  case TensorCore::IeeeSequential:
+    for (unsigned row = 0; row < 16; ++row)
+      for (unsigned n = 0; n < columns; ++n) {
+        float sum = product.c[row][n];
+        for (unsigned i = 0; i < k; ++i)
+          sum = canonical(
+              fusedMultiplyAdd(decode(product.a[row][i], type), decode(product.b[i][n], type), sum));
+        product.d[row][n] = sum;
+      }
+    return;
+  }
+}
+
+} // namespace attncc::simulator

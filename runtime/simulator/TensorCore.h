@@ -1,0 +1,36 @@
+//===- TensorCore.h - numerics of mma -------------------------------------===//
+//
+// Internal to the simulator. The ISA leaves order and rounding of the sum open; hardware
+// does the following, as published by MMA-Sim (Xie et al., arXiv 2511.10909):
+//
+//   1. k is cut into chunks; the result of one is the addend of the next.
+//   2. E is the largest exponent among the products (unnormalised: ea + eb, subnormals have
+//      their format's least exponent, a zero -126) and the addend.
+//   3. Every product and the addend is truncated towards zero to a multiple of 2^(E-F), and
+//      all are added exactly.
+//   4. The sum is truncated towards zero to 24 bits.
+//
+//   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk.
+//
+// Pinned by test/simulator/TensorCoreTest.cpp against an independent evaluation.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/simulator/Simulator.h"
+
+namespace attncc::simulator {
+
+enum class MatrixType : uint8_t { F16, BF16 };
+
+/// d = a * b + c for 16 x 8 results and `k` of 8 or 16. a[row][k] and b[k][column] hold codes of
+/// the type, c and d f32. d may be c.
+struct MatrixProduct {
+  alignas(64) uint16_t a[16][16];
+  alignas(64) uint16_t b[16][8];
+  alignas(64) float c[16][8];
+  alignas(64) float d[16][8];
+};
+void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic);
+
+} // namespace attncc::simulator
