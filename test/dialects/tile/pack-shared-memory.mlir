@@ -1,0 +1,73 @@
+// RUN: attncc-opt %s --tile-pack-shared-memory --split-input-file | FileCheck %s
+
+#wide = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+#narrow = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[1,0],[2,0],[4,8]], repeat = [row 2 offset]>
+!ring = !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>, !tile.tile<16x64xbf16, shared, #wide>), shared_by = unit>
+!narrow = !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #wide>, !tile.tile<16x16xbf16, shared, #narrow>), shared_by = units>
+
+// The units' rings take 4 x 3 x 4096 bytes; the scratch of the merge lies over them, as they are dead.
+// CHECK-LABEL: tile.kernel @reuse
+// CHECK-SAME: shared_memory = 49152 : i32
+tile.kernel @reuse(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: tile.ring {offset = 0 : i32}
+  %ring = tile.ring : !ring
+  %p = tile.position
+  %m, %l = tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+  %o = tile.zero : !tile.tile<8x64xf32>
+  %slot = tile.acquire %ring[%p] : !ring
+  tile.commit %ring[%p] : !ring
+  %k, %v = tile.wait %ring[%p] : !ring
+  tile.release %ring[%p] : !ring
+  // CHECK: tile.merge_units {{.*}} {scratch = 0 : i32}
+  %mm, %lm, %om = tile.merge_units %m, %l, %o
+      : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+      -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  tile.return
+}
+
+// A ring that is used again behind the merge, or around it in a loop, must not be overwritten. The
+// scratch is 4 x (8 rows of 68 floats and 2) = 8960 bytes, 9216 in whole atoms.
+// CHECK-LABEL: tile.kernel @alive
+// CHECK-SAME: shared_memory = 58368 : i32
+tile.kernel @alive(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<decode, max_query = 1>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // CHECK: tile.ring {offset = 0 : i32}
+  %ring = tile.ring : !ring
+  %p = tile.position
+  %m, %l = tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+  %o = tile.zero : !tile.tile<8x64xf32>
+  scf.for %i = %c0 to %c1 step %c1 {
+    %slot = tile.acquire %ring[%p] : !ring
+    tile.commit %ring[%p] : !ring
+    %k, %v = tile.wait %ring[%p] : !ring
+    tile.release %ring[%p] : !ring
+    // CHECK: tile.merge_units {{.*}} {scratch = 49152 : i32}
+    %mm, %lm, %om = tile.merge_units %m, %l, %o
+        : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+        -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  }
+  tile.return
+}
+
+// A shared ring counts once; a slot of 2048 + 512 bytes is rounded up to whole swizzle atoms of 1024.
+// CHECK-LABEL: tile.kernel @shared
+// CHECK-SAME: shared_memory = 6144 : i32
+tile.kernel @shared(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, divide = rows>, phase = #attn.phase<prefill>} {
+  %ring = tile.ring : !narrow
+  %p = tile.position
+  %slot = tile.acquire %ring[%p] : !narrow
+  tile.commit %ring[%p] : !narrow
+  tile.return
+}
+
+// Nothing shared.
+// CHECK-LABEL: tile.kernel @none
+// CHECK-SAME: shared_memory = 0 : i32
+tile.kernel @none(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.return
+}

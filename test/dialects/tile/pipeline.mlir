@@ -1,0 +1,77 @@
+// RUN: attncc-opt %s --tile-pipeline --split-input-file | FileCheck %s
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// One joint ring: both copies stand where the first load stood, the wait before the first use, the
+// release behind the last.
+// CHECK-LABEL: tile.kernel @joint
+tile.kernel @joint(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<stages = 3>, phase = #attn.phase<decode, max_query = 1>} {
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %a = tile.zero : !tile.tile<8x64xbf16>
+    %b = tile.zero : !tile.tile<8x16xbf16>
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    // CHECK: %[[R:.+]] = tile.ring : <3 x (!tile.tile<16x64xbf16, shared, #[[KV:.+]]>, !tile.tile<16x64xbf16, shared, #[[KV]]>), shared_by = unit>
+    // CHECK: %[[START:.+]] = tile.position
+    // CHECK: scf.for %{{.+}} iter_args(%[[P:.+]] = %[[START]]) -> (!tile.position) {
+    scf.for %j = %c0 to %n step %c1 {
+      // CHECK-NEXT: %[[T:.+]] = tile.key_tile
+      %t = tile.key_tile %range[%j]
+      // CHECK-NEXT: %[[SLOT:.+]] = tile.acquire %[[R]][%[[P]]]
+      // CHECK-NEXT: tile.copy_keys %{{.+}}[%{{.+}}, %[[T]]] into %[[SLOT]] : <
+      // CHECK-NEXT: tile.copy_values %{{.+}}[%{{.+}}, %[[T]]] into %[[SLOT]] {index = 1 : i64}
+      // CHECK-NEXT: tile.commit %[[R]][%[[P]]]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      // CHECK-NEXT: %[[KV01:.+]]:2 = tile.wait %[[R]][%[[P]]]
+      // CHECK-NEXT: tile.matmul %{{.+}}, %[[KV01]]#0
+      %s = tile.matmul %a, %k {transpose_b} : (!tile.tile<8x64xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x16xf32>
+      %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      // CHECK-NEXT: tile.matmul %{{.+}}, %[[KV01]]#1
+      %o = tile.matmul %b, %v : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x64xf32>
+      // CHECK-NEXT: tile.release %[[R]][%[[P]]]
+      // CHECK-NEXT: %[[NEXT:.+]] = tile.advance %[[R]][%[[P]]]
+      // CHECK-NEXT: scf.yield %[[NEXT]]
+    }
+  }
+  tile.return
+}
+
+// -----
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// A ring each, shared by units that divide rows.
+// CHECK-LABEL: tile.kernel @separate
+tile.kernel @separate(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, stages = [2, 3]>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  %a = tile.zero : !tile.tile<8x64xbf16>
+  %b = tile.zero : !tile.tile<8x16xbf16>
+  // CHECK: %[[RK:.+]] = tile.ring : <2 x (!tile.tile<16x64xbf16, shared, #{{.+}}>), shared_by = units>
+  // CHECK: %[[RV:.+]] = tile.ring : <3 x (!tile.tile<16x64xbf16, shared, #{{.+}}>), shared_by = units>
+  // CHECK: scf.for
+  scf.for %j = %c0 to %c9 step %c1 {
+    // CHECK: tile.copy_keys
+    // CHECK: tile.wait %[[RK]]
+    // CHECK: tile.matmul
+    // CHECK: tile.release %[[RK]]
+    %k = tile.load_keys %kv[%item, %j] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+    %s = tile.matmul %a, %k {transpose_b} : (!tile.tile<8x64xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x16xf32>
+    // CHECK: tile.copy_values {{[^{]*}} : <
+    // CHECK: tile.wait %[[RV]]
+    // CHECK: tile.matmul
+    // CHECK: tile.release %[[RV]]
+    %v = tile.load_values %kv[%item, %j] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+    %o = tile.matmul %b, %v : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x64xf32>
+    // CHECK: scf.yield %{{.+}}, %{{.+}} : !tile.position, !tile.position
+  }
+  tile.return
+}
