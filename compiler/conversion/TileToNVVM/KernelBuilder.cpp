@@ -1,0 +1,461 @@
+//===- KernelBuilder.cpp - writes the instructions of one kernel -----------===//
+//
+// See KernelBuilder.h. Source: PTX ISA 7.8, sections 9.7.1 to 9.7.14.
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/KernelBuilder.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/SymbolTable.h"
+
+namespace attncc::lowering {
+
+namespace arith = mlir::arith;
+namespace LLVM = mlir::LLVM;
+namespace NVVM = mlir::NVVM;
+namespace scf = mlir::scf;
+using mlir::FloatType;
+
+void insertNVVMDialect(mlir::DialectRegistry &registry) { registry.insert<NVVM::NVVMDialect>(); }
+
+//===----------------------------------------------------------------------===//
+// Types and constants
+//===----------------------------------------------------------------------===//
+
+Type KernelBuilder::pointerType(AddressSpace space) {
+  return LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(space));
+}
+
+Value KernelBuilder::i1(bool value) {
+  return arith::ConstantOp::create(builder, location, builder.getBoolAttr(value));
+}
+Value KernelBuilder::i32(int64_t value) {
+  return arith::ConstantOp::create(builder, location,
+                                   builder.getI32IntegerAttr(static_cast<int32_t>(value)));
+}
+Value KernelBuilder::i64(int64_t value) {
+  return arith::ConstantOp::create(builder, location, builder.getI64IntegerAttr(value));
+}
+Value KernelBuilder::f32(double value) {
+  return arith::ConstantOp::create(builder, location,
+                                   builder.getF32FloatAttr(static_cast<float>(value)));
+}
+Value KernelBuilder::minusInfinity() {
+  return arith::ConstantOp::create(
+      builder, location,
+      builder.getFloatAttr(builder.getF32Type(),
+                           llvm::APFloat::getInf(llvm::APFloat::IEEEsingle(), /*Negative=*/true)));
+}
+Value KernelBuilder::notANumber() {
+  return arith::ConstantOp::create(
+      builder, location,
+      builder.getFloatAttr(builder.getF32Type(),
+                           llvm::APFloat(llvm::APFloat::IEEEsingle(), llvm::APInt(32, 0x7fffffff))));
+}
+// 0x7fff is a NaN of both 16-bit types, the one that the hardware itself makes.
+Value KernelBuilder::notANumberWord() { return i32(0x7fff7fff); }
+
+//===----------------------------------------------------------------------===//
+// Integers
+//===----------------------------------------------------------------------===//
+
+namespace {
+Value constantLike(KernelBuilder &b, Value other, int64_t value) {
+  return other.getType().isInteger(64) ? b.i64(value) : b.i32(value);
+}
+bool isPowerOfTwo(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
+} // namespace
+
+Value KernelBuilder::add(Value a, Value b) {
+  return builder.createOrFold<arith::AddIOp>(location, a, b);
+}
+Value KernelBuilder::add(Value a, int64_t b) {
+  return b == 0 ? a : add(a, constantLike(*this, a, b));
+}
+Value KernelBuilder::sub(Value a, Value b) {
+  return builder.createOrFold<arith::SubIOp>(location, a, b);
+}
+Value KernelBuilder::mul(Value a, Value b) {
+  return builder.createOrFold<arith::MulIOp>(location, a, b);
+}
+Value KernelBuilder::mul(Value a, int64_t b) {
+  if (b == 1)
+    return a;
+  if (isPowerOfTwo(b))
+    return shiftLeft(a, llvm::Log2_64(b));
+  return mul(a, constantLike(*this, a, b));
+}
+Value KernelBuilder::divUnsigned(Value a, Value b) {
+  return builder.createOrFold<arith::DivUIOp>(location, a, b);
+}
+Value KernelBuilder::divUnsigned(Value a, int64_t b) {
+  return isPowerOfTwo(b) ? shiftRight(a, llvm::Log2_64(b)) : divUnsigned(a, constantLike(*this, a, b));
+}
+Value KernelBuilder::remUnsigned(Value a, Value b) {
+  return builder.createOrFold<arith::RemUIOp>(location, a, b);
+}
+Value KernelBuilder::remUnsigned(Value a, int64_t b) {
+  return isPowerOfTwo(b) ? bitAnd(a, b - 1) : remUnsigned(a, constantLike(*this, a, b));
+}
+Value KernelBuilder::ceilDiv(Value a, Value b) {
+  return divUnsigned(add(a, add(b, -1)), b);
+}
+Value KernelBuilder::ceilDiv(Value a, int64_t b) { return divUnsigned(add(a, b - 1), b); }
+Value KernelBuilder::minSigned(Value a, Value b) {
+  return builder.createOrFold<arith::MinSIOp>(location, a, b);
+}
+Value KernelBuilder::maxSigned(Value a, Value b) {
+  return builder.createOrFold<arith::MaxSIOp>(location, a, b);
+}
+Value KernelBuilder::shiftLeft(Value a, int64_t bits) {
+  return bits == 0 ? a
+                   : builder.createOrFold<arith::ShLIOp>(location, a, constantLike(*this, a, bits));
+}
+Value KernelBuilder::shiftRight(Value a, int64_t bits) {
+  return bits == 0 ? a
+                   : builder.createOrFold<arith::ShRUIOp>(location, a, constantLike(*this, a, bits));
+}
+Value KernelBuilder::bitAnd(Value a, Value b) {
+  return builder.createOrFold<arith::AndIOp>(location, a, b);
+}
+Value KernelBuilder::bitAnd(Value a, int64_t b) { return bitAnd(a, constantLike(*this, a, b)); }
+Value KernelBuilder::bitOr(Value a, Value b) {
+  return builder.createOrFold<arith::OrIOp>(location, a, b);
+}
+Value KernelBuilder::bitXor(Value a, Value b) {
+  return builder.createOrFold<arith::XOrIOp>(location, a, b);
+}
+Value KernelBuilder::bitXor(Value a, int64_t b) {
+  return b == 0 ? a : bitXor(a, constantLike(*this, a, b));
+}
+Value KernelBuilder::compare(Compare predicate, Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(location, predicate, a, b);
+}
+Value KernelBuilder::compare(Compare predicate, Value a, int64_t b) {
+  return compare(predicate, a, constantLike(*this, a, b));
+}
+Value KernelBuilder::select(Value condition, Value a, Value b) {
+  return builder.createOrFold<arith::SelectOp>(location, condition, a, b);
+}
+Value KernelBuilder::zeroExtend(Value a) {
+  return builder.createOrFold<arith::ExtUIOp>(location, i64Type(), a);
+}
+Value KernelBuilder::signExtend(Value a) {
+  return builder.createOrFold<arith::ExtSIOp>(location, i64Type(), a);
+}
+Value KernelBuilder::truncate(Value a) {
+  return builder.createOrFold<arith::TruncIOp>(location, i32Type(), a);
+}
+
+//===----------------------------------------------------------------------===//
+// f32
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::fadd(Value a, Value b) {
+  return arith::AddFOp::create(builder, location, a, b, arith::FastMathFlags::contract);
+}
+Value KernelBuilder::fsub(Value a, Value b) {
+  return arith::SubFOp::create(builder, location, a, b, arith::FastMathFlags::contract);
+}
+Value KernelBuilder::fmul(Value a, Value b) {
+  return arith::MulFOp::create(builder, location, a, b, arith::FastMathFlags::contract);
+}
+Value KernelBuilder::fmulExact(Value a, Value b) {
+  return arith::MulFOp::create(builder, location, a, b);
+}
+Value KernelBuilder::fdiv(Value a, Value b) { return arith::DivFOp::create(builder, location, a, b); }
+Value KernelBuilder::fneg(Value a) { return arith::NegFOp::create(builder, location, a); }
+Value KernelBuilder::fma(Value a, Value b, Value c) {
+  return LLVM::FMAOp::create(builder, location, a, b, c);
+}
+Value KernelBuilder::fmax(Value a, Value b) {
+  return arith::MaxNumFOp::create(builder, location, a, b);
+}
+Value KernelBuilder::fsqrt(Value a) { return LLVM::SqrtOp::create(builder, location, f32Type(), a); }
+Value KernelBuilder::fround(Value a) { return LLVM::RintOp::create(builder, location, f32Type(), a); }
+
+namespace {
+Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location location, llvm::StringRef name, Type type,
+                    ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(builder, location, type, builder.getStringAttr(name), operands)
+      .getResult(0);
+}
+} // namespace
+
+Value KernelBuilder::exp2(Value a) {
+  return callIntrinsic(builder, location, "llvm.nvvm.ex2.approx.ftz.f32", f32Type(), a);
+}
+// The back end has no lg2 for llvm.log2 without an option of the process.
+Value KernelBuilder::log2(Value a) {
+  return inlineAsm("lg2.approx.ftz.f32 $0, $1;", "=f,f", a, f32Type());
+}
+Value KernelBuilder::sine(Value a) {
+  return LLVM::SinOp::create(builder, location, f32Type(), a, LLVM::FastmathFlags::afn);
+}
+Value KernelBuilder::cosine(Value a) {
+  return LLVM::CosOp::create(builder, location, f32Type(), a, LLVM::FastmathFlags::afn);
+}
+Value KernelBuilder::isGreater(Value a, Value b) {
+  return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OGT, a, b);
+}
+Value KernelBuilder::isZero(Value a) {
+  return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OEQ, a, f32(0));
+}
+Value KernelBuilder::toFloat(Value integer) {
+  return arith::SIToFPOp::create(builder, location, f32Type(), integer);
+}
+Value KernelBuilder::toInteger64(Value a) {
+  return arith::FPToSIOp::create(builder, location, i64Type(), a);
+}
+
+//===----------------------------------------------------------------------===//
+// 16-bit elements
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::pack(Value low, Value high, Type element) {
+  auto pair = mlir::VectorType::get({2}, element);
+  Value word = callIntrinsic(builder, location,
+                             element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn",
+                             pair, {high, low});
+  return LLVM::BitcastOp::create(builder, location, i32Type(), word);
+}
+
+std::array<Value, 2> KernelBuilder::unpack(Value word, Type element) {
+  if (element.isBF16()) { // the upper half of an f32
+    auto bits = [&](Value v) -> Value {
+      return arith::BitcastOp::create(builder, location, f32Type(), v);
+    };
+    return {bits(shiftLeft(word, 16)), bits(bitAnd(word, 0xffff0000))};
+  }
+  Value pair = LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
+  std::array<Value, 2> result;
+  for (int i = 0; i < 2; ++i)
+    result[i] = arith::ExtFOp::create(
+        builder, location, f32Type(),
+        LLVM::ExtractElementOp::create(builder, location, pair, i32(i)).getResult());
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Place of the thread
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::thread(int64_t threads) {
+  return NVVM::ThreadIdXOp::create(
+      builder, location, i32Type(),
+      LLVM::ConstantRangeAttr::get(builder.getContext(), llvm::APInt(32, 0), llvm::APInt(32, threads)));
+}
+Value KernelBuilder::lane() {
+  return bitAnd(NVVM::ThreadIdXOp::create(builder, location, i32Type()), 31);
+}
+Value KernelBuilder::warp(int64_t warps) {
+  return warps == 1 ? i32(0) : shiftRight(thread(32 * warps), 5);
+}
+Value KernelBuilder::blockIndex(int dimension) {
+  switch (dimension) {
+  case 0:
+    return NVVM::BlockIdXOp::create(builder, location, i32Type());
+  case 1:
+    return NVVM::BlockIdYOp::create(builder, location, i32Type());
+  default:
+    return NVVM::BlockIdZOp::create(builder, location, i32Type());
+  }
+}
+Value KernelBuilder::gridSize(int dimension) {
+  switch (dimension) {
+  case 0:
+    return NVVM::GridDimXOp::create(builder, location, i32Type());
+  case 1:
+    return NVVM::GridDimYOp::create(builder, location, i32Type());
+  default:
+    return NVVM::GridDimZOp::create(builder, location, i32Type());
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::offset(Value pointer, Value bytes) {
+  return LLVM::GEPOp::create(builder, location, pointer.getType(), builder.getI8Type(), pointer,
+                             ValueRange(bytes));
+}
+Value KernelBuilder::offset(Value pointer, int64_t bytes) {
+  if (bytes == 0)
+    return pointer;
+  return LLVM::GEPOp::create(builder, location, pointer.getType(), builder.getI8Type(), pointer,
+                             llvm::ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)});
+}
+Value KernelBuilder::isNull(Value pointer) {
+  return compare(Compare::eq, LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer), 0);
+}
+Value KernelBuilder::load(Value pointer, Type type, int64_t alignment) {
+  return LLVM::LoadOp::create(builder, location, type, pointer, alignment);
+}
+void KernelBuilder::store(Value value, Value pointer, int64_t alignment) {
+  LLVM::StoreOp::create(builder, location, value, pointer, alignment);
+}
+Values KernelBuilder::loadVector(Value pointer, Type element, int64_t count) {
+  if (count == 1)
+    return {load(pointer, element, 4)};
+  Value vector = load(pointer, mlir::VectorType::get({count}, element), 4 * count);
+  Values result;
+  for (int64_t i = 0; i < count; ++i)
+    result.push_back(LLVM::ExtractElementOp::create(builder, location, vector, i32(i)));
+  return result;
+}
+void KernelBuilder::storeVector(ValueRange values, Value pointer) {
+  int64_t count = values.size();
+  if (count == 1)
+    return store(values[0], pointer, 4);
+  Value vector = LLVM::PoisonOp::create(builder, location,
+                                        mlir::VectorType::get({count}, values[0].getType()));
+  for (int64_t i = 0; i < count; ++i)
+    vector = LLVM::InsertElementOp::create(builder, location, vector, values[i], i32(i));
+  store(vector, pointer, 4 * count);
+}
+void KernelBuilder::atomicOr(Value pointer, Value bits) {
+  LLVM::AtomicRMWOp::create(builder, location, LLVM::AtomicBinOp::_or, pointer, bits,
+                            LLVM::AtomicOrdering::monotonic, "device");
+}
+Value KernelBuilder::sharedMemory(int64_t bytes) {
+  return offset(LLVM::AddressOfOp::create(builder, location, pointerType(AddressSpace::Shared),
+                                          sharedMemorySymbol),
+                bytes);
+}
+Value KernelBuilder::constants(llvm::StringRef name, llvm::ArrayRef<float> values) {
+  auto function = builder.getInsertionBlock()->getParent()->getParentOfType<LLVM::LLVMFuncOp>();
+  if (!mlir::SymbolTable::lookupSymbolIn(function->getParentOp(), name)) {
+    mlir::OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(function);
+    auto type = mlir::RankedTensorType::get({static_cast<int64_t>(values.size())}, f32Type());
+    LLVM::GlobalOp::create(builder, location, LLVM::LLVMArrayType::get(f32Type(), values.size()),
+                           /*isConstant=*/true, LLVM::Linkage::Internal, name,
+                           mlir::DenseElementsAttr::get(type, values), /*alignment=*/16,
+                           static_cast<unsigned>(AddressSpace::Constant));
+  }
+  return LLVM::AddressOfOp::create(builder, location, pointerType(AddressSpace::Constant), name);
+}
+
+//===----------------------------------------------------------------------===//
+// Warp-wide
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::shuffleXor(Value value, int64_t laneMask) {
+  return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, i32(laneMask), i32(31),
+                              NVVM::ShflKind::bfly, mlir::UnitAttr());
+}
+Value KernelBuilder::shuffleIndex(Value value, Value fromLane) {
+  return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, fromLane, i32(31),
+                              NVVM::ShflKind::idx, mlir::UnitAttr());
+}
+void KernelBuilder::warpBarrier() { NVVM::SyncWarpOp::create(builder, location, i32(-1)); }
+void KernelBuilder::blockBarrier() { NVVM::Barrier0Op::create(builder, location); }
+
+void KernelBuilder::copyAsync(Value shared, Value global, Value sourceBytes) {
+  NVVM::CpAsyncOp::create(builder, location, shared, global, 16, NVVM::LoadCacheModifierKind::CG,
+                          sourceBytes);
+}
+void KernelBuilder::commitCopies() { NVVM::CpAsyncCommitGroupOp::create(builder, location); }
+void KernelBuilder::waitForCopies(int64_t groupsInFlight) {
+  NVVM::CpAsyncWaitGroupOp::create(builder, location, groupsInFlight);
+}
+
+//===----------------------------------------------------------------------===//
+// Matrices
+//===----------------------------------------------------------------------===//
+
+Values KernelBuilder::structFields(Value aggregate, int64_t count) {
+  Values fields;
+  for (int64_t i = 0; i < count; ++i)
+    fields.push_back(LLVM::ExtractValueOp::create(builder, location, aggregate, i));
+  return fields;
+}
+
+Values KernelBuilder::loadMatrices(Value address, int64_t count, bool transposed) {
+  mlir::MLIRContext *context = builder.getContext();
+  Type result = i32Type();
+  if (count > 1)
+    result = LLVM::LLVMStructType::getLiteral(context, llvm::SmallVector<Type>(count, i32Type()));
+  Value words = NVVM::LdMatrixOp::create(
+      builder, location, result, address, static_cast<uint32_t>(count),
+      transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      NVVM::LdStMatrixShapeAttr::get(context, 8, 8), NVVM::LdStMatrixEltType::B16);
+  return count > 1 ? structFields(words, count) : Values{words};
+}
+
+Value KernelBuilder::transposeMatrix(Value word) {
+  return inlineAsm("movmatrix.sync.aligned.m8n8.trans.b16 $0, $1;", "=r,r", word, i32Type());
+}
+
+Values KernelBuilder::product(ValueRange a, ValueRange b, ValueRange c, Type element) {
+  Values lhs(a), rhs(b);
+  auto multiplicand = NVVM::MMATypes::bf16;
+  if (!element.isBF16()) { // f16 operands are pairs
+    multiplicand = NVVM::MMATypes::f16;
+    for (Values *operands : {&lhs, &rhs})
+      for (Value &word : *operands)
+        word = LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
+  }
+  Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(),
+                                                 llvm::SmallVector<Type>(4, f32Type()));
+  Value sums = NVVM::MmaOp::create(
+      builder, location, result, lhs, rhs, c, {16, 8, 16}, std::nullopt, std::nullopt,
+      std::array<NVVM::MMATypes, 2>{multiplicand, multiplicand},
+      std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  return structFields(sums, 4);
+}
+
+Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
+                               Type result) {
+  return LLVM::InlineAsmOp::create(
+             builder, location, result, operands, text, constraints, /*has_side_effects=*/false,
+             /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+             LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT),
+             mlir::ArrayAttr())
+      .getResult(0);
+}
+
+//===----------------------------------------------------------------------===//
+// Control
+//===----------------------------------------------------------------------===//
+
+void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> then) {
+  auto op = scf::IfOp::create(builder, location, mlir::TypeRange(), condition, /*withElse=*/false);
+  mlir::OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(op.thenBlock());
+  then();
+}
+
+Values KernelBuilder::ifElse(Value condition, llvm::ArrayRef<Type> types,
+                             llvm::function_ref<Values()> then,
+                             llvm::function_ref<Values()> otherwise) {
+  auto op = scf::IfOp::create(builder, location, mlir::TypeRange(types), condition, /*withElse=*/true);
+  mlir::OpBuilder::InsertionGuard guard(builder);
+  for (auto [block, body] : {std::pair(op.thenBlock(), then), std::pair(op.elseBlock(), otherwise)}) {
+    // Without results the blocks come with their terminators.
+    builder.setInsertionPointToStart(block);
+    Values values = body();
+    if (!types.empty())
+      scf::YieldOp::create(builder, location, values);
+  }
+  return Values(op.getResults());
+}
+
+Values KernelBuilder::loop(Value begin, Value end, Value step, ValueRange initial,
+                           llvm::function_ref<Values(Value, ValueRange)> body) {
+  auto op = scf::ForOp::create(
+      builder, location, begin, end, step, initial,
+      [&](mlir::OpBuilder &nested, mlir::Location, Value index, ValueRange carried) {
+        mlir::OpBuilder::InsertionGuard guard(builder);
+        builder.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+        Values values = body(index, carried);
+        scf::YieldOp::create(builder, location, values);
+      });
+  return Values(op.getResults());
+}
+
+} // namespace attncc::lowering

@@ -1,0 +1,177 @@
+//===- KernelBuilder.h - writes the instructions of one kernel -------------===//
+//
+// Internal to TileToNVVM. Everything that the patterns emit goes through this
+// class: integer and f32 arithmetic with folding, memory, and the warp-wide and
+// matrix instructions of PTX ISA 7.8. All inline asm is made here and nowhere
+// else, because a malformed constraint string crashes LLVM instead of failing.
+// The two large headers (LLVMDialect.h, NVVMDialect.h) are included by
+// KernelBuilder.cpp only.
+//
+// Values are i1, i32, i64, f32 and pointers; a 32-bit word packs two 16-bit
+// elements, the lower index in the lower half.
+// Test: test/compiler/conversion/TileToNVVM
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Builders.h"
+
+#include <array>
+
+namespace attncc::lowering {
+
+using mlir::Type;
+using mlir::Value;
+using mlir::ValueRange;
+using Values = llvm::SmallVector<Value>;
+using Compare = mlir::arith::CmpIPredicate;
+
+enum class AddressSpace : unsigned { Global = 1, Shared = 3, Constant = 4 };
+
+/// The extern symbol of the block's shared memory, sized at launch.
+constexpr llvm::StringLiteral sharedMemorySymbol = "attncc_shared_memory";
+
+/// Registers the nvvm dialect, whose header only KernelBuilder.cpp includes.
+void insertNVVMDialect(mlir::DialectRegistry &registry);
+
+class KernelBuilder {
+public:
+  KernelBuilder(mlir::OpBuilder &builder, mlir::Location location)
+      : builder(builder), location(location) {}
+
+  mlir::OpBuilder &getBuilder() { return builder; }
+  mlir::Location getLocation() const { return location; }
+
+  // Types.
+  Type i1Type() { return builder.getI1Type(); }
+  Type i32Type() { return builder.getI32Type(); }
+  Type i64Type() { return builder.getI64Type(); }
+  Type f32Type() { return builder.getF32Type(); }
+  Type pointerType(AddressSpace space);
+
+  // Constants.
+  Value i1(bool value);
+  Value i32(int64_t value);
+  Value i64(int64_t value);
+  Value f32(double value);
+  /// Negative infinity, 0 and the start of a running maximum.
+  Value minusInfinity();
+
+  // Integers; both operands have one type, a constant takes the type of the other operand.
+  Value add(Value a, Value b);
+  Value add(Value a, int64_t b);
+  Value sub(Value a, Value b);
+  Value mul(Value a, Value b);
+  Value mul(Value a, int64_t b);
+  Value divUnsigned(Value a, Value b);
+  Value divUnsigned(Value a, int64_t b);
+  Value remUnsigned(Value a, Value b);
+  Value remUnsigned(Value a, int64_t b);
+  /// ceil(a / b), a and b not negative.
+  Value ceilDiv(Value a, Value b);
+  Value ceilDiv(Value a, int64_t b);
+  Value minSigned(Value a, Value b);
+  Value maxSigned(Value a, Value b);
+  Value shiftLeft(Value a, int64_t bits);
+  Value shiftRight(Value a, int64_t bits);
+  Value bitAnd(Value a, Value b);
+  Value bitAnd(Value a, int64_t b);
+  Value bitOr(Value a, Value b);
+  Value bitXor(Value a, int64_t b);
+  Value bitXor(Value a, Value b);
+  Value compare(Compare predicate, Value a, Value b);
+  Value compare(Compare predicate, Value a, int64_t b);
+  Value select(Value condition, Value a, Value b);
+  Value zeroExtend(Value a);  // i32 -> i64
+  Value signExtend(Value a);  // i32 -> i64
+  Value truncate(Value a);    // i64 -> i32
+
+  // f32; mul and add may be contracted to one fma.
+  Value fadd(Value a, Value b);
+  Value fsub(Value a, Value b);
+  Value fmul(Value a, Value b);
+  Value fmulExact(Value a, Value b); // never part of an fma
+  Value fdiv(Value a, Value b); // rounded to nearest
+  Value fneg(Value a);
+  Value fma(Value a, Value b, Value c);
+  /// The larger one; of a number and a NaN the number.
+  Value fmax(Value a, Value b);
+  Value fsqrt(Value a); // rounded to nearest
+  Value fround(Value a); // to the nearest integer, ties to even
+  Value exp2(Value a);  // approximate, subnormal results are 0
+  Value log2(Value a);  // approximate, -inf of 0
+  Value sine(Value a);  // approximate, for |a| <= pi
+  Value cosine(Value a);
+  Value isGreater(Value a, Value b); // ordered
+  Value isZero(Value a);             // ordered
+  Value toFloat(Value integer);      // signed, nearest
+  Value toInteger64(Value a);        // f32 of integer value -> i64
+
+  // 16-bit elements. `element` is bf16 or f16.
+  /// One word of two f32, rounded to nearest even.
+  Value pack(Value low, Value high, Type element);
+  /// The two f32 of a word.
+  std::array<Value, 2> unpack(Value word, Type element);
+  /// One word with `element`'s NaN twice.
+  Value notANumberWord();
+  Value notANumber(); // f32
+
+  // Place of the thread. Units are warps.
+  Value thread(int64_t threads);
+  Value lane();
+  Value warp(int64_t warps);
+  Value blockIndex(int dimension);
+  Value gridSize(int dimension);
+
+  // Memory. Offsets are bytes and never negative; i32 for shared memory, i64 for global memory.
+  Value offset(Value pointer, Value bytes);
+  Value offset(Value pointer, int64_t bytes);
+  Value isNull(Value pointer);
+  Value load(Value pointer, Type type, int64_t alignment);
+  void store(Value value, Value pointer, int64_t alignment);
+  /// `count` (1, 2 or 4) neighbouring 32-bit values as one instruction.
+  Values loadVector(Value pointer, Type element, int64_t count);
+  void storeVector(ValueRange values, Value pointer);
+  /// Relaxed or at device scope, no result.
+  void atomicOr(Value pointer, Value bits);
+  /// The address of a byte of the block's shared memory.
+  Value sharedMemory(int64_t offset);
+  /// The address of an array of constants. It is defined before the function that `builder` is in,
+  /// unless the name is.
+  Value constants(llvm::StringRef name, llvm::ArrayRef<float> values);
+
+  // Warp-wide.
+  Value shuffleXor(Value value, int64_t laneMask);
+  Value shuffleIndex(Value value, Value fromLane);
+  void warpBarrier();
+  void blockBarrier();
+
+  // Asynchronous copies of 16 bytes, PTX ISA 9.7.9.25.3: `sourceBytes` of them are read, the rest is 0.
+  void copyAsync(Value shared, Value global, Value sourceBytes);
+  void commitCopies();
+  void waitForCopies(int64_t groupsInFlight);
+
+  // Matrices of 8 x 8 16-bit elements.
+  /// One word for each of the `count` (1, 2 or 4) matrices.
+  Values loadMatrices(Value address, int64_t count, bool transposed);
+  Value transposeMatrix(Value word);
+  /// d[16, 8] = a[16, 16] · b[16, 8] + c.
+  Values product(ValueRange a, ValueRange b, ValueRange c, Type element);
+
+  // Control.
+  void ifThen(Value condition, llvm::function_ref<void()> then);
+  Values ifElse(Value condition, llvm::ArrayRef<Type> types, llvm::function_ref<Values()> then,
+                llvm::function_ref<Values()> otherwise);
+  /// for (i = begin; i < end; i += step), i32.
+  Values loop(Value begin, Value end, Value step, ValueRange initial,
+              llvm::function_ref<Values(Value, ValueRange)> body);
+
+private:
+  Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands, Type result);
+  Values structFields(Value aggregate, int64_t count);
+  mlir::OpBuilder &builder;
+  mlir::Location location;
+};
+
+} // namespace attncc::lowering

@@ -1,0 +1,337 @@
+//===- LoadPatterns.cpp - rows, weights and pages come in ------------------===//
+//
+// Rows are read as vectors of 16 bytes. A product's B operand (mma.m16n8k16)
+// needs two elements per word, so lane (g, c) of it would ask for 4 bytes of
+// each 16-byte chunk and for half of every sector; instead lane (g, c) reads
+// the chunks 4b + c of row g whole, and the four lanes of a row exchange words
+// by a 4 x 4 transpose of two butterfly steps.
+//
+// Copies of key and value tiles are cp.async of 16 bytes a lane; the page of a
+// row comes from the lane that holds its block-table entry, addresses are 64
+// bits wide, rows past the item's keys are zero-filled (source size 0).
+//
+// A block-table entry outside of the pool sets the error word and becomes -1; a
+// lane that meets -1 fills its part of the tile with NaN, so that the products
+// make the rows NaN and nothing outside of the pool is read.
+//
+// Test: test/compiler/conversion/TileToNVVM/loads.mlir
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/Representation.h"
+
+#include "dialects/tile/layout/Storage.h"
+
+#include <numeric>
+
+namespace attncc::lowering {
+namespace {
+
+using tile::Coordinate;
+using tile::Dimension;
+using tile::Layout;
+
+constexpr int64_t elementBytes = 2; // of cached keys and values, queries and weights
+
+bool isBOperand(const Layout &layout) {
+  Layout operand = tile::mmaBOperand(8, 16);
+  return layout.registerBasis() == operand.registerBasis() && layout.laneBasis() == operand.laneBasis() &&
+         layout.warps() == 1;
+}
+
+struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::LoadRowsOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto type = llvm::cast<tile::TileType>(op.getResult().getType());
+    mlir::FailureOr<Layout> layout = layoutOf(op, type);
+    if (mlir::failed(layout))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    Item item = Item::unpack(adaptor.getItem());
+    TensorArgument tensor = TensorArgument::unpack(adaptor.getSource());
+    Values words(registerValues(type));
+    bool fragment = isBOperand(*layout);
+    int64_t run = columnRun(*layout, 16 / elementBytes);
+    if (!fragment && run < 2)
+      return op.emitOpError() << "expected neighbouring columns in the registers of " << type;
+
+    ThreadCoordinates thread(b, *layout, kernel.units());
+    for (auto &[rowConstant, registers] : registersByRow(*layout)) {
+      Value row = b.add(thread.rowOfThread, rowConstant);
+      RowPlace place = placeOfRow(b, kernel, item, op.getKind(), row);
+      Value valid = place.exists;
+      Value pointer = b.offset(tensor.pointer, b.mul(place.element(b, tensor), elementBytes));
+      if (fragment)
+        loadFragmentRow(b, *layout, rowConstant, type.getColumns(), pointer, valid, words);
+      else
+        loadVectorRow(b, thread, registers, run, pointer, valid, words);
+    }
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{words});
+    return mlir::success();
+  }
+
+private:
+  static void loadVectorRow(KernelBuilder &b, ThreadCoordinates &thread, llvm::ArrayRef<int64_t> registers,
+                            int64_t run, Value pointer, Value valid, Values &words) {
+    int64_t perVector = run * elementBytes / 4;
+    llvm::SmallVector<Type> types(registers.size() / 2, b.i32Type());
+    Values loaded = b.ifElse(
+        valid, types,
+        [&] {
+          Values row;
+          for (size_t r = 0; r < registers.size(); r += run) {
+            Value bytes = b.mul(b.zeroExtend(thread.column(registers[r])), elementBytes);
+            row.append(b.loadVector(b.offset(pointer, bytes), b.i32Type(), perVector));
+          }
+          return row;
+        },
+        [&] { return Values(types.size(), b.i32(0)); });
+    for (size_t w = 0; w < loaded.size(); ++w)
+      words[registers[2 * w] / 2] = loaded[w];
+  }
+
+  /// Rows rowConstant … rowConstant + 7 of a B operand; `pointer` is the row of lanes 4g … 4g + 3.
+  static void loadFragmentRow(KernelBuilder &b, const Layout &layout, int64_t rowConstant, int64_t columns,
+                              Value pointer, Value valid, Values &words) {
+    int64_t chunks = columns / 8, blocks = (chunks + 3) / 4;
+    Value lane = b.lane();
+    Value chunkOfLane = b.bitAnd(lane, 3);
+    Value start = b.offset(pointer, b.zeroExtend(b.mul(chunkOfLane, 16)));
+    llvm::SmallVector<Type> types(4, b.i32Type());
+    auto zeros = [&] { return Values(4, b.i32(0)); };
+    for (int64_t block = 0; block < blocks; ++block) {
+      Value asks = valid;
+      if (chunks - 4 * block < 4)
+        asks = b.bitAnd(valid, b.compare(Compare::ult, chunkOfLane, chunks - 4 * block));
+      Values mine = b.ifElse(
+          asks, types, [&] { return b.loadVector(b.offset(start, block * 64), b.i32Type(), 4); }, zeros);
+      // Word w of the lane of chunk c becomes word c of the lane w.
+      for (int64_t step : {1, 2}) {
+        Value upper = b.compare(Compare::ne, b.bitAnd(lane, step), 0);
+        for (int64_t low = 0; low < 4; ++low) {
+          if (low & step)
+            continue;
+          Value &first = mine[low], &second = mine[low | step];
+          Value received = b.shuffleXor(b.select(upper, first, second), step);
+          first = b.select(upper, received, first);
+          second = b.select(upper, second, received);
+        }
+      }
+      for (int64_t chunk = 4 * block; chunk < std::min(chunks, 4 * block + 4); ++chunk)
+        words[layout.holderOf({rowConstant, 8 * chunk}).reg / 2] = mine[chunk % 4];
+    }
+  }
+};
+
+struct LoadVectorPattern : TilePattern<tile::LoadVectorOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::LoadVectorOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto type = llvm::cast<tile::TileType>(op.getResult().getType());
+    mlir::FailureOr<Layout> layout = layoutOf(op, type);
+    if (mlir::failed(layout))
+      return mlir::failure();
+    int64_t run = columnRun(*layout, 16 / elementBytes);
+    if (run < 2)
+      return op.emitOpError() << "expected neighbouring columns in the registers of " << type;
+    KernelBuilder b(rewriter, op.getLoc());
+    ThreadCoordinates thread(b, *layout, kernel.units());
+    Values words;
+    for (int64_t reg = 0; reg < layout->registersPerThread(); reg += run) {
+      Value bytes = b.mul(b.zeroExtend(thread.column(reg)), elementBytes);
+      words.append(b.loadVector(b.offset(adaptor.getSource().front(), bytes), b.i32Type(),
+                                run * elementBytes / 4));
+    }
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{words});
+    return mlir::success();
+  }
+};
+
+struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::PageNumbersOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto rangeOp = op.getRange().getDefiningOp<tile::KeyRangeOp>();
+    if (!rangeOp)
+      return op.emitOpError() << "expected a range made by tile.key_range";
+    int64_t keys = rangeOp.getKeys();
+    int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
+    int64_t group = std::gcd(pageSize, keys), groups = keys / group;
+    int64_t step = kernel.schedule.divide == attn::Divide::Keys ? kernel.units() : 1;
+
+    KernelBuilder b(rewriter, op.getLoc());
+    Range range = Range::unpack(adaptor.getRange());
+    Value lane = b.lane();
+    Value index = b.add(adaptor.getIndex().front(), b.divUnsigned(lane, groups));
+    Value tileNumber = b.add(range.first, b.mul(index, step));
+    Value key = b.add(b.mul(tileNumber, keys), b.mul(b.remUnsigned(lane, groups), group));
+    Value valid = b.bitAnd(b.compare(Compare::slt, index, range.count),
+                           b.compare(Compare::slt, key, range.keyEnd));
+    rewriter.replaceOp(op, tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));
+    return mlir::success();
+  }
+};
+
+/// copy_keys and copy_values.
+template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
+  using TilePattern<Op>::TilePattern;
+  using Adaptor = typename TilePattern<Op>::Adaptor;
+
+  mlir::LogicalResult matchAndRewrite(Op op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    const KernelContext &kernel = this->kernel;
+    auto acquire = op.getSlot().template getDefiningOp<tile::AcquireOp>();
+    if (!acquire)
+      return op.emitOpError() << "expected a slot made by tile.acquire";
+    auto ring = llvm::cast<tile::RingType>(acquire.getRing().getType());
+    std::vector<tile::StoredTile> stored;
+    for (tile::TileType type : ring.getTiles()) {
+      mlir::FailureOr<Layout> layout = layoutOf(op, type);
+      if (mlir::failed(layout))
+        return mlir::failure();
+      stored.push_back({*layout, elementBytes});
+    }
+    tile::TileType type = ring.getTiles()[op.getIndex()];
+    int64_t keys = type.getRows();
+    int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
+
+    Layout who = tile::copyRows(keys, type.getColumns(), elementBytes);
+    std::vector<Coordinate> constants;
+    for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
+      constants.push_back(who.registerPart(reg));
+    std::optional<tile::SharedAccess> access =
+        tile::planSharedAccess(stored[op.getIndex()].layout, elementBytes, who.laneBasis(), constants);
+    if (!access)
+      return op.emitOpError() << "no 16-byte rows in the layout of " << type;
+
+    KernelBuilder b(rewriter, op.getLoc());
+    Copy copy{b,
+              kernel,
+              Item::unpack(adaptor.getItem()),
+              isKeys ? CacheArgument::keys(adaptor.getCache()) : CacheArgument::values(adaptor.getCache()),
+              adaptor.getTile().front(),
+              keys,
+              pageSize,
+              who,
+              constants,
+              *access,
+              b.offset(adaptor.getSlot().front(), tile::ringStorage(stored).tileOffsets[op.getIndex()]),
+              op.getPages() ? adaptor.getPages().front() : Value(),
+              op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
+    if (op.getWhen())
+      b.ifThen(adaptor.getWhen().front(), [&] { copy.emit(); });
+    else
+      copy.emit();
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+
+private:
+  struct Copy {
+    KernelBuilder &b;
+    const KernelContext &kernel;
+    Item item;
+    CacheArgument cache;
+    Value tileNumber;
+    int64_t keys, pageSize;
+    const Layout &who;
+    const std::vector<Coordinate> &constants;
+    const tile::SharedAccess &access;
+    Value shared;
+    Value pages, pageIndex; // null: the block table is read
+
+    void emit() {
+      Value lane = b.lane();
+      Value rowOfLane = applyBasis(b, lane, who.laneBasis(), Dimension::Row);
+      Value columnOfLane = applyBasis(b, lane, who.laneBasis(), Dimension::Column);
+      int64_t laneRows = 1;
+      for (const Coordinate &vector : who.laneBasis())
+        laneRows += vector.row;
+      Value firstKey = b.mul(tileNumber, keys);
+      Value tokenBytes = b.mul(cache.tokenStride, elementBytes);
+      Value head = b.mul(b.zeroExtend(item.kvHead), cache.headStride);
+      Value place = b.mul(b.add(head, b.zeroExtend(columnOfLane)), elementBytes);
+
+      // Rows in one group of g tokens lie in one page, one behind the other.
+      int64_t g = std::gcd(pageSize, keys), groups = keys / g;
+      bool uniform = laneRows <= g; // an instruction's rows belong to one group
+      Value bad;
+      struct Source {
+        Value pointer; // of row `row`
+        int64_t row;
+      };
+      std::map<int64_t, Source> sources; // by row / g (uniform) or by row
+      for (const Coordinate &constant : constants) {
+        int64_t key = uniform ? constant.row / g : constant.row;
+        if (sources.count(key))
+          continue;
+        Value group = uniform ? b.i32(key) : b.divUnsigned(b.add(rowOfLane, constant.row), g);
+        Value groupKey = b.add(firstKey, b.mul(group, g));
+        Value page = pageOf(group, groupKey, groups);
+        Value negative = b.compare(Compare::slt, page, 0);
+        bad = bad ? b.bitOr(bad, negative) : negative;
+        // Row of the page: the group's first one, and the lane's row inside of the group.
+        Value rowInPage = b.remUnsigned(groupKey, pageSize);
+        rowInPage = b.add(rowInPage, uniform ? rowOfLane : b.bitAnd(b.add(rowOfLane, constant.row), g - 1));
+        Value bytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
+        bytes = b.add(bytes, b.mul(b.zeroExtend(rowInPage), tokenBytes));
+        bytes = b.add(bytes, place);
+        sources[key] = {b.offset(cache.pointer, bytes), uniform ? key * g : constant.row};
+      }
+
+      Values targets = targetAddresses(lane);
+      b.ifElse(
+          bad, {},
+          [&]() -> Values {
+            Values words(4, b.notANumberWord());
+            for (Value target : targets)
+              b.storeVector(words, target);
+            return {};
+          },
+          [&]() -> Values {
+            Value left = b.sub(b.sub(item.keyEnd, firstKey), rowOfLane);
+            for (size_t i = 0; i < constants.size(); ++i) {
+              const Coordinate &constant = constants[i];
+              Source &source = sources[uniform ? constant.row / g : constant.row];
+              // Steps of a fixed number of rows: one stride is kept, not one product for each row.
+              if (constant.row > source.row) {
+                source.pointer = b.offset(source.pointer, b.mul(tokenBytes, constant.row - source.row));
+                source.row = constant.row;
+              }
+              Value size = b.select(b.compare(Compare::sgt, left, constant.row), b.i32(16), b.i32(0));
+              b.copyAsync(targets[i], b.offset(source.pointer, constant.column * elementBytes), size);
+            }
+            return {};
+          });
+    }
+
+    /// Page of the `group`-th group of the tile, whose first token is `groupKey`.
+    Value pageOf(Value group, Value groupKey, int64_t groups) {
+      if (pages)
+        return b.shuffleIndex(pages, b.add(b.mul(pageIndex, groups), group));
+      return tableEntry(b, kernel, {item.table, item.numPages, pageSize}, groupKey,
+                        b.compare(Compare::slt, groupKey, item.keyEnd));
+    }
+
+    Values targetAddresses(Value lane) {
+      Value ofLane = applyBasis(b, lane, access.basis);
+      Values targets;
+      for (const tile::SharedAccess::Access &a : access.accesses)
+        targets.push_back(b.offset(b.offset(shared, b.bitXor(ofLane, a.flip)), a.immediate));
+      return targets;
+    }
+  };
+};
+
+} // namespace
+
+void populateLoadPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
+                          KernelContext &kernel) {
+  patterns.add<LoadRowsPattern, LoadVectorPattern, PageNumbersPattern, CopyPattern<tile::CopyKeysOp, true>,
+               CopyPattern<tile::CopyValuesOp, false>>(converter, patterns.getContext(), kernel);
+}
+
+} // namespace attncc::lowering

@@ -1,0 +1,189 @@
+//===- ProductPatterns.cpp - matrix products and changes of form -----------===//
+//
+// mma.sync m16n8k16 with the operands swapped: the product computes the
+// transpose of the result, so that the few query rows stand on the side of
+// n = 8 and both accumulators hold the same rows in the same lanes.
+//
+//   S = Q·Kᵀ   Sᵀ[key][row] = K[key][d] · Qᵀ[d][row]     A = K by ldmatrix
+//   O += P·V   Oᵀ[d][row]  += Vᵀ[d][key] · Pᵀ[key][row]  A = V by ldmatrix.trans
+//
+// Which registers hold what is asked of the layouts: accumulator value v of the
+// fragment (m, n) has m = 8·(v >> 1), n = v & 1 at lane 0 (PTX ISA 9.7.14.5.8).
+//
+// Test: test/compiler/conversion/TileToNVVM/products.mlir
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/Representation.h"
+
+namespace attncc::lowering {
+namespace {
+
+using tile::Coordinate;
+using tile::Layout;
+
+struct MatmulPattern : TilePattern<tile::MatmulOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::MatmulOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto lhsType = llvm::cast<tile::TileType>(op.getLhs().getType());
+    auto rhsType = llvm::cast<tile::TileType>(op.getRhs().getType());
+    auto resultType = llvm::cast<tile::TileType>(op.getResult().getType());
+    mlir::FailureOr<Layout> lhs = layoutOf(op, lhsType), rhs = layoutOf(op, rhsType),
+                            result = layoutOf(op, resultType);
+    if (mlir::failed(lhs) || mlir::failed(rhs) || mlir::failed(result))
+      return mlir::failure();
+    const MatrixProduct mma{MatrixProduct::Kind::Mma, 16, 8, 16, 1};
+    if (llvm::find(kernel.target.products, mma) == kernel.target.products.end())
+      return op.emitOpError() << "the target has no product m16n8k16 of one warp";
+
+    int64_t rows = resultType.getRows(), columns = resultType.getColumns(), depth = lhsType.getColumns();
+    bool transposeB = op.getTransposeB();
+    // A covers (column of the result, contraction); the shared tile holds it as it is, or transposed.
+    Layout fragment = tile::mmaAOperand(columns, depth);
+    if (rows % 8 != 0 || *lhs != tile::mmaBOperand(rows, depth) || !isSwapped(*result))
+      return op.emitOpError() << "expected the operands of a swapped product, got " << lhsType << " and "
+                              << resultType;
+    std::optional<tile::LdmatrixPlan> plan;
+    if (rhsType.isShared())
+      plan = tile::planLdmatrix(*rhs, transposeB ? fragment : fragment.transposed());
+    if (!plan || plan->matrices != 4)
+      return op.emitOpError() << "expected ldmatrix to read " << rhsType;
+
+    KernelBuilder b(rewriter, op.getLoc());
+    Value lane = b.lane();
+    Value ofLane = applyBasis(b, lane, plan->addresses.basis);
+    Values sums = op.getAccumulator() ? Values(adaptor.getAccumulator())
+                                      : Values(result->registersPerThread(), b.f32(0));
+    ValueRange query = adaptor.getLhs();
+    for (int64_t k = 0; k < depth; k += 16)
+      for (int64_t m = 0; m < columns; m += 16) {
+        int64_t instruction = fragment.holderOf({m, k}).reg / 8;
+        const tile::SharedAccess::Access &access = plan->addresses.accesses[instruction];
+        Value address = b.offset(adaptor.getRhs().front(), b.bitXor(ofLane, access.flip));
+        Values a = b.loadMatrices(b.offset(address, access.immediate), 4, plan->transposed);
+        for (int64_t n = 0; n < rows; n += 8) {
+          Values operand, accumulator;
+          for (int64_t half : {0, 8})
+            operand.push_back(query[lhs->holderOf({n, k + half}).reg / 2]);
+          std::array<int64_t, 4> registers;
+          for (int64_t v = 0; v < 4; ++v) {
+            registers[v] = result->holderOf({n + (v & 1), m + 8 * (v >> 1)}).reg;
+            accumulator.push_back(sums[registers[v]]);
+          }
+          Values product = b.product(a, operand, accumulator, lhsType.getElementType());
+          for (int64_t v = 0; v < 4; ++v)
+            sums[registers[v]] = product[v];
+        }
+      }
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{sums});
+    return mlir::success();
+  }
+
+private:
+  /// The lanes hold the transpose of an accumulator fragment, whatever the order of its repeats.
+  static bool isSwapped(const Layout &result) {
+    Layout atom = tile::mmaAccumulator(16, 8).transposed();
+    return result.registerBasis() == atom.registerBasis() && result.laneBasis() == atom.laneBasis() &&
+           result.warps() == 1;
+  }
+};
+
+struct ZeroPattern : TilePattern<tile::ZeroOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::ZeroOp op, Adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto type = llvm::cast<tile::TileType>(op.getResult().getType());
+    if (mlir::failed(layoutOf(op, type)))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    Value zero = type.getElementType().isF32() ? b.f32(0) : b.i32(0);
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{Values(registerValues(type), zero)});
+    return mlir::success();
+  }
+};
+
+struct ConvertPattern : TilePattern<tile::ConvertOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::ConvertOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto from = llvm::cast<tile::TileType>(op.getValue().getType());
+    auto to = llvm::cast<tile::TileType>(op.getResult().getType());
+    if (from.getLayout() != to.getLayout())
+      return op.emitOpError() << "expected one layout, got " << from << " and " << to;
+    KernelBuilder b(rewriter, op.getLoc());
+    Values values = toF32(b, from.getElementType(), adaptor.getValue());
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{fromF32(b, to.getElementType(), values)});
+    return mlir::success();
+  }
+};
+
+struct MovePattern : TilePattern<tile::MoveOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::MoveOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto from = llvm::cast<tile::TileType>(op.getValue().getType());
+    auto to = llvm::cast<tile::TileType>(op.getResult().getType());
+    mlir::FailureOr<Layout> fromLayout = layoutOf(op, from), toLayout = layoutOf(op, to);
+    if (mlir::failed(fromLayout) || mlir::failed(toLayout))
+      return mlir::failure();
+    bool packed = !from.getElementType().isF32() && !from.getElementType().isInteger(32);
+    std::optional<tile::ConversionPlan> plan = tile::planConversion(*fromLayout, *toLayout, packed ? 2 : 4);
+    using Kind = tile::ConversionPlan::Kind;
+    KernelBuilder b(rewriter, op.getLoc());
+    Values result;
+    if (plan && plan->kind == Kind::Movmatrix) {
+      for (int64_t word : plan->source)
+        result.push_back(b.transposeMatrix(adaptor.getValue()[word]));
+    } else if (plan && plan->kind == Kind::Rename && !packed) {
+      for (int64_t reg : plan->source)
+        result.push_back(adaptor.getValue()[reg]);
+    } else if (plan && plan->kind == Kind::Rename && isPairwise(plan->source)) {
+      for (size_t w = 0; w < plan->source.size(); w += 2)
+        result.push_back(adaptor.getValue()[plan->source[w] / 2]);
+    } else {
+      return op.emitOpError() << "a move from " << from << " to " << to
+                              << " is not lowered: expected a renaming or a transpose of 8 x 8 matrices";
+    }
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{result});
+    return mlir::success();
+  }
+
+private:
+  static bool isPairwise(llvm::ArrayRef<int64_t> source) {
+    for (size_t r = 0; r + 1 < source.size(); r += 2)
+      if (source[r] % 2 != 0 || source[r + 1] != source[r] + 1)
+        return false;
+    return source.size() % 2 == 0;
+  }
+};
+
+struct RescalePattern : TilePattern<tile::RescaleOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::RescaleOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> value = layoutOf(op, op.getValue().getType());
+    mlir::FailureOr<Layout> factor = layoutOf(op, op.getFactor().getType());
+    if (mlir::failed(value) || mlir::failed(factor))
+      return mlir::failure();
+    auto match = matchRegisters(*value, *factor, /*keepRow=*/true, /*keepColumn=*/false);
+    if (!match)
+      return op.emitOpError() << "expected each thread to hold the factors of its rows";
+    KernelBuilder b(rewriter, op.getLoc());
+    Values result;
+    for (auto [reg, v] : llvm::enumerate(adaptor.getValue()))
+      result.push_back(b.fmul(v, adaptor.getFactor()[(*match)[reg]]));
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{result});
+    return mlir::success();
+  }
+};
+
+} // namespace
+
+void populateProductPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
+                             KernelContext &kernel) {
+  patterns.add<MatmulPattern, ZeroPattern, ConvertPattern, MovePattern, RescalePattern>(
+      converter, patterns.getContext(), kernel);
+}
+
+} // namespace attncc::lowering

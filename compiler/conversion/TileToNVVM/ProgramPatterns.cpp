@@ -1,0 +1,235 @@
+//===- ProgramPatterns.cpp - work items and key ranges ---------------------===//
+//
+// grid_item: the block's place in the grid is its item (launch interface of the
+// kernels: docs/architecture.md).
+//
+//   decode  x = kv_head · chunks + chunk, y = split, z = sequence
+//   merge   x · units + unit = row (token · query_heads + head), z = sequence
+//   append  x = kv_head, y = token, z = sequence
+//
+// The split length is the schedule's step function of the sequence's own length:
+// a chain of selects. An override of the launch is rounded up to whole granules,
+// so that no tile of keys belongs to two splits.
+//
+// A sequence whose lengths pass the launch's bounds sets the error word; its item
+// has no keys, and stores make its rows NaN.
+//
+// Test: test/compiler/conversion/TileToNVVM/program.mlir
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/Representation.h"
+
+#include "runtime/support/SplitRule.h"
+
+namespace attncc::lowering {
+namespace {
+
+/// Split lengths of an override are multiples of this; keys per tile divide it.
+constexpr int64_t splitGranule = 64;
+/// Bits of the error word.
+constexpr int64_t errorLength = 1;
+
+Value splitLength(KernelBuilder &b, const SplitRule &rule, Value kvLength, Value override) {
+  Value length = b.i32(rule.steps.back().splitLength);
+  for (size_t i = rule.steps.size() - 1; i-- > 0;)
+    length = b.select(b.compare(Compare::sle, kvLength, rule.steps[i].maxLength),
+                      b.i32(rule.steps[i].splitLength), length);
+  Value rounded = b.bitAnd(b.add(override, splitGranule - 1), -splitGranule);
+  return b.select(b.compare(Compare::eq, override, 0), length, rounded);
+}
+
+/// The most splits of any length up to maxLength: SplitRule::maxSplits.
+Value maximumSplits(KernelBuilder &b, const SplitRule &rule, Value maxLength, Value override) {
+  auto count = [&](Value length) {
+    Value splits = b.ceilDiv(length, splitLength(b, rule, length, override));
+    return b.maxSigned(splits, b.i32(1));
+  };
+  Value most = count(maxLength);
+  for (size_t i = 0; i + 1 < rule.steps.size(); ++i) {
+    Value step = b.i32(rule.steps[i].maxLength);
+    most = b.select(b.compare(Compare::slt, step, maxLength), b.maxSigned(most, count(step)), most);
+  }
+  return most;
+}
+
+struct GridItemPattern : TilePattern<tile::GridItemOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::GridItemOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    BatchArgument batch = BatchArgument::unpack(adaptor.getBatch());
+    int64_t group = kernel.group;
+
+    Item item;
+    item.sequence = b.blockIndex(2);
+    Value sequenceBytes = b.mul(b.zeroExtend(item.sequence), 4);
+    auto loadWord = [&](Value pointer, int64_t word) {
+      return b.load(b.offset(b.offset(pointer, sequenceBytes), 4 * word), b.i32Type(), 4);
+    };
+    item.queryBegin = loadWord(batch.queryStart, 0);
+    item.queryLength = b.sub(loadWord(batch.queryStart, 1), item.queryBegin);
+    item.kvLength = loadWord(batch.kvLength, 0);
+    item.kvHeads = batch.kvHeads;
+    item.maxQueryLength = batch.maxQueryLength;
+    item.numPages = batch.numPages;
+    item.table = tableOf(b, batch, item.sequence);
+    item.faulty = b.bitOr(b.compare(Compare::ugt, item.kvLength, batch.maxKvLength),
+                          b.compare(Compare::ugt, item.queryLength, batch.maxQueryLength));
+    if (kernel.itemKind == tile::ItemKind::Append) // every token of an append is among the keys
+      item.faulty = b.bitOr(item.faulty, b.compare(Compare::slt, item.kvLength, item.queryLength));
+    item.keyBegin = item.keyEnd = item.split = b.i32(0);
+    item.maxSplits = item.splits = b.i32(1);
+    item.singleSplit = b.i1(true);
+    Value unit = b.warp(kernel.units());
+    Value valid;
+
+    SplitRule rule = kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
+    auto setSplits = [&]() -> Value {
+      Value length = splitLength(b, rule, item.kvLength, batch.splitTokens);
+      item.maxSplits = maximumSplits(b, rule, batch.maxKvLength, batch.splitTokens);
+      item.singleSplit =
+          b.bitOr(item.faulty, b.compare(Compare::sle, item.kvLength, length));
+      return length;
+    };
+
+    switch (kernel.itemKind) {
+    case tile::ItemKind::Decode: {
+      Value chunks = b.ceilDiv(b.mul(batch.maxQueryLength, group), kernel.schedule.rows);
+      Value x = b.blockIndex(0);
+      item.kvHead = b.divUnsigned(x, chunks);
+      Value chunk = b.sub(x, b.mul(item.kvHead, chunks));
+      item.rowBegin = b.mul(chunk, kernel.schedule.rows);
+      item.rowEnd = b.mul(item.queryLength, group);
+      item.split = b.blockIndex(1);
+      Value length = setSplits();
+      item.keyBegin = b.mul(item.split, length);
+      // The first split of an empty sequence is an item: its rows are written too.
+      Value keys = b.select(item.faulty, b.i32(0), item.kvLength);
+      item.keyEnd = b.minSigned(b.add(item.keyBegin, length), keys);
+      valid = b.bitOr(b.compare(Compare::ult, item.keyBegin, keys), b.compare(Compare::eq, item.split, 0));
+      valid = b.bitAnd(valid, b.compare(Compare::slt, item.rowBegin, item.rowEnd));
+      break;
+    }
+    case tile::ItemKind::Merge: {
+      Value heads = b.mul(batch.kvHeads, group);
+      Value row = b.add(b.mul(b.blockIndex(0), kernel.units()), unit);
+      Value token = b.divUnsigned(row, heads);
+      Value head = b.sub(row, b.mul(token, heads));
+      item.kvHead = b.divUnsigned(head, group);
+      item.rowBegin = b.add(b.mul(token, group), b.sub(head, b.mul(item.kvHead, group)));
+      item.rowEnd = b.add(item.rowBegin, 1);
+      Value length = setSplits();
+      item.splits = b.ceilDiv(item.kvLength, length);
+      item.keyEnd = item.kvLength;
+      valid = b.bitAnd(b.compare(Compare::slt, token, item.queryLength),
+                       b.compare(Compare::eq, item.singleSplit, b.i1(false)));
+      break;
+    }
+    case tile::ItemKind::Append:
+      item.kvHead = b.blockIndex(0);
+      Value token = b.blockIndex(1);
+      item.rowBegin = b.mul(token, group);
+      item.rowEnd = b.add(item.rowBegin, group);
+      valid = b.bitAnd(b.compare(Compare::slt, token, item.queryLength),
+                       b.compare(Compare::eq, item.faulty, b.i1(false)));
+      break;
+    }
+    reportFault(b, item.faulty);
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{item.pack(), {unit}, {valid}});
+    return mlir::success();
+  }
+
+  /// First block-table entry of the sequence: a row of the table, or a part of a list (CSR).
+  static Value tableOf(KernelBuilder &b, BatchArgument &batch, Value sequence) {
+    Value wide = b.zeroExtend(sequence);
+    Value entry = b.ifElse(
+        b.isNull(batch.pageIndptr), {b.i64Type()},
+        [&]() -> Values { return {b.mul(wide, batch.blockTableStride)}; },
+        [&]() -> Values {
+          return {b.signExtend(b.load(b.offset(batch.pageIndptr, b.mul(wide, 4)), b.i32Type(), 4))};
+        })[0];
+    return b.offset(batch.blockTable, b.mul(entry, 4));
+  }
+
+  void reportFault(KernelBuilder &b, Value faulty) const {
+    if (!kernel.workspace)
+      return;
+    Value first = b.compare(Compare::eq, b.thread(kernel.threads()), 0);
+    b.ifThen(b.bitAnd(faulty, first), [&] { b.atomicOr(kernel.workspace, b.i32(errorLength)); });
+  }
+};
+
+struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::KeyRangeOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    const attn::Mask &mask = op.getMask().getValue();
+    attn::Mask causal;
+    causal.causal = true;
+    if (!mask.isNone() && !(mask == causal))
+      return op.emitOpError() << "mask " << op.getMask() << " is not lowered: expected none or causal";
+    int64_t keys = op.getKeys();
+    if (splitGranule % keys != 0)
+      return op.emitOpError() << "keys per tile must divide " << splitGranule << ", got " << keys;
+
+    KernelBuilder b(rewriter, op.getLoc());
+    Item item = Item::unpack(adaptor.getItem());
+    Value end = item.keyEnd;
+    if (mask.causal) { // the last row sees the most
+      Value lastRow = b.minSigned(b.add(item.rowBegin, kernel.schedule.rows), item.rowEnd);
+      Value lastToken = b.divUnsigned(b.add(lastRow, -1), kernel.group);
+      Value visible = b.add(b.add(b.sub(item.kvLength, item.queryLength), lastToken), 1);
+      end = b.minSigned(end, visible);
+    }
+    Range range;
+    Value first = b.divUnsigned(item.keyBegin, keys);
+    Value tiles = b.ceilDiv(b.maxSigned(b.sub(end, item.keyBegin), b.i32(0)), keys);
+    int64_t step = stepOf(kernel);
+    Value unit = adaptor.getUnit().front();
+    range.first = step == 1 ? first : b.add(first, unit);
+    range.count = step == 1 ? tiles : b.divUnsigned(b.add(b.sub(tiles, unit), step - 1), step);
+    if (step > 1) // fewer tiles than units
+      range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
+    range.keyEnd = item.keyEnd;
+    range.table = item.table;
+    range.numPages = item.numPages;
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{range.pack()});
+    return mlir::success();
+  }
+
+  static int64_t stepOf(const KernelContext &kernel) {
+    return kernel.schedule.divide == attn::Divide::Keys ? kernel.units() : 1;
+  }
+};
+
+struct RangeCountPattern : TilePattern<tile::RangeCountOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::RangeCountOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).count);
+    return mlir::success();
+  }
+};
+
+struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    Value steps = b.mul(adaptor.getIndex().front(), KeyRangePattern::stepOf(kernel));
+    rewriter.replaceOp(op, b.add(Range::unpack(adaptor.getRange()).first, steps));
+    return mlir::success();
+  }
+};
+
+} // namespace
+
+void populateProgramPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
+                             KernelContext &kernel) {
+  patterns.add<GridItemPattern, KeyRangePattern, RangeCountPattern, KeyTilePattern>(
+      converter, patterns.getContext(), kernel);
+}
+
+} // namespace attncc::lowering

@@ -1,0 +1,266 @@
+//===- Representation.cpp - what a tile value is in a thread ---------------===//
+//
+// See Representation.h.
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/Representation.h"
+
+#include <bit>
+
+namespace attncc::lowering {
+
+using tile::Coordinate;
+using tile::Dimension;
+using tile::Layout;
+using Types = llvm::SmallVectorImpl<Type>;
+
+namespace {
+bool isHalf(Type element) { return element.isBF16() || element.isF16(); }
+} // namespace
+
+int64_t registerValues(tile::TileType type) {
+  int64_t registers = type.getLayout().toLayout().registersPerThread();
+  return isHalf(type.getElementType()) ? (registers + 1) / 2 : registers;
+}
+
+Representation::Representation(mlir::MLIRContext *context) {
+  mlir::Builder builder(context);
+  mlir::OpBuilder opBuilder(context);
+  KernelBuilder types(opBuilder, mlir::UnknownLoc::get(context));
+  Type i32 = builder.getI32Type(), i64 = builder.getI64Type();
+  Type global = types.pointerType(AddressSpace::Global);
+  Type shared = types.pointerType(AddressSpace::Shared);
+
+  addConversion([](Type type) { return type; });
+  addConversion([=](mlir::IndexType) { return i32; });
+  addConversion([=](mlir::RankedTensorType type, Types &flat) {
+    flat.assign(1, global);
+    if (type.getRank() > 1)
+      flat.append(2, i64);
+    return mlir::success();
+  });
+  addConversion([=](attn::PagedKvType, Types &flat) {
+    flat.assign({global, i64, i64, i64, global, i64, i64, i64});
+    return mlir::success();
+  });
+  addConversion([=](tile::BatchType, Types &flat) {
+    flat.assign({global, global, global, i64, global, i64, i32, i32, i32, i32});
+    return mlir::success();
+  });
+  addConversion([=](tile::WorkspaceType) { return global; });
+  addConversion([=](tile::TileType type, Types &flat) -> std::optional<mlir::LogicalResult> {
+    if (type.isShared()) {
+      flat.push_back(shared);
+      return mlir::success();
+    }
+    if (!type.getLayout())
+      return mlir::failure();
+    Type element = type.getElementType();
+    if (!element.isF32() && !element.isInteger(32) && !isHalf(element))
+      return mlir::failure();
+    flat.append(registerValues(type), element.isF32() ? element : i32);
+    return mlir::success();
+  });
+  addConversion([=](tile::RingType) { return shared; });
+  addConversion([=](tile::SlotType) { return shared; });
+  addConversion([=](tile::PositionType) { return i32; });
+  addConversion([=](tile::ItemType, Types &flat) {
+    Type i1 = mlir::IntegerType::get(i32.getContext(), 1);
+    flat.assign({i32, i32, i32, i32, i32, i1, i32, i32, i32, i32, i32, i32, i1, global, i64, i32, i32, i32});
+    return mlir::success();
+  });
+  addConversion([=](tile::RangeType, Types &flat) {
+    flat.assign({i32, i32, i32, global, i64});
+    return mlir::success();
+  });
+}
+
+Values toF32(KernelBuilder &builder, Type element, ValueRange values) {
+  if (!isHalf(element))
+    return Values(values);
+  Values result;
+  for (Value word : values) {
+    std::array<Value, 2> pair = builder.unpack(word, element);
+    result.append({pair[0], pair[1]});
+  }
+  return result;
+}
+
+Values fromF32(KernelBuilder &builder, Type element, ValueRange values) {
+  if (!isHalf(element))
+    return Values(values);
+  Values result;
+  for (size_t r = 0; r < values.size(); r += 2)
+    result.push_back(
+        builder.pack(values[r], r + 1 < values.size() ? values[r + 1] : builder.f32(0), element));
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Coordinates
+//===----------------------------------------------------------------------===//
+
+// Runs of bits that move on by one bit each become one mask and one shift.
+Value applyBasis(KernelBuilder &builder, Value index, const Layout::Basis &basis, Dimension dimension) {
+  Value sum;
+  for (size_t bit = 0; bit < basis.size();) {
+    int64_t vector = basis[bit][dimension];
+    if (vector == 0) {
+      ++bit;
+      continue;
+    }
+    size_t end = bit + 1;
+    while (end < basis.size() && basis[end][dimension] == vector << (end - bit))
+      ++end;
+    Value part = builder.shiftRight(index, bit);
+    part = builder.bitAnd(part, (int64_t(1) << (end - bit)) - 1);
+    part = builder.mul(part, vector);
+    sum = sum ? builder.add(sum, part) : part;
+    bit = end;
+  }
+  return sum ? sum : builder.i32(0);
+}
+
+Value applyBasis(KernelBuilder &builder, Value index, llvm::ArrayRef<int64_t> basis) {
+  Value sum;
+  for (size_t bit = 0; bit < basis.size();) {
+    if (basis[bit] == 0) {
+      ++bit;
+      continue;
+    }
+    // A single shift serves neighbouring bits whose offsets are one bit each, one doubling the other.
+    size_t end = bit + 1;
+    while (end < basis.size() && std::has_single_bit(static_cast<uint64_t>(basis[bit])) &&
+           basis[end] == basis[bit] << (end - bit))
+      ++end;
+    Value part = builder.bitAnd(builder.shiftRight(index, bit), (int64_t(1) << (end - bit)) - 1);
+    part = builder.mul(part, basis[bit]);
+    sum = sum ? builder.bitXor(sum, part) : part;
+    bit = end;
+  }
+  return sum ? sum : builder.i32(0);
+}
+
+ThreadCoordinates::ThreadCoordinates(KernelBuilder &builder, const Layout &layout, int64_t units)
+    : builder(builder), layout(layout) {
+  Value lane = builder.lane();
+  rowOfThread = applyBasis(builder, lane, layout.laneBasis(), Dimension::Row);
+  columnOfThread = applyBasis(builder, lane, layout.laneBasis(), Dimension::Column);
+  if (layout.warps() == 1)
+    return;
+  // Repeats over warps count above the atom's warp bits; each warp bit's vector comes from `at`.
+  Layout::Basis warps;
+  for (int64_t warp = 1; warp < layout.warps(); warp *= 2)
+    warps.push_back(layout.warpPart(warp));
+  Value warp = builder.warp(units);
+  rowOfThread = builder.add(rowOfThread, applyBasis(builder, warp, warps, Dimension::Row));
+  columnOfThread = builder.add(columnOfThread, applyBasis(builder, warp, warps, Dimension::Column));
+}
+
+Value ThreadCoordinates::row(int64_t reg) { return builder.add(rowOfThread, layout.registerPart(reg).row); }
+Value ThreadCoordinates::column(int64_t reg) {
+  return builder.add(columnOfThread, layout.registerPart(reg).column);
+}
+
+Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t units) {
+  Value first;
+  auto require = [&](Value index, int64_t mask) {
+    if (mask == 0)
+      return;
+    Value zero = builder.compare(Compare::eq, builder.bitAnd(index, mask), 0);
+    first = first ? builder.bitAnd(first, zero) : zero;
+  };
+  require(builder.lane(), layout.replicatedLanes());
+  if (layout.replicatedWarps())
+    require(builder.warp(units), layout.replicatedWarps());
+  return first;
+}
+
+mlir::FailureOr<Layout> layoutOf(mlir::Operation *op, Type type) {
+  auto tileType = llvm::cast<tile::TileType>(type);
+  if (!tileType.getLayout())
+    return op->emitOpError() << "expected a layout in " << type;
+  return tileType.getLayout().toLayout();
+}
+
+int64_t columnRun(const Layout &layout, int64_t limit) {
+  int64_t run = 1;
+  const Layout::Basis &basis = layout.registerBasis();
+  for (size_t bit = 0; bit < basis.size() && run < limit; ++bit, run *= 2)
+    if (basis[bit] != Coordinate{0, run})
+      break;
+  return run;
+}
+
+std::optional<llvm::SmallVector<int64_t>> matchRegisters(const Layout &of, const Layout &in, bool keepRow,
+                                                         bool keepColumn) {
+  llvm::SmallVector<int64_t> result;
+  for (int64_t reg = 0; reg < of.registersPerThread(); ++reg) {
+    auto wanted = [&](int64_t lane, int64_t warp) {
+      Coordinate c = of.at(reg, lane, warp);
+      return Coordinate{keepRow ? c.row : 0, keepColumn ? c.column : 0};
+    };
+    int64_t found = in.holderOf(wanted(0, 0)).reg;
+    for (int64_t warp = 0; warp < of.warps(); ++warp)
+      for (int64_t lane = 0; lane < of.lanes(); ++lane)
+        if (in.at(found, lane, in.warps() == 1 ? 0 : warp) != wanted(lane, warp))
+          return std::nullopt;
+    result.push_back(found);
+  }
+  return result;
+}
+
+std::map<int64_t, llvm::SmallVector<int64_t>> registersByRow(const Layout &layout) {
+  std::map<int64_t, llvm::SmallVector<int64_t>> rows;
+  for (int64_t reg = 0; reg < layout.registersPerThread(); ++reg)
+    rows[layout.registerPart(reg).row].push_back(reg);
+  return rows;
+}
+
+//===----------------------------------------------------------------------===//
+// Rows and pages
+//===----------------------------------------------------------------------===//
+
+RowPlace placeOfRow(KernelBuilder &b, const KernelContext &kernel, const Item &item, tile::RowKind kind,
+                    Value row) {
+  RowPlace place;
+  if (kind == tile::RowKind::Query) {
+    Value wanted = b.add(item.rowBegin, row);
+    place.exists = b.compare(Compare::slt, wanted, item.rowEnd);
+    place.token = b.divUnsigned(wanted, kernel.group);
+    place.head = b.add(b.mul(item.kvHead, kernel.group), b.sub(wanted, b.mul(place.token, kernel.group)));
+  } else {
+    place.exists = b.compare(Compare::eq, row, 0);
+    place.token = b.divUnsigned(item.rowBegin, kernel.group);
+    place.head = item.kvHead;
+  }
+  place.tokenOfBatch = b.add(item.queryBegin, place.token);
+  return place;
+}
+
+Value RowPlace::element(KernelBuilder &b, const TensorArgument &tensor) const {
+  return b.add(b.mul(b.zeroExtend(tokenOfBatch), tensor.tokenStride),
+               b.mul(b.zeroExtend(head), tensor.headStride));
+}
+
+void reportBadPage(KernelBuilder &b, const KernelContext &kernel, Value bad) {
+  constexpr int64_t errorPage = 2; // bit 1 of the error word
+  if (kernel.workspace)
+    b.ifThen(bad, [&] { b.atomicOr(kernel.workspace, b.i32(errorPage)); });
+}
+
+Value tableEntry(KernelBuilder &b, const KernelContext &kernel, const BlockTable &table, Value key,
+                 Value valid) {
+  Value entry = b.ifElse(
+      valid, {b.i32Type()},
+      [&]() -> Values {
+        Value bytes = b.mul(b.zeroExtend(b.divUnsigned(key, table.pageSize)), 4);
+        return {b.load(b.offset(table.entries, bytes), b.i32Type(), 4)};
+      },
+      [&]() -> Values { return {b.i32(0)}; })[0];
+  Value bad = b.bitAnd(valid, b.compare(Compare::uge, b.zeroExtend(entry), table.numPages));
+  reportBadPage(b, kernel, bad);
+  return b.select(bad, b.i32(-1), entry);
+}
+
+} // namespace attncc::lowering

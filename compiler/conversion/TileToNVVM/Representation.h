@@ -1,0 +1,205 @@
+//===- Representation.h - what a tile value is in a thread -----------------===//
+//
+// Internal to TileToNVVM. The 1:N type conversion and the structures that the
+// patterns see instead of the flat list of values:
+//
+//   index                       i32
+//   register tile of f32, i32   one value for each register of the layout
+//   register tile of 16 bits    one i32 for each two registers (2w in the lower half of word w)
+//   shared tile, ring, slot     a pointer to shared memory
+//   position                    i32, the stage of its ring
+//   item, range                 the fields of Item and Range
+//   tensors, cache, batch       the launch parameters of their group
+//
+// Test: test/compiler/conversion/TileToNVVM
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "compiler/conversion/TileToNVVM/KernelBuilder.h"
+#include "compiler/target/TargetTable.h"
+#include "dialects/tile/Tile.h"
+#include "dialects/tile/layout/Layout.h"
+
+#include "mlir/Transforms/DialectConversion.h"
+
+#include <map>
+
+namespace attncc::lowering {
+
+/// What holds for the whole kernel that is being converted.
+struct KernelContext {
+  const TargetInfo &target;
+  const attn::Schedule &schedule;
+  tile::ItemKind itemKind;
+  int64_t group; // query heads of one kv head
+  /// The converted workspace argument; the error word is its first word.
+  Value workspace;
+  /// Rotations whose inverse frequencies are in the module already.
+  llvm::SmallVector<mlir::Attribute> rotations;
+
+  int64_t units() const { return schedule.units; }
+  int64_t threads() const { return schedule.threads(); }
+};
+
+/// A structure of values and their flat form. Members are listed once, in `members`.
+template <class Derived> struct Packed {
+  static Derived unpack(ValueRange values) {
+    Derived result;
+    auto members = result.members();
+    assert(values.size() == members.size() && "a value of another type");
+    for (auto [member, value] : llvm::zip(members, values))
+      *member = value;
+    return result;
+  }
+  Values pack() {
+    Values values;
+    for (Value *member : static_cast<Derived *>(this)->members())
+      values.push_back(*member);
+    return values;
+  }
+};
+
+/// tensor<?x?xDxT> or tensor<?x?xf32>: strides in elements, i64.
+struct TensorArgument : Packed<TensorArgument> {
+  Value pointer, tokenStride, headStride;
+  std::array<Value *, 3> members() { return {&pointer, &tokenStride, &headStride}; }
+};
+
+/// The keys or the values of a paged cache: strides in elements, i64.
+struct CacheArgument : Packed<CacheArgument> {
+  Value pointer, pageStride, tokenStride, headStride;
+  std::array<Value *, 4> members() { return {&pointer, &pageStride, &tokenStride, &headStride}; }
+  static CacheArgument keys(ValueRange cache) { return unpack(cache.take_front(4)); }
+  static CacheArgument values(ValueRange cache) { return unpack(cache.take_back(4)); }
+};
+
+struct BatchArgument : Packed<BatchArgument> {
+  Value queryStart, kvLength, blockTable, blockTableStride, pageIndptr, numPages, kvHeads, maxKvLength,
+      maxQueryLength, splitTokens;
+  std::array<Value *, 10> members() {
+    return {&queryStart, &kvLength, &blockTable,  &blockTableStride, &pageIndptr,
+            &numPages,   &kvHeads,  &maxKvLength, &maxQueryLength,   &splitTokens};
+  }
+};
+
+/// A work item. Row R of the item's sequence is query token R / group, head kvHead·group + R % group;
+/// an item owns rows rowBegin … rowEnd - 1. A merge item is one such row: rowBegin and kvHead give
+/// its token and head.
+struct Item : Packed<Item> {
+  Value sequence, kvHead, rowBegin, rowEnd;     // i32
+  Value split, singleSplit;                     // i32, i1
+  Value splits;                                 // i32, of the sequence (merge) or of the launch (decode)
+  Value queryBegin, queryLength, kvLength;      // i32
+  Value keyBegin, keyEnd;                       // i32
+  Value faulty;                                 // i1: a length passed its bound
+  Value table, numPages;                        // the sequence's block-table entries; i64
+  Value kvHeads, maxQueryLength, maxSplits;     // i32, of the launch
+  std::array<Value *, 18> members() {
+    return {&sequence,    &kvHead,   &rowBegin, &rowEnd,  &split,  &singleSplit, &splits,  &queryBegin,     &queryLength,
+            &kvLength,    &keyBegin, &keyEnd,   &faulty,  &table,  &numPages,    &kvHeads, &maxQueryLength, &maxSplits};
+  }
+};
+
+/// Key tiles first, first + step, … (`count` of them), of `keys` keys, of the item's keys below keyEnd.
+struct Range : Packed<Range> {
+  Value first, count;    // i32
+  Value keyEnd;          // i32
+  Value table, numPages; // as in Item
+  std::array<Value *, 5> members() { return {&first, &count, &keyEnd, &table, &numPages}; }
+};
+
+/// The conversion above.
+class Representation : public mlir::TypeConverter {
+public:
+  explicit Representation(mlir::MLIRContext *context);
+};
+
+/// Number of values of a register tile.
+int64_t registerValues(tile::TileType type);
+
+/// The f32 value of each register of a tile of f32, bf16 or f16, and back (rounded to nearest even).
+Values toF32(KernelBuilder &builder, Type element, ValueRange values);
+Values fromF32(KernelBuilder &builder, Type element, ValueRange values);
+
+/// Base of all patterns: a builder at the op, and the kernel's facts.
+template <class Op> class TilePattern : public mlir::OpConversionPattern<Op> {
+public:
+  using Adaptor = typename mlir::OpConversionPattern<Op>::OneToNOpAdaptor;
+  TilePattern(const mlir::TypeConverter &converter, mlir::MLIRContext *context, KernelContext &kernel)
+      : mlir::OpConversionPattern<Op>(converter, context), kernel(kernel) {}
+
+protected:
+  KernelContext &kernel;
+};
+
+/// row and column of register `reg` of this thread; the register's part is a constant.
+struct ThreadCoordinates {
+  ThreadCoordinates(KernelBuilder &builder, const tile::Layout &layout, int64_t units);
+  /// The thread's part plus the register's.
+  Value row(int64_t reg);
+  Value column(int64_t reg);
+  Value rowOfThread, columnOfThread;
+
+private:
+  KernelBuilder &builder;
+  const tile::Layout &layout;
+};
+
+/// Σ over the set bits of `index` of the basis' component along `dimension` (bits are disjoint).
+Value applyBasis(KernelBuilder &builder, Value index, const tile::Layout::Basis &basis,
+                 tile::Dimension dimension);
+/// The same for numbers, joined by xor.
+Value applyBasis(KernelBuilder &builder, Value index, llvm::ArrayRef<int64_t> basis);
+
+/// This thread holds the copy of its elements that stores them: all replicated bits are zero. Null
+/// if every thread does.
+Value isFirstCopy(KernelBuilder &builder, const tile::Layout &layout, int64_t units);
+
+/// The layout of a register tile; a diagnostic at `op` where there is none.
+mlir::FailureOr<tile::Layout> layoutOf(mlir::Operation *op, Type type);
+
+/// How many neighbouring columns, a power of two of at most `limit`, consecutive registers hold.
+int64_t columnRun(const tile::Layout &layout, int64_t limit);
+
+/// For each register of `of`, the register of `in` that holds the coordinate with its row (if
+/// `keepRow`, else row 0) and column (likewise) in every thread; nothing if other threads hold it.
+std::optional<llvm::SmallVector<int64_t>> matchRegisters(const tile::Layout &of, const tile::Layout &in,
+                                                         bool keepRow, bool keepColumn);
+
+/// Registers by the row of their constant part, ascending.
+std::map<int64_t, llvm::SmallVector<int64_t>> registersByRow(const tile::Layout &layout);
+
+/// Where a row of an item stands in the ragged tensors.
+struct RowPlace {
+  Value exists; // i1: not padding
+  Value token;  // i32, inside of the sequence's queries
+  Value head;   // i32, of the query or of the cache
+  Value tokenOfBatch; // i32
+  /// Offset in elements, i64.
+  Value element(KernelBuilder &builder, const TensorArgument &tensor) const;
+};
+RowPlace placeOfRow(KernelBuilder &builder, const KernelContext &kernel, const Item &item, tile::RowKind kind,
+                    Value row);
+
+/// The block-table entry of the sequence's token `key` where `valid`, else 0. An entry that is not a
+/// page of the pool sets the error word and becomes -1.
+struct BlockTable {
+  Value entries, numPages;
+  int64_t pageSize;
+};
+Value tableEntry(KernelBuilder &builder, const KernelContext &kernel, const BlockTable &table, Value key,
+                 Value valid);
+/// Sets the error word's page bit where `bad`.
+void reportBadPage(KernelBuilder &builder, const KernelContext &kernel, Value bad);
+
+// The patterns, by file.
+void populateProgramPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateRingPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateLoadPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateProductPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateSoftmaxPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateStorePatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateAppendPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+
+} // namespace attncc::lowering

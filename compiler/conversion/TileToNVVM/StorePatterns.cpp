@@ -1,0 +1,373 @@
+//===- StorePatterns.cpp - results leave -----------------------------------===//
+//
+// Rows go out in vectors of up to 16 bytes, rounded once to the tensor's type.
+// The workspace holds, behind the head of 256 bytes and the counters,
+//
+//   f32 [sequences][max splits][max query length][query heads][dim]   partial rows
+//   f32 [sequences][max splits][max query length][query heads]        their log-sum-exps
+//
+// merge_splits adds a row's splits in index order, four at a time: their loads
+// are under way together, then
+//   m' = max(m, e_0 … e_3)   l' = l·2^(m - m') + Σ 2^(e_i - m')   o' likewise.
+//
+// Test: test/compiler/conversion/TileToNVVM/stores.mlir
+//
+//===----------------------------------------------------------------------===//
+#include "compiler/conversion/TileToNVVM/Representation.h"
+
+namespace attncc::lowering {
+namespace {
+
+using tile::Layout;
+
+constexpr double ln2 = 0.69314718055994530942;
+constexpr double log2OfE = 1.44269504088896340736;
+
+int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
+/// The tile's values with another element type.
+Values convertTo(KernelBuilder &b, Type from, Type to, ValueRange values) {
+  return from == to ? Values(values) : fromF32(b, to, toF32(b, from, values));
+}
+
+/// Stores the registers of one row; `row` points at its first element.
+void storeRow(KernelBuilder &b, ThreadCoordinates &thread, const Layout &layout,
+              llvm::ArrayRef<int64_t> registers, Type element, ValueRange values, Value row) {
+  int64_t size = bytesOf(element);
+  int64_t run = columnRun(layout, 16 / size);
+  for (size_t r = 0; r < registers.size(); r += run) {
+    Value bytes = b.mul(b.zeroExtend(thread.column(registers[r])), size);
+    int64_t first = registers[r] * size / 4;
+    b.storeVector(values.slice(first, std::max<int64_t>(1, run * size / 4)), b.offset(row, bytes));
+  }
+}
+
+mlir::LogicalResult checkRun(mlir::Operation *op, const Layout &layout, Type element) {
+  if (columnRun(layout, 8) * bytesOf(element) >= 4)
+    return mlir::success();
+  return op->emitOpError() << "expected neighbouring columns in the registers of a row to be stored";
+}
+
+/// Runs `store` in the threads that hold the first copy of the layout's elements.
+void inFirstCopy(KernelBuilder &b, const Layout &layout, int64_t units, llvm::function_ref<void()> store) {
+  if (Value first = isFirstCopy(b, layout, units))
+    b.ifThen(first, store);
+  else
+    store();
+}
+
+/// The places of one item's rows in the workspace.
+struct PartialResults {
+  Value rows, lse; // pointers to the first element of all
+  Value first;     // i64: index of row 0 (token 0, head 0) of the item's sequence and split
+  Value heads;     // i32
+  Value perSplit;  // i64: rows of one split
+  int64_t dim;
+
+  PartialResults(KernelBuilder &b, const KernelContext &kernel, const Item &item, Value workspace,
+                 int64_t dim)
+      : dim(dim) {
+    heads = b.mul(item.kvHeads, kernel.group);
+    perSplit = b.mul(b.zeroExtend(item.maxQueryLength), b.zeroExtend(heads));
+    Value splits = b.zeroExtend(item.maxSplits);
+    Value index = b.add(b.mul(b.zeroExtend(item.sequence), splits), b.zeroExtend(item.split));
+    first = b.mul(index, perSplit);
+    Value sequences = b.zeroExtend(b.gridSize(2));
+    Value counters = b.mul(b.mul(sequences, b.zeroExtend(item.kvHeads)), 4);
+    counters = b.bitAnd(b.add(counters, 255), ~int64_t(255));
+    rows = b.offset(b.offset(workspace, 256), counters);
+    Value all = b.mul(b.mul(sequences, splits), perSplit);
+    lse = b.offset(rows, b.mul(all, dim * 4));
+  }
+  Value index(KernelBuilder &b, const RowPlace &place) const {
+    return b.add(first, b.zeroExtend(b.add(b.mul(place.token, heads), place.head)));
+  }
+  Value rowAt(KernelBuilder &b, Value index) const { return b.offset(rows, b.mul(index, dim * 4)); }
+  Value lseAt(KernelBuilder &b, Value index) const { return b.offset(lse, b.mul(index, 4)); }
+};
+
+/// Writes the existing rows of a tile to `tensor`, and their log-sum-exps where `lse` is not null.
+struct RowWriter {
+  KernelBuilder &b;
+  const KernelContext &kernel;
+
+  void values(const Item &item, tile::RowKind kind, const Layout &layout, Type from, ValueRange tile,
+              const TensorArgument &tensor, Type to) {
+    Values converted = convertTo(b, from, to, tile);
+    ThreadCoordinates thread(b, layout, kernel.units());
+    inFirstCopy(b, layout, kernel.units(), [&] {
+      for (auto &[constant, registers] : registersByRow(layout)) {
+        RowPlace place = placeOfRow(b, kernel, item, kind, b.add(thread.rowOfThread, constant));
+        b.ifThen(place.exists, [&] {
+          Value row = b.offset(tensor.pointer, b.mul(place.element(b, tensor), bytesOf(to)));
+          storeRow(b, thread, layout, registers, to, converted, row);
+        });
+      }
+    });
+  }
+
+  void logSumExps(const Item &item, const Layout &layout, ValueRange lse, const TensorArgument &tensor) {
+    Value wanted = b.compare(Compare::eq, b.isNull(tensor.pointer), b.i1(false));
+    b.ifThen(wanted, [&] {
+      ThreadCoordinates thread(b, layout, kernel.units());
+      inFirstCopy(b, layout, kernel.units(), [&] {
+        for (auto [reg, value] : llvm::enumerate(lse)) {
+          RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, thread.row(reg));
+          b.ifThen(place.exists, [&] {
+            b.storeVector(value, b.offset(tensor.pointer, b.mul(place.element(b, tensor), 4)));
+          });
+        }
+      });
+    });
+  }
+
+  void partials(const Item &item, const Layout &layout, ValueRange tile, const Layout &lseLayout,
+                ValueRange lse, Value workspace, int64_t dim) {
+    PartialResults results(b, kernel, item, workspace, dim);
+    ThreadCoordinates thread(b, layout, kernel.units());
+    inFirstCopy(b, layout, kernel.units(), [&] {
+      for (auto &[constant, registers] : registersByRow(layout)) {
+        RowPlace place =
+            placeOfRow(b, kernel, item, tile::RowKind::Query, b.add(thread.rowOfThread, constant));
+        b.ifThen(place.exists, [&] {
+          storeRow(b, thread, layout, registers, b.f32Type(), tile,
+                   results.rowAt(b, results.index(b, place)));
+        });
+      }
+    });
+    ThreadCoordinates lseThread(b, lseLayout, kernel.units());
+    inFirstCopy(b, lseLayout, kernel.units(), [&] {
+      for (auto [reg, value] : llvm::enumerate(lse)) {
+        RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, lseThread.row(reg));
+        b.ifThen(place.exists,
+                 [&] { b.storeVector(value, results.lseAt(b, results.index(b, place))); });
+      }
+    });
+  }
+};
+
+Type elementOf(Value value) { return llvm::cast<mlir::ShapedType>(value.getType()).getElementType(); }
+tile::TileType tileOf(Value value) { return llvm::cast<tile::TileType>(value.getType()); }
+
+struct StoreRowsPattern : TilePattern<tile::StoreRowsOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::StoreRowsOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> layout = layoutOf(op, op.getValue().getType());
+    Type to = elementOf(op.getTarget());
+    if (mlir::failed(layout) || mlir::failed(checkRun(op, *layout, to)))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    RowWriter{b, kernel}.values(Item::unpack(adaptor.getItem()), op.getKind(), *layout,
+                                tileOf(op.getValue()).getElementType(), adaptor.getValue(),
+                                TensorArgument::unpack(adaptor.getTarget()), to);
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+struct StoreKvPattern : TilePattern<tile::StoreKvOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::StoreKvOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto cacheType = llvm::cast<attn::PagedKvType>(op.getCache().getType());
+    mlir::FailureOr<Layout> keyLayout = layoutOf(op, op.getKey().getType());
+    mlir::FailureOr<Layout> valueLayout = layoutOf(op, op.getValue().getType());
+    if (mlir::failed(keyLayout) || mlir::failed(valueLayout) ||
+        mlir::failed(checkRun(op, *keyLayout, cacheType.getKeyType())) ||
+        mlir::failed(checkRun(op, *valueLayout, cacheType.getValueType())))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    Item item = Item::unpack(adaptor.getItem());
+    int64_t pageSize = cacheType.getPageSize();
+    Value token = b.divUnsigned(item.rowBegin, kernel.group);
+    Value index = b.add(b.sub(item.kvLength, item.queryLength), token);
+
+    // page and place in it as i64; a slot of -1 is not written.
+    auto fromTable = [&]() -> Values {
+      Value page = tableEntry(b, kernel, {item.table, item.numPages, pageSize}, index, b.i1(true));
+      return {b.signExtend(page), b.zeroExtend(b.remUnsigned(index, pageSize))};
+    };
+    auto fromSlots = [&]() -> Values {
+      Value pointer = adaptor.getSlots().front();
+      Value bytes = b.mul(b.zeroExtend(b.add(item.queryBegin, token)), 8);
+      Value slot = b.load(b.offset(pointer, bytes), b.i64Type(), 8);
+      Value skipped = b.compare(Compare::slt, slot, 0);
+      Value page = b.divUnsigned(slot, pageSize);
+      Value bad = b.compare(Compare::uge, page, item.numPages);
+      reportBadPage(b, kernel, b.bitAnd(bad, b.compare(Compare::sge, slot, 0)));
+      page = b.select(b.bitOr(skipped, bad), b.i64(-1), page);
+      return {page, b.remUnsigned(slot, pageSize)};
+    };
+    Values place = op.getSlots() ? b.ifElse(b.isNull(adaptor.getSlots().front()),
+                                            {b.i64Type(), b.i64Type()}, fromTable, fromSlots)
+                                 : fromTable();
+    b.ifThen(b.compare(Compare::sge, place[0], 0), [&] {
+      storeHalf(b, item, place, *keyLayout, tileOf(op.getKey()).getElementType(), cacheType.getKeyType(),
+                adaptor.getKey(), CacheArgument::keys(adaptor.getCache()));
+      storeHalf(b, item, place, *valueLayout, tileOf(op.getValue()).getElementType(),
+                cacheType.getValueType(), adaptor.getValue(), CacheArgument::values(adaptor.getCache()));
+    });
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+
+private:
+  void storeHalf(KernelBuilder &b, const Item &item, ValueRange place, const Layout &layout, Type from,
+                 Type to, ValueRange tile, const CacheArgument &cache) const {
+    Values converted = convertTo(b, from, to, tile);
+    Value element = b.add(b.mul(place[0], cache.pageStride), b.mul(place[1], cache.tokenStride));
+    element = b.add(element, b.mul(b.zeroExtend(item.kvHead), cache.headStride));
+    Value row = b.offset(cache.pointer, b.mul(element, bytesOf(to)));
+    ThreadCoordinates thread(b, layout, kernel.units());
+    llvm::SmallVector<int64_t> registers = registersByRow(layout).begin()->second;
+    inFirstCopy(b, layout, kernel.units(),
+                [&] { storeRow(b, thread, layout, registers, to, converted, row); });
+  }
+};
+
+struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::StoreAttentionOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> layout = layoutOf(op, op.getValue().getType());
+    mlir::FailureOr<Layout> lseLayout = layoutOf(op, op.getLse().getType());
+    Type to = elementOf(op.getOutput());
+    if (mlir::failed(layout) || mlir::failed(lseLayout) || mlir::failed(checkRun(op, *layout, to)))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    RowWriter writer{b, kernel};
+    Item item = Item::unpack(adaptor.getItem());
+    auto poisoned = [&](ValueRange values) {
+      Values result;
+      for (Value v : values)
+        result.push_back(b.select(item.faulty, b.notANumber(), v));
+      return result;
+    };
+    b.ifElse(
+        item.singleSplit, {},
+        [&]() -> Values {
+          Values tile = poisoned(adaptor.getValue()), lse = poisoned(adaptor.getLse());
+          // One turn; a faulty sequence may have more rows than the launch has blocks for.
+          int64_t rows = kernel.schedule.rows;
+          Value chunks = b.ceilDiv(b.mul(item.maxQueryLength, kernel.group), rows);
+          Value end = b.select(item.faulty, item.rowEnd, b.add(item.rowBegin, 1));
+          Value step = b.maxSigned(b.mul(chunks, rows), b.i32(rows));
+          b.loop(item.rowBegin, end, step, {}, [&](Value rowBegin, ValueRange) -> Values {
+            Item turn = item;
+            turn.rowBegin = rowBegin;
+            writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
+                          TensorArgument::unpack(adaptor.getOutput()), to);
+            writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
+            return {};
+          });
+          return {};
+        },
+        [&]() -> Values {
+          writer.partials(item, *layout, adaptor.getValue(), *lseLayout, adaptor.getLse(),
+                          adaptor.getWorkspace().front(), tileOf(op.getValue()).getColumns());
+          return {};
+        });
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
+  using TilePattern::TilePattern;
+
+  /// Splits whose loads are under way together.
+  static constexpr int64_t together = 4;
+
+  mlir::LogicalResult matchAndRewrite(tile::MergeSplitsOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto type = llvm::cast<tile::TileType>(op.getResult().getType());
+    mlir::FailureOr<Layout> layout = layoutOf(op, type);
+    if (mlir::failed(layout) || mlir::failed(layoutOf(op, op.getLse().getType())))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    Item item = Item::unpack(adaptor.getItem());
+    PartialResults results(b, kernel, item, adaptor.getWorkspace().front(), type.getColumns());
+    ThreadCoordinates thread(b, *layout, kernel.units());
+    RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, b.i32(0));
+    Value firstIndex = results.index(b, place);
+    int64_t registers = layout->registersPerThread(), run = columnRun(*layout, 4);
+
+    Values initial{b.f32(-1e30), b.f32(0)};
+    initial.append(registers, b.f32(0));
+    llvm::SmallVector<Type> types(1 + registers, b.f32Type());
+    Values sums = b.loop(
+        b.i32(0), item.splits, b.i32(together), initial, [&](Value begin, ValueRange carried) -> Values {
+          std::vector<Values> parts;
+          Value maximum = carried[0];
+          for (int64_t i = 0; i < together; ++i) {
+            Value split = b.add(begin, i);
+            Value index = b.add(firstIndex, b.mul(b.zeroExtend(split), results.perSplit));
+            parts.push_back(b.ifElse(
+                b.compare(Compare::slt, split, item.splits), types,
+                [&] {
+                  Values part{b.fmul(b.load(results.lseAt(b, index), b.f32Type(), 4), b.f32(log2OfE))};
+                  Value row = results.rowAt(b, index);
+                  for (int64_t reg = 0; reg < registers; reg += run)
+                    part.append(b.loadVector(
+                        b.offset(row, b.mul(b.zeroExtend(thread.column(reg)), 4)), b.f32Type(), run));
+                  return part;
+                },
+                [&] {
+                  Values part{b.minusInfinity()};
+                  part.append(registers, b.f32(0));
+                  return part;
+                }));
+            maximum = b.fmax(maximum, parts.back()[0]);
+          }
+          Value factor = b.exp2(b.fsub(carried[0], maximum));
+          Values next{maximum};
+          for (Value v : carried.drop_front())
+            next.push_back(b.fmul(v, factor));
+          for (const Values &part : parts) {
+            Value weight = b.exp2(b.fsub(part[0], maximum));
+            next[1] = b.fadd(next[1], weight);
+            for (int64_t reg = 0; reg < registers; ++reg)
+              next[2 + reg] = b.fma(weight, part[1 + reg], next[2 + reg]);
+          }
+          return next;
+        });
+    Value inverse = b.select(b.isZero(sums[1]), b.f32(0), b.fdiv(b.f32(1), sums[1]));
+    Values row;
+    for (int64_t reg = 0; reg < registers; ++reg)
+      row.push_back(b.fmul(sums[2 + reg], inverse));
+    Value lse = b.fmul(b.fadd(sums[0], b.log2(sums[1])), b.f32(ln2));
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{row, {lse}});
+    return mlir::success();
+  }
+};
+
+struct StoreMergedPattern : TilePattern<tile::StoreMergedOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::StoreMergedOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> layout = layoutOf(op, op.getValue().getType());
+    mlir::FailureOr<Layout> lseLayout = layoutOf(op, op.getLse().getType());
+    Type to = elementOf(op.getOutput());
+    if (mlir::failed(layout) || mlir::failed(lseLayout) || mlir::failed(checkRun(op, *layout, to)))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    RowWriter writer{b, kernel};
+    Item item = Item::unpack(adaptor.getItem());
+    writer.values(item, tile::RowKind::Query, *layout, b.f32Type(), adaptor.getValue(),
+                  TensorArgument::unpack(adaptor.getOutput()), to);
+    writer.logSumExps(item, *lseLayout, adaptor.getLse(), TensorArgument::unpack(adaptor.getLogSumExp()));
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+} // namespace
+
+void populateStorePatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
+                           KernelContext &kernel) {
+  patterns.add<StoreRowsPattern, StoreKvPattern, StoreAttentionPattern, MergeSplitsPattern,
+               StoreMergedPattern>(converter, patterns.getContext(), kernel);
+}
+
+} // namespace attncc::lowering
