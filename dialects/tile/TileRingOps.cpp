@@ -32,9 +32,9 @@ LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Locati
 LogicalResult WaitOp::verify() {
   if (!llvm::equal(getResultTypes(), getRing().getType().getTiles())) // (C1)
     return emitOpError() << "results must be the ring's tiles";
-  int64_t depth = getRing().getType().getDepth();
-  if (getAhead() < 0 || static_cast<int64_t>(getAhead()) >= depth) // (C2)
-    return emitOpError() << "ahead must be 0 to " << depth - 1 << ", got " << getAhead();
+  int64_t depth = getRing().getType().getDepth(), ahead = getAhead();
+  if (ahead < 0 || ahead >= depth) // (C2)
+    return emitOpError() << "ahead must be 0 to " << depth - 1 << ", got " << ahead;
   return success();
 }
 

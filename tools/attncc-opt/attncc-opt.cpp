@@ -8,6 +8,7 @@
 #include "dialects/attn/Passes.h"
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"
+#include "dialects/tile/interpreter/Harness.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -29,6 +30,7 @@ int main(int argc, char **argv) {
   attncc::attn::registerAttnPasses();
   registry.insert<attncc::tile::TileDialect>();
   attncc::tile::registerTilePasses();
+  attncc::tile::interpreter::registerInterpretPass();
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "attncc's passes, one at a time\n", registry));

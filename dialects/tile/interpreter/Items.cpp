@@ -1,0 +1,119 @@
+//===- Items.cpp - the grid, its work items and key ranges --------------------===//
+//
+// Which item a block and a unit receive, and which key tiles they visit, from
+// the description of #tile.items and tile.key_range. Test:
+// test/dialects/tile/interpreter/InterpreterTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/interpreter/Machine.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace attncc::tile::interpreter {
+
+int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
+  if (batch.splitTokens > 0)
+    return llvm::alignTo(batch.splitTokens, 64);
+  if (attn::SplitAttr split = schedule.getSplit())
+    return split.toRule().splitLength(kvLength);
+  return std::max<int64_t>(kvLength, 1);
+}
+
+int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
+  return std::max<int64_t>(
+      1, llvm::divideCeil(kvLength, splitLength(schedule, batch, kvLength)));
+}
+
+std::optional<std::pair<int64_t, int64_t>> Item::row(RowKind rowKind, int64_t row) const {
+  switch (kind) {
+  case ItemKind::Decode: {
+    int64_t number = firstRow + row;
+    if (number / group >= queryLength())
+      return std::nullopt;
+    return std::make_pair(number / group, kvHead * group + number % group);
+  }
+  case ItemKind::Append:
+    if (rowKind != RowKind::Query)
+      return row == 0 ? std::optional(std::make_pair(token, kvHead)) : std::nullopt;
+    return row < group ? std::optional(std::make_pair(token, kvHead * group + row)) : std::nullopt;
+  case ItemKind::Merge:
+    return row == 0 ? std::optional(std::make_pair(token, head)) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
+  int64_t mostQueries = 0, mostSplits = 1;
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    mostQueries = std::max(mostQueries, batch.queryLength(s));
+    mostSplits =
+        std::max(mostSplits, numSplits(schedule, batch, batch.kvLength[s]));
+  }
+  int64_t rows = items.getGroup() * mostQueries;
+  switch (items.getKind()) {
+  case ItemKind::Decode:
+    return {{batch.kvHeads * static_cast<int64_t>(
+                                 llvm::divideCeil(rows, schedule.getRows())),
+             mostSplits, batch.sequences()}};
+  case ItemKind::Append:
+    return {{batch.kvHeads, mostQueries, batch.sequences()}};
+  case ItemKind::Merge:
+    return {{static_cast<int64_t>(llvm::divideCeil(batch.kvHeads * rows, units)), 1,
+             batch.sequences()}};
+  }
+  return {};
+}
+
+std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
+                                            int64_t unit) const {
+  auto item = std::make_shared<Item>();
+  item->kind = items.getKind();
+  item->batch = batch;
+  item->group = items.getGroup();
+  item->sequence = block[2];
+  item->splits = numSplits(schedule, *batch, item->kvLength());
+  switch (items.getKind()) {
+  case ItemKind::Decode: {
+    int64_t chunks = gridOf(items, *batch).size[0] / batch->kvHeads;
+    item->kvHead = block[0] / chunks;
+    item->firstRow = block[0] % chunks * schedule.getRows();
+    item->split = block[1];
+    int64_t length = splitLength(schedule, *batch, item->kvLength());
+    item->keys.begin = item->split * length;
+    item->keys.end = std::min(item->keys.begin + length, item->kvLength());
+    bool valid = item->split < item->splits && item->row(RowKind::Query, 0);
+    return valid ? item : nullptr;
+  }
+  case ItemKind::Append:
+    item->kvHead = block[0];
+    item->token = block[1];
+    break;
+  case ItemKind::Merge: {
+    int64_t number = block[0] * units + unit;
+    item->token = number / item->queryHeads();
+    item->head = number % item->queryHeads();
+    break;
+  }
+  }
+  return item->token < item->queryLength() ? item : nullptr;
+}
+
+std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
+                                              int64_t unit) const {
+  int64_t lastRow = 0;
+  while (lastRow + 1 < schedule.getRows() && item->row(RowKind::Query, lastRow + 1))
+    ++lastRow;
+  attn::TileRange tiles = attn::visitedTiles(
+      op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, 0)->first),
+      item->indexOf(item->row(RowKind::Query, lastRow)->first), item->queryLength(),
+      item->kvLength(), op.getKeys(), item->keys);
+  auto range = std::make_shared<Range>();
+  range->keys = op.getKeys();
+  range->first = tiles.begin + unit;
+  range->stride = units;
+  range->count = std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, units));
+  range->item = std::move(item);
+  return range;
+}
+
+} // namespace attncc::tile::interpreter

@@ -1,0 +1,285 @@
+//===- Memory.cpp - loads, stores and copies of an interpreted kernel ---------===//
+//
+// Rows of ragged tensors, pages through the block table, partial results. What a
+// kernel may not touch is an error: rows and pages that do not exist, a partial
+// that nobody wrote, a page number that is not the block table's. Test:
+// test/dialects/tile/interpreter/InterpreterTest.cpp.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/interpreter/Machine.h"
+
+#include <cmath>
+#include <numeric>
+
+using namespace mlir;
+
+namespace attncc::tile::interpreter {
+
+/// A row of a tensor, or an error.
+static FailureOr<double *> rowOf(Operation *op, Tensor &tensor, const Item &item, int64_t token,
+                                 int64_t head) {
+  int64_t global = item.batch->queryStart[item.sequence] + token;
+  if (!tensor.holds(global, head))
+    return op->emitOpError() << "touches token " << global << ", head " << head << " of a tensor of "
+                             << tensor.tokens << " tokens and " << tensor.heads << " heads";
+  return tensor.row(global, head);
+}
+
+LogicalResult Machine::loadRows(LoadRowsOp op, int64_t unit) {
+  TileType type = op.getType();
+  TileData tile(type.getRows(), type.getColumns());
+  auto tensor = argument<Tensor>(op.getSource(), unit);
+  const Item &from = item(op.getItem(), unit);
+  for (int64_t r = 0; r < tile.rows; ++r)
+    if (auto row = from.row(op.getKind(), r)) {
+      FailureOr<double *> values = rowOf(op, *tensor, from, row->first, row->second);
+      if (failed(values))
+        return failure();
+      std::copy_n(*values, tile.columns, &tile.at(r, 0));
+    }
+  set(op, unit, std::move(tile));
+  return success();
+}
+
+LogicalResult Machine::loadVector(LoadVectorOp op, int64_t unit) {
+  TileType type = op.getType();
+  TileData tile(type.getRows(), type.getColumns());
+  tile.values = argument<Tensor>(op.getSource(), unit)->values;
+  set(op, unit, std::move(tile));
+  return success();
+}
+
+LogicalResult Machine::storeRows(StoreRowsOp op, int64_t unit) {
+  auto tensor = argument<Tensor>(op.getTarget(), unit);
+  const Item &to = item(op.getItem(), unit);
+  const TileData &tile = **this->tile(op, op.getValue(), unit);
+  for (int64_t r = 0; r < tile.rows; ++r)
+    if (auto row = to.row(op.getKind(), r)) {
+      FailureOr<double *> values = rowOf(op, *tensor, to, row->first, row->second);
+      if (failed(values))
+        return failure();
+      for (int64_t c = 0; c < tile.columns; ++c)
+        (*values)[c] = rounded(op.getTarget().getType().getElementType(), tile.at(r, c));
+    }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Pages
+//===----------------------------------------------------------------------===//
+
+FailureOr<int64_t> Machine::pageOf(Operation *op, const Item &item, int64_t key,
+                                   const PagedCache &cache) const {
+  const std::vector<int64_t> &table = item.batch->blockTable[item.sequence];
+  int64_t entry = key / cache.pageSize;
+  if (entry >= static_cast<int64_t>(table.size()))
+    return op->emitOpError() << "reads entry " << entry << " of a block table of "
+                             << table.size();
+  if (table[entry] < 0 || table[entry] >= cache.pages)
+    return op->emitOpError() << "meets page " << table[entry] << " of a cache of " << cache.pages;
+  return table[entry];
+}
+
+LogicalResult Machine::storeKv(StoreKvOp op, int64_t unit) {
+  auto cache = argument<PagedCache>(op.getCache(), unit);
+  const Item &to = item(op.getItem(), unit);
+  int64_t index = to.indexOf(to.token), page = 0, offset = 0;
+  std::shared_ptr<PerToken> slots;
+  if (op.getSlots())
+    slots = argument<PerToken>(op.getSlots(), unit);
+  if (slots) {
+    int64_t slot = slots->values[to.batch->queryStart[to.sequence] + to.token];
+    if (slot == -1)
+      return success();
+    page = slot / cache->pageSize;
+    offset = slot % cache->pageSize;
+    if (slot < 0 || page >= cache->pages)
+      return op.emitOpError() << "meets slot " << slot << " of a cache of "
+                              << cache->pages * cache->pageSize;
+  } else {
+    if (index < 0)
+      return op.emitOpError() << "writes token " << index << " of a sequence";
+    FailureOr<int64_t> found = pageOf(op, to, index, *cache);
+    if (failed(found))
+      return failure();
+    page = *found;
+    offset = index % cache->pageSize;
+  }
+  attn::PagedKvType type = op.getCache().getType();
+  const TileData &key = **tile(op, op.getKey(), unit), &value = **tile(op, op.getValue(), unit);
+  for (int64_t c = 0; c < key.columns; ++c)
+    cache->key(page, offset, to.kvHead)[c] = rounded(type.getKeyType(), key.at(0, c));
+  for (int64_t c = 0; c < value.columns; ++c)
+    cache->value(page, offset, to.kvHead)[c] = rounded(type.getValueType(), value.at(0, c));
+  return success();
+}
+
+LogicalResult Machine::pageNumbers(PageNumbersOp op, int64_t unit) {
+  auto cache = argument<PagedCache>(op.getCache(), unit);
+  const Range &visited = range(op.getRange(), unit);
+  int64_t tokens = std::gcd(cache->pageSize, visited.keys), groups = visited.keys / tokens;
+  if (groups > 32)
+    return op.emitOpError() << "serves tiles of at most 32 groups, got " << groups;
+  TileData tile(1, 32);
+  for (int64_t n = 0; n < 32 / groups * groups; ++n) {
+    int64_t place = integer(op.getIndex(), unit) + n / groups;
+    int64_t key = (visited.first + place * visited.stride) * visited.keys + n % groups * tokens;
+    if (place >= visited.count || key >= visited.item->keys.end)
+      continue;
+    FailureOr<int64_t> page = pageOf(op, *visited.item, key, *cache);
+    if (failed(page))
+      return failure();
+    tile.at(0, n) = static_cast<double>(*page);
+  }
+  set(op, unit, std::move(tile));
+  return success();
+}
+
+FailureOr<std::shared_ptr<TileData>> Machine::loadCache(Operation *op, PagedCache &cache,
+                                                        const Item &item, int64_t tile,
+                                                        TileType type, bool keys,
+                                                        const TileData *pages,
+                                                        int64_t pageIndex) {
+  auto result = std::make_shared<TileData>(type.getRows(), type.getColumns());
+  int64_t tokens = std::gcd(cache.pageSize, result->rows), groups = result->rows / tokens;
+  for (int64_t r = 0; r < result->rows; ++r) {
+    int64_t key = tile * result->rows + r;
+    if (!item.keys.contains(key))
+      continue;
+    FailureOr<int64_t> page = pageOf(op, item, key, cache);
+    if (failed(page))
+      return failure();
+    if (pages) {
+      int64_t entry = pageIndex * groups + r / tokens;
+      if (pageIndex < 0 || entry >= 32)
+        return op->emitOpError() << "reads entry " << entry << " of 32 page numbers";
+      if (pages->at(0, entry) != static_cast<double>(*page))
+        return op->emitOpError() << "takes page " << pages->at(0, entry) << " for key " << key
+                                 << ", the block table has " << *page;
+    }
+    double *values = keys ? cache.key(*page, key % cache.pageSize, item.kvHead)
+                          : cache.value(*page, key % cache.pageSize, item.kvHead);
+    std::copy_n(values, result->columns, &result->at(r, 0));
+  }
+  return result;
+}
+
+LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, Value pages,
+                            Value pageIndex, Value slot, Value when, int64_t index, bool keys,
+                            int64_t unit) {
+  SlotReference target = std::get<SlotReference>(cell(slot, unit));
+  if (target.ring->committed > target.position)
+    return op->emitOpError() << "fills slot " << target.position << " of a ring after its commit";
+  if (when && !integer(when, unit))
+    return success();
+  std::shared_ptr<const TileData> entries;
+  if (pages)
+    entries = *this->tile(op, pages, unit);
+  auto loaded = loadCache(op, *argument<PagedCache>(cache, unit), this->item(item, unit),
+                          integer(tile, unit), target.ring->type.getTiles()[index], keys,
+                          entries.get(), pages ? integer(pageIndex, unit) : 0);
+  if (failed(loaded))
+    return failure();
+  Ring::Slot &filled = target.ring->slots[target.position];
+  filled.tiles[index] = *loaded;
+  filled.copied = true;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+/// Writes a result's row and its log-sum-exp, unless that pointer is null.
+static LogicalResult writeRow(Operation *op, Tensor &output, Tensor *lseOutput, const Item &item,
+                              int64_t token, int64_t head, ArrayRef<double> values, double lse) {
+  FailureOr<double *> row = rowOf(op, output, item, token, head);
+  if (failed(row))
+    return failure();
+  std::copy(values.begin(), values.end(), *row);
+  if (!lseOutput)
+    return success();
+  FailureOr<double *> lseRow = rowOf(op, *lseOutput, item, token, head);
+  if (failed(lseRow))
+    return failure();
+  **lseRow = lse;
+  return success();
+}
+
+LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
+  const Item &from = item(op.getItem(), unit);
+  const TileData &value = **tile(op, op.getValue(), unit), &lse = **tile(op, op.getLse(), unit);
+  Type element = op.getOutput().getType().getElementType();
+  auto partials = argument<Workspace>(op.getWorkspace(), unit);
+  for (int64_t r = 0; r < value.rows; ++r) {
+    auto row = from.row(RowKind::Query, r);
+    if (!row)
+      continue;
+    ArrayRef<double> values(&value.values[r * value.columns], value.columns);
+    if (from.splits > 1) {
+      auto &partial = partials->partials[{from.sequence, from.split, row->first, row->second}];
+      partial = {values.vec(), lse.at(r, 0)};
+      continue;
+    }
+    SmallVector<double> roundedRow;
+    for (double x : values)
+      roundedRow.push_back(rounded(element, x));
+    if (failed(writeRow(op, *argument<Tensor>(op.getOutput(), unit),
+                        argument<Tensor>(op.getLogSumExp(), unit).get(), from, row->first,
+                        row->second, roundedRow, lse.at(r, 0))))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
+  const Item &row = item(op.getItem(), unit);
+  TileData value(1, op.getResult().getType().getColumns());
+  TileData lse(1, 1, -std::numeric_limits<double>::infinity());
+  if (row.splits > 1) {
+    auto workspace = argument<Workspace>(op.getWorkspace(), unit);
+    std::vector<const Workspace::Partial *> parts;
+    for (int64_t split = 0; split < row.splits; ++split) {
+      auto found = workspace->partials.find({row.sequence, split, row.token, row.head});
+      if (found == workspace->partials.end())
+        return op.emitOpError() << "reads a partial that was not written: sequence "
+                                << row.sequence << ", split " << split << ", token " << row.token
+                                << ", head " << row.head;
+      if (static_cast<int64_t>(found->second.row.size()) != value.columns)
+        return op.emitOpError() << "reads " << value.columns << " columns of a partial of "
+                                << found->second.row.size();
+      parts.push_back(&found->second);
+      lse.at(0, 0) = std::max(lse.at(0, 0), found->second.lse);
+    }
+    double total = 0, highest = lse.at(0, 0);
+    if (!std::isinf(highest)) {
+      for (const Workspace::Partial *part : parts) {
+        double weight = std::exp(part->lse - highest);
+        total += weight;
+        for (int64_t c = 0; c < value.columns; ++c)
+          value.at(0, c) += weight * part->row[c];
+      }
+      for (double &x : value.values)
+        x /= total;
+      lse.at(0, 0) = highest + std::log(total);
+    }
+  }
+  set(op.getResult(), unit, std::move(value));
+  set(op.getLse(), unit, std::move(lse));
+  return success();
+}
+
+LogicalResult Machine::storeMerged(StoreMergedOp op, int64_t unit) {
+  const Item &row = item(op.getItem(), unit);
+  if (row.splits == 1)
+    return success();
+  SmallVector<double> values;
+  for (double x : (*tile(op, op.getValue(), unit))->values)
+    values.push_back(rounded(op.getOutput().getType().getElementType(), x));
+  return writeRow(op, *argument<Tensor>(op.getOutput(), unit),
+                  argument<Tensor>(op.getLogSumExp(), unit).get(), row, row.token, row.head,
+                  values, (*tile(op, op.getLse(), unit))->at(0, 0));
+}
+
+} // namespace attncc::tile::interpreter

@@ -1,0 +1,81 @@
+//===- Rings.cpp - rings of an interpreted kernel -----------------------------===//
+//
+// A ring is four counters: slots acquired, committed, waited for and released,
+// each in order. With one role nobody else can make a waiting op go on, so an op
+// that would wait is an error. Tests: test/dialects/tile/interpret-errors.mlir.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/tile/interpreter/Machine.h"
+
+using namespace mlir;
+
+namespace attncc::tile::interpreter {
+
+/// A station takes its slots in order.
+static LogicalResult inOrder(Operation *op, int64_t position, int64_t next) {
+  if (position == next)
+    return success();
+  return op->emitOpError() << "takes slot " << position << " of a ring, its next is " << next;
+}
+
+LogicalResult Machine::acquire(AcquireOp op, int64_t unit) {
+  Ring &taken = ring(op.getRing(), unit);
+  int64_t position = integer(op.getPosition(), unit), depth = taken.type.getDepth();
+  if (failed(inOrder(op, position, taken.acquired)))
+    return failure();
+  if (position - depth >= taken.released)
+    return op.emitOpError() << "overwrites slot " << position - depth << " of a ring of " << depth
+                            << ", which has not been released";
+  ++taken.acquired;
+  Ring::Slot &slot = taken.slots.emplace_back();
+  for (TileType type : taken.type.getTiles()) // what nothing is copied into stays undefined
+    slot.tiles.push_back(std::make_shared<TileData>(type.getRows(), type.getColumns(),
+                                                    std::numeric_limits<double>::quiet_NaN()));
+  set(op, unit, Cell(SlotReference{std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit)),
+                                   position}));
+  return success();
+}
+
+LogicalResult Machine::commit(CommitOp op, int64_t unit) {
+  Ring &filled = ring(op.getRing(), unit);
+  int64_t position = integer(op.getPosition(), unit);
+  if (failed(inOrder(op, position, filled.committed)))
+    return failure();
+  if (position >= filled.acquired)
+    return op.emitOpError() << "commits slot " << position
+                            << " of a ring, which has not been acquired";
+  ++filled.committed;
+  return success();
+}
+
+LogicalResult Machine::wait(WaitOp op, int64_t unit) {
+  auto read = std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit));
+  int64_t position = integer(op.getPosition(), unit), ahead = op.getAhead();
+  if (failed(inOrder(op, position, read->waited)))
+    return failure();
+  if (position >= read->committed)
+    return op.emitOpError() << "waits for slot " << position
+                            << " of a ring, which has not been committed";
+  if (read->committed - position - 1 < ahead)
+    return op.emitOpError() << "lets " << ahead << " later slots be in flight, but only "
+                            << read->committed - position - 1 << " have been committed";
+  ++read->waited;
+  for (auto [result, tile] : llvm::zip_equal(op.getTiles(), read->slots[position].tiles))
+    set(result, unit, Cell(SlotTile{tile, read, position}));
+  return success();
+}
+
+LogicalResult Machine::release(ReleaseOp op, int64_t unit) {
+  Ring &freed = ring(op.getRing(), unit);
+  int64_t position = integer(op.getPosition(), unit);
+  if (failed(inOrder(op, position, freed.released)))
+    return failure();
+  if (position >= freed.waited)
+    return op.emitOpError() << "releases slot " << position
+                            << " of a ring, which has not been waited for";
+  ++freed.released;
+  return success();
+}
+
+} // namespace attncc::tile::interpreter
