@@ -1,0 +1,149 @@
+//===- KeepResultsTest.cpp - Same result before and after ----------------------===//
+//
+// Every tile pass, on the interpreter: what a kernel computes in double precision from seeded ragged
+// inputs is the same before the passes, after each prefix of the pipeline, and after the whole.
+// Rings are checked on the way: a slot that is overwritten before its release, read after it or
+// never committed is an error of the interpreter.
+//===----------------------------------------------------------------------===//
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/interpreter/Harness.h"
+#include "test/dialects/tile/transforms/Programs.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Transforms/Passes.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+namespace attncc::tile {
+namespace {
+
+using interpreter::pipelineKeepsResults;
+
+class KeepResults : public testing::Test {
+protected:
+  static void SetUpTestSuite() {
+    registerTilePasses();
+    mlir::registerCanonicalizerPass();
+    mlir::registerCSEPass();
+  }
+
+  void SetUp() override {
+    mlir::DialectRegistry registry;
+    registry.insert<attn::AttnDialect, TileDialect, mlir::arith::ArithDialect, mlir::scf::SCFDialect>();
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+  }
+
+  std::string keeps(const std::string &text, const std::string &passes) {
+    return pipelineKeepsResults(context, text, "builtin.module(tile.kernel(" + passes + "))");
+  }
+
+  mlir::MLIRContext context;
+};
+
+const std::string assign = "tile-assign-layouts", pipeline = assign + ",tile-pipeline",
+                  prefetch = pipeline + ",tile-prefetch", persist = prefetch + ",tile-persist",
+                  whole = persist + ",canonicalize,cse,tile-pack-shared-memory{limit=262144}";
+
+// One shape, the pipeline one pass longer at a time.
+TEST_F(KeepResults, DecodeAfterEachPass) {
+  for (const std::string &passes : {assign, pipeline, prefetch, persist, whole})
+    EXPECT_EQ(keeps(decodeProgram({}), passes), "") << passes;
+}
+
+TEST_F(KeepResults, DecodeOfEveryHeadDim) {
+  for (int64_t dim : {16, 48, 80, 96, 128, 256})
+    EXPECT_EQ(keeps(decodeProgram({.keyDim = dim, .valueDim = dim}), whole), "") << "dim " << dim;
+  EXPECT_EQ(keeps(decodeProgram({.keyDim = 96, .valueDim = 64, .type = "f16"}), whole), "");
+}
+
+// Groups that are no power of two, more rows than one token has heads, chunks of rows.
+TEST_F(KeepResults, DecodeOfEveryGroup) {
+  for (int64_t group : {1, 3, 5, 8, 16})
+    for (int64_t rows : {8, 16, 32})
+      EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .group = group, .rows = rows}), whole),
+                "")
+          << "group " << group << " rows " << rows;
+}
+
+// Pages smaller than a tile, of odd sizes and larger: 2 to 32 tiles share one load of page numbers.
+TEST_F(KeepResults, DecodeOfEveryPageSize) {
+  for (int64_t page : {1, 2, 3, 8, 16, 24, 48, 64, 256})
+    for (int64_t keys : {16, 32, 48})
+      if (keys / std::gcd(page, keys) <= 32)
+        EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .keys = keys}),
+                        whole),
+                  "")
+            << "page size " << page << " keys " << keys;
+}
+
+// A range of 63 tiles, so that 32 page numbers are used up in the middle of the loop.
+TEST_F(KeepResults, DecodeOfLongRanges) {
+  interpreter::Shapes shapes;
+  shapes.sequences = {{1, 1001}, {3, 530}, {1, 512}, {2, 513}};
+  for (int64_t page : {8, 16, 64})
+    EXPECT_EQ(pipelineKeepsResults(
+                  context,
+                  decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .units = 1}),
+                  "builtin.module(tile.kernel(" + whole + "))", 1, shapes),
+              "")
+        << "page size " << page;
+}
+
+TEST_F(KeepResults, DecodeOfEveryRing) {
+  for (int64_t units : {1, 2, 8})
+    for (int64_t stages : {1, 2, 5})
+      EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = 2, .units = units,
+                                     .stages = stages}),
+                      whole),
+                "")
+          << "units " << units << " stages " << stages;
+  EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .stagesText = "[2, 4]"}), whole), "");
+}
+
+TEST_F(KeepResults, DecodeInSplits) {
+  DecodeShape shape{.keyDim = 32, .valueDim = 32, .split = ", split = #attn.split<steps = [[64, 16], [4096, 32]]>"};
+  for (const std::string &passes : {prefetch, whole})
+    EXPECT_EQ(keeps(decodeProgram(shape), passes), "") << passes;
+}
+
+// A random corner of the space of shapes.
+TEST_F(KeepResults, DecodeOfRandomShapes) {
+  unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  auto between = [&](int64_t low, int64_t high) { return low + int64_t(random() % (high - low + 1)); };
+  for (int trial = 0; trial < 8; ++trial) {
+    DecodeShape shape{.keyDim = 16 * between(1, 6), .valueDim = 16 * between(1, 6),
+                      .group = between(1, 9), .rows = 8 * between(1, 4), .pageSize = between(1, 70),
+                      .keys = 16 * between(1, 2), .units = int64_t(1) << between(0, 3),
+                      .stages = between(1, 4)};
+    EXPECT_EQ(pipelineKeepsResults(context, decodeProgram(shape),
+                                   "builtin.module(tile.kernel(" + whole + "))", random()),
+              "")
+        << decodeProgram(shape);
+  }
+}
+
+TEST_F(KeepResults, Append) {
+  for (AppendShape shape : {AppendShape{}, AppendShape{.dim = 80, .group = 3, .rotary = 32, .norm = false},
+                            AppendShape{.dim = 96, .group = 7, .rotary = 96, .pageSize = 5},
+                            AppendShape{.dim = 128, .group = 1, .rotary = 64, .interleaved = true},
+                            AppendShape{.dim = 256, .group = 16, .rotary = 256}})
+    for (const std::string &passes : {assign, whole})
+      EXPECT_EQ(keeps(appendProgram(shape), passes), "") << appendProgram(shape);
+}
+
+TEST_F(KeepResults, Merge) {
+  for (int64_t dim : {16, 64, 80, 128, 256})
+    for (int64_t units : {1, 4})
+      for (const std::string &passes : {assign, whole})
+        EXPECT_EQ(keeps(mergeProgram(dim, units), passes), "") << dim << " " << units;
+}
+
+} // namespace
+} // namespace attncc::tile

@@ -1,0 +1,131 @@
+//===- Programs.cpp - tile kernels as conversions write them -------------------===//
+#include "test/dialects/tile/transforms/Programs.h"
+
+#include <cmath>
+
+namespace attncc::tile {
+namespace {
+
+std::string number(int64_t n) { return std::to_string(n); }
+
+/// Replaces every `$NAME` of the template.
+struct Template {
+  std::string text;
+  Template &put(const std::string &name, const std::string &value) {
+    std::string key = "$" + name;
+    for (size_t at; (at = text.find(key)) != std::string::npos;)
+      text.replace(at, key.size(), value);
+    return *this;
+  }
+  Template &put(const std::string &name, int64_t value) { return put(name, number(value)); }
+};
+
+} // namespace
+
+std::string decodeProgram(const DecodeShape &s) {
+  Template t{R"(
+!kv = !attn.paged_kv<page_size = $PAGE, kv_heads = 2, key = $DK x $TYPE, value = $DV x $TYPE, order = NHD>
+!q = !tile.tile<$ROWSx$DKx$TYPE>
+!k = !tile.tile<$KEYSx$DKx$TYPE>
+!v = !tile.tile<$KEYSx$DVx$TYPE>
+!s = !tile.tile<$ROWSx$KEYSxf32>
+!p = !tile.tile<$ROWSx$KEYSx$TYPE>
+!o = !tile.tile<$ROWSx$DVxf32>
+!m = !tile.tile<$ROWSx1xf32>
+tile.kernel @decode(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
+                    %out: tensor<?x?x$DVx$TYPE>, %lse_out: tensor<?x?xf32>,
+                    %workspace: !tile.workspace, %scale: f32)
+    attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS, divide = $DIVIDE, stages = $STAGES$SPLIT>,
+                phase = #attn.phase<decode, max_query = 8>} {
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = $GROUP>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %q = tile.load_rows query %query[%item] : tensor<?x?x$DKx$TYPE> -> !q
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = $KEYS : i64}
+    %n = tile.range_count %range
+    %m0, %l0 = tile.softmax_init : !m, !m
+    %o0 = tile.zero : !o
+    %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0) -> (!m, !m, !o) {
+      %t = tile.key_tile %range[%j]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !k
+      %s0 = tile.matmul %q, %k {transpose_b} : (!q, !k) -> !s
+      %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>) : !s
+      %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale : !s, !m, !m
+      %pb = tile.convert %p : !s -> !p
+      %or = tile.rescale %oi, %f : !o, !m
+      %v = tile.load_values %kv[%item, %t] : !kv -> !v
+      %oj = tile.matmul %pb, %v, %or : (!p, !v, !o) -> !o
+      scf.yield %mj, %lj, %oj : !m, !m, !o
+    }
+$MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x$DVx$TYPE>
+  }
+  tile.return
+}
+)"};
+  t.put("MERGE", s.merge ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
+                           "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
+                         : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+  t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
+  t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
+  t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);
+  return t.put("DIVIDE", s.divide).put("SPLIT", s.split).text;
+}
+
+std::string appendProgram(const AppendShape &s) {
+  Template t{R"(
+!kv = !attn.paged_kv<page_size = $PAGE, kv_heads = 2, key = $DIM x bf16, value = $DIM x bf16, order = NHD>
+!q = !tile.tile<$GROUPx$DIMxbf16>
+!k = !tile.tile<1x$DIMxbf16>
+!qf = !tile.tile<$GROUPx$DIMxf32>
+!kf = !tile.tile<1x$DIMxf32>
+tile.kernel @append(%query: tensor<?x?x$DIMxbf16>, %key: tensor<?x?x$DIMxbf16>, %value: tensor<?x?x$DIMxbf16>,
+                    %query_out: tensor<?x?x$DIMxbf16>, %kv: !kv, %batch: !tile.batch,
+                    %slots: tensor<?xi64>, %positions: tensor<?xi64>, %q_norm: tensor<$DIMxbf16>,
+                    %k_norm: tensor<$DIMxbf16>)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  tile.work_loop(%item, %unit) in %batch items(<append, group = $GROUP>) {
+    %q = tile.load_rows query %query[%item] : tensor<?x?x$DIMxbf16> -> !q
+    %k = tile.load_rows key %key[%item] : tensor<?x?x$DIMxbf16> -> !k
+    %v = tile.load_rows value %value[%item] : tensor<?x?x$DIMxbf16> -> !k
+$BODY    tile.store_rows query %qr, %query_out[%item] : !qf, tensor<?x?x$DIMxbf16>
+    tile.store_kv %kr, %v, %kv[%item] slots %slots : !kf, !k, !kv
+  }
+  tile.return
+}
+)"};
+  std::string rope = "rope(#attn.rope<pairing = " + std::string(s.interleaved ? "interleaved" : "half") +
+                     ", dim = " + number(s.rotary) + ", theta = 10000.0, inverse_frequencies = [";
+  for (int64_t i = 0; i < s.rotary / 2; ++i)
+    rope += (i ? ", " : "") + std::to_string(std::pow(10000.0, -2.0 * i / s.rotary));
+  rope += "]>) position %positions";
+  std::string body;
+  if (s.norm)
+    body = "    %wq = tile.load_vector %q_norm : tensor<$DIMxbf16> -> !k\n"
+           "    %wk = tile.load_vector %k_norm : tensor<$DIMxbf16> -> !k\n"
+           "    %qn = tile.rms_norm %q weight %wq {epsilon = 1.0e-5 : f64} : !q, !k -> !qf\n"
+           "    %kn = tile.rms_norm %k weight %wk {epsilon = 1.0e-5 : f64} : !k, !k -> !kf\n";
+  std::string q = s.norm ? "%qn" : "%q", k = s.norm ? "%kn" : "%k";
+  std::string qType = s.norm ? "!qf" : "!q", kType = s.norm ? "!kf" : "!k";
+  body += "    %qr = tile.rope " + q + "[%item] " + rope + " : " + qType + " -> !qf\n";
+  body += "    %kr = tile.rope " + k + "[%item] " + rope + " : " + kType + " -> !kf\n";
+  return t.put("BODY", body).put("PAGE", s.pageSize).put("DIM", s.dim).put("GROUP", s.group).text;
+}
+
+std::string mergeProgram(int64_t dim, int64_t units) {
+  Template t{R"(
+tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tensor<?x?x$DIMxbf16>,
+                   %lse_out: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = $UNITS, split = #attn.split<steps = [[64, 16], [4096, 32]]>>,
+                phase = #attn.phase<merge>} {
+  tile.work_loop(%item, %unit) in %batch items(<merge, group = 4>) {
+    %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %lse, %out, %lse_out[%item]
+        : !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>, tensor<?x?x$DIMxbf16>
+  }
+  tile.return
+}
+)"};
+  return t.put("DIM", dim).put("UNITS", units).text;
+}
+
+} // namespace attncc::tile

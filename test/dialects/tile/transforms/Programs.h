@@ -1,0 +1,36 @@
+//===- Programs.h - tile kernels as conversions write them --------------------===//
+//
+// Internal to the tests of the passes. Text of the three kernels in values, before any pass, for
+// the shapes that models have.
+//===----------------------------------------------------------------------===//
+#ifndef ATTNCC_TEST_DIALECTS_TILE_TRANSFORMS_PROGRAMS_H
+#define ATTNCC_TEST_DIALECTS_TILE_TRANSFORMS_PROGRAMS_H
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+
+namespace attncc::tile {
+
+struct DecodeShape {
+  int64_t keyDim = 64, valueDim = 64, group = 4, rows = 8, pageSize = 16;
+  int64_t keys = 16, units = 4, stages = 3;
+  std::string type = "bf16";
+  std::string split = "";         ///< `, split = …` of the schedule
+  std::string stagesText = "";    ///< replaces the number of stages: "[2, 3]"
+  std::string divide = "keys";    ///< rows: rings are shared by the units
+  bool merge = true;              ///< units meet in merge_units
+};
+std::string decodeProgram(const DecodeShape &shape);
+
+struct AppendShape {
+  int64_t dim = 64, group = 4, rotary = 64, pageSize = 16;
+  bool norm = true, interleaved = false;
+};
+std::string appendProgram(const AppendShape &shape);
+
+std::string mergeProgram(int64_t dim, int64_t units);
+
+} // namespace attncc::tile
+
+#endif // ATTNCC_TEST_DIALECTS_TILE_TRANSFORMS_PROGRAMS_H
