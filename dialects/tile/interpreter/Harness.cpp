@@ -1,6 +1,6 @@
 //===- Harness.cpp - kernels on seeded inputs, before and after a pass --------===//
 //
-// Test: test/dialects/tile/interpreter/HarnessTest.cpp.
+// Test: test/dialects/tile/interpreter/InterpreterTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,0 +1,275 @@
+//===- InterpreterTest.cpp - the interpreter against plain loops --------------===//
+//
+// Decode with several splits, units and chunks of rows, then merge; append with
+// norm and rotation; and that the harness sees a program that computes something
+// else.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Programs.h"
+#include "dialects/tile/interpreter/Harness.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Transforms/Passes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace attncc::tile::interpreter {
+namespace {
+
+struct InterpreterTest : public testing::Test {
+  InterpreterTest() {
+    context.loadDialect<attn::AttnDialect, TileDialect, arith::ArithDialect, scf::SCFDialect>();
+  }
+  KernelOp parse(const std::string &text, const char *name) {
+    module = parseSourceString<ModuleOp>(text, &context);
+    if (!module)
+      return {};
+    return module->lookupSymbol<KernelOp>(name);
+  }
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+};
+
+template <class T> std::shared_ptr<T> get(const std::vector<Argument> &arguments, size_t number) {
+  return std::get<std::shared_ptr<T>>(arguments[number]);
+}
+
+/// DESIGN.md's lines, one row at a time: softmax(scale · q·k) v over the keys j ≤ p.
+struct PlainRow {
+  std::vector<double> value;
+  double lse;
+};
+PlainRow plainAttention(const double *query, PagedCache &cache, const std::vector<int64_t> &table,
+                        int64_t head, int64_t position, int64_t kvLength, bool causal,
+                        double scale) {
+  PlainRow row{std::vector<double>(cache.valueDim, 0), -INFINITY};
+  double highest = -INFINITY, total = 0;
+  for (int pass = 0; pass < 2; ++pass)
+    for (int64_t j = 0; j < kvLength && (!causal || j <= position); ++j) {
+      double score = 0;
+      for (int64_t c = 0; c < cache.keyDim; ++c)
+        score += query[c] * cache.key(table[j / cache.pageSize], j % cache.pageSize, head)[c];
+      score *= scale;
+      if (pass == 0) {
+        highest = std::max(highest, score);
+        continue;
+      }
+      total += std::exp(score - highest);
+      for (int64_t c = 0; c < cache.valueDim; ++c)
+        row.value[c] += std::exp(score - highest) *
+                        cache.value(table[j / cache.pageSize], j % cache.pageSize, head)[c];
+    }
+  if (total > 0) {
+    for (double &value : row.value)
+      value /= total;
+    row.lse = highest + std::log(total);
+  }
+  return row;
+}
+
+void checkDecode(KernelOp decode, KernelOp merge, const DecodeShape &shape, uint64_t seed,
+                 const Shapes &shapes) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::vector<Argument> arguments = makeArguments(decode, seed, shapes);
+  ASSERT_TRUE(succeeded(interpret(decode, arguments)));
+  ASSERT_TRUE(
+      succeeded(interpret(merge, {arguments[5], arguments[2], arguments[3], arguments[4]})));
+
+  auto query = get<Tensor>(arguments, 0), out = get<Tensor>(arguments, 3),
+       lse = get<Tensor>(arguments, 4);
+  auto cache = get<PagedCache>(arguments, 1);
+  auto batch = get<Batch>(arguments, 2);
+  double scale = std::get<double>(arguments[6]) / std::log2(std::exp(1.0));
+  for (int64_t s = 0; s < batch->sequences(); ++s)
+    for (int64_t i = 0; i < batch->queryLength(s); ++i)
+      for (int64_t h = 0; h < query->heads; ++h) {
+        int64_t token = batch->queryStart[s] + i;
+        PlainRow row = plainAttention(query->row(token, h), *cache, batch->blockTable[s],
+                                      h / shape.group,
+                                      batch->kvLength[s] - batch->queryLength(s) + i,
+                                      batch->kvLength[s], shape.mask == "causal", scale);
+        SCOPED_TRACE("sequence " + std::to_string(s) + ", token " + std::to_string(i) +
+                     ", head " + std::to_string(h));
+        for (int64_t c = 0; c < shape.dim; ++c)
+          ASSERT_NEAR(out->row(token, h)[c], row.value[c], 1e-9);
+        if (std::isinf(row.lse))
+          ASSERT_EQ(*lse->row(token, h), row.lse);
+        else
+          ASSERT_NEAR(*lse->row(token, h), row.lse, 1e-9);
+      }
+}
+
+// One split, several splits by override, several by the schedule's rule; chunks of rows; one unit.
+TEST_F(InterpreterTest, DecodeAndMerge) {
+  for (const DecodeShape &shape :
+       {DecodeShape{}, DecodeShape{.group = 3, .rows = 16, .units = 1, .pageSize = 16},
+        DecodeShape{.group = 5, .units = 4, .keys = 32, .pageSize = 7, .mask = "none"},
+        DecodeShape{.split = "#attn.split<length = 64>"}}) {
+    KernelOp decode = parse(decodeProgram(shape), "decode");
+    ASSERT_TRUE(decode);
+    KernelOp merge = module->lookupSymbol<KernelOp>("merge");
+    for (int64_t splitTokens : {0, 64, 100}) {
+      Shapes shapes;
+      shapes.splitTokens = splitTokens;
+      checkDecode(decode, merge, shape, 1, shapes);
+      shapes.sequences = {{3, 200}, {0, 7}, {1, 0}, {2, 65}, {3, 1}, {1, 64}};
+      shapes.kvHeads = 3;
+      checkDecode(decode, merge, shape, 2, shapes);
+    }
+  }
+}
+
+// Rotation and norm by plain loops; the row goes where the block table or the given slot says.
+TEST_F(InterpreterTest, Append) {
+  const double frequencies[3] = {1.0, 0.25, 0.0625};
+  for (bool half : {true, false})
+    for (bool given : {false, true}) {
+      KernelOp kernel = parse(appendProgram(half ? "half" : "interleaved"), "append");
+      ASSERT_TRUE(kernel);
+      Shapes shapes;
+      shapes.positions = shapes.slots = given;
+      shapes.sequences = {{3, 9}, {1, 1}, {0, 4}, {5, 5}};
+      std::vector<Argument> arguments = makeArguments(kernel, 3, shapes);
+      PagedCache before = *get<PagedCache>(arguments, 4);
+      ASSERT_TRUE(succeeded(interpret(kernel, arguments)));
+      auto query = get<Tensor>(arguments, 0), key = get<Tensor>(arguments, 1),
+           value = get<Tensor>(arguments, 2), out = get<Tensor>(arguments, 3),
+           weight = get<Tensor>(arguments, 8);
+      auto cache = get<PagedCache>(arguments, 4);
+      auto batch = get<Batch>(arguments, 5);
+      auto slots = get<PerToken>(arguments, 6), positions = get<PerToken>(arguments, 7);
+      EXPECT_EQ(slots != nullptr, given);
+
+      auto rotate = [&](std::vector<double> row, int64_t position) {
+        std::vector<double> turned = row;
+        for (int d = 0; d < 3; ++d) {
+          int x = half ? d : 2 * d, y = half ? d + 3 : 2 * d + 1;
+          double c = 1.5 * std::cos(position * frequencies[d]);
+          double s = 1.5 * std::sin(position * frequencies[d]);
+          turned[x] = row[x] * c - row[y] * s;
+          turned[y] = row[x] * s + row[y] * c;
+        }
+        return turned;
+      };
+      for (int64_t s = 0; s < batch->sequences(); ++s)
+        for (int64_t i = 0; i < batch->queryLength(s); ++i) {
+          int64_t token = batch->queryStart[s] + i;
+          int64_t index = batch->kvLength[s] - batch->queryLength(s) + i;
+          int64_t position = given ? positions->values[token] : index;
+          for (int64_t h = 0; h < 8; ++h) {
+            std::vector<double> row(query->row(token, h), query->row(token, h) + 8);
+            double squares = 0;
+            for (double x : row)
+              squares += x * x;
+            for (int c = 0; c < 8; ++c)
+              row[c] *= weight->values[c] / std::sqrt(squares / 8 + 1e-3);
+            row = rotate(row, position);
+            for (int c = 0; c < 8; ++c)
+              ASSERT_NEAR(out->row(token, h)[c], row[c], 1e-12);
+          }
+          int64_t slot = given ? slots->values[token]
+                               : batch->blockTable[s][index / 4] * 4 + index % 4;
+          for (int64_t h = 0; slot >= 0 && h < 2; ++h) {
+            std::vector<double> row(key->row(token, h), key->row(token, h) + 8);
+            row = rotate(row, position);
+            for (int c = 0; c < 8; ++c) {
+              ASSERT_NEAR(cache->key(slot / 4, slot % 4, h)[c], row[c], 1e-12);
+              ASSERT_EQ(cache->value(slot / 4, slot % 4, h)[c], value->row(token, h)[c]);
+              before.key(slot / 4, slot % 4, h)[c] = cache->key(slot / 4, slot % 4, h)[c];
+            }
+          }
+        }
+      // Nothing else was written.
+      for (size_t n = 0; n < before.keys.size(); ++n)
+        ASSERT_EQ(std::isnan(before.keys[n]), std::isnan(cache->keys[n])) << n;
+    }
+}
+
+// With rounding on, results are representable and within half an ulp of a bf16 and the error that
+// rounding P makes; without, they are not rounded.
+TEST_F(InterpreterTest, RoundsWhereTheProgramDoes) {
+  KernelOp decode = parse(decodeProgram({}), "decode");
+  Options rounding;
+  rounding.round = true;
+  auto exact = interpretKernel(decode, 5), rounded = interpretKernel(decode, 5, {}, rounding);
+  ASSERT_TRUE(succeeded(exact) && succeeded(rounded));
+  EXPECT_NE(compareOutputs(*exact, *rounded), "");
+  EXPECT_EQ(compareOutputs(*exact, *rounded, 0.03), "");
+  FloatType bf16 = BFloat16Type::get(&context);
+  for (double value : rounded->front().values)
+    ASSERT_EQ(value, roundTo(bf16, value));
+  EXPECT_EQ(roundTo(bf16, 1.00390625), 1.0);         // a tie goes to the even neighbour
+  EXPECT_EQ(roundTo(bf16, 1.01171875), 1.015625);    // upwards too
+  EXPECT_EQ(roundTo(Float16Type::get(&context), 1e6), INFINITY);
+}
+
+// The same seed gives the same inputs, another seed others.
+TEST_F(InterpreterTest, SeedDecidesInputs) {
+  KernelOp decode = parse(decodeProgram({}), "decode");
+  auto first = interpretKernel(decode, 7), again = interpretKernel(decode, 7),
+       other = interpretKernel(decode, 8);
+  EXPECT_EQ(compareOutputs(*first, *again, 0), "");
+  EXPECT_NE(compareOutputs(*first, *other), "");
+}
+
+// A pass that changes nothing passes; what a broken pass could do does not.
+TEST_F(InterpreterTest, HarnessSeesDifferences) {
+  registerCanonicalizerPass();
+  registerCSEPass();
+  registerSymbolDCEPass();
+  std::string text = decodeProgram({});
+  EXPECT_EQ(pipelineKeepsResults(context, text, "builtin.module(canonicalize,cse)"), "");
+  EXPECT_EQ(pipelineKeepsResults(context, appendProgram("half"), "builtin.module(cse)"), "");
+  EXPECT_THAT(pipelineKeepsResults(context, text, "builtin.module(no-such-pass)"),
+              testing::HasSubstr("pipeline does not parse"));
+  EXPECT_THAT(pipelineKeepsResults(context, "tile.kernel", "builtin.module(cse)"),
+              testing::HasSubstr("does not parse"));
+  Options layouts;
+  layouts.requireLayouts = true;
+  EXPECT_THAT(pipelineKeepsResults(context, text, "builtin.module(cse)", 1, {}, layouts),
+              testing::HasSubstr("has a result without a layout"));
+
+  auto changed = [&](std::string from, std::string to) {
+    std::string other = text;
+    size_t at = other.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    other.replace(at, from.size(), to);
+    auto before = interpretKernel(parse(text, "decode"), 1);
+    KernelOp kernel = parse(other, "decode");
+    EXPECT_TRUE(kernel) << other;
+    auto after = interpretKernel(kernel, 1);
+    return compareOutputs(*before, *after);
+  };
+  EXPECT_NE(changed("%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>)",
+                    "%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<none>)"), "");
+  EXPECT_NE(changed("tile.normalize %om, %mm, %lm", "tile.normalize %o, %m, %l"), "");
+  EXPECT_NE(changed("tile.matmul %pb, %v, %or", "tile.matmul %pb, %v, %oi"), "");
+  EXPECT_NE(changed("tile.key_tile %range[%j]", "tile.key_tile %range[%c0]"), "");
+}
+
+// A value that may differ by rounding is compared relatively, special values exactly.
+TEST(CompareOutputs, SpecialValues) {
+  std::vector<Output> a = {{0, {1.0, NAN, -INFINITY}}}, b = a;
+  EXPECT_EQ(compareOutputs(a, b), "");
+  b[0].values[0] += 1e-12;
+  EXPECT_EQ(compareOutputs(a, b), "");
+  b[0].values[0] += 1e-3;
+  EXPECT_EQ(compareOutputs(a, b), "argument 0, value 0: expected 1.000000e+00, got 1.001000e+00");
+  b = a;
+  b[0].values[2] = INFINITY;
+  EXPECT_NE(compareOutputs(a, b), "");
+  b = a;
+  b[0].values[1] = 0;
+  EXPECT_NE(compareOutputs(a, b), "");
+}
+
+} // namespace
+} // namespace attncc::tile::interpreter

@@ -1,0 +1,115 @@
+//===- Programs.h - tile programs for the interpreter's tests -----------------===//
+//
+// The kernels of a decode, merge and append as they come from
+// --convert-attn-to-tile, for a few shapes.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace attncc::tile::interpreter {
+
+/// Replaces every `$name` of a text.
+inline std::string fill(std::string text,
+                        const std::vector<std::pair<std::string, std::string>> &values) {
+  for (const auto &[name, value] : values)
+    for (size_t at; (at = text.find(name)) != std::string::npos;)
+      text.replace(at, name.size(), value);
+  return text;
+}
+
+struct DecodeShape {
+  int dim = 16, group = 4, rows = 8, units = 2, keys = 16, pageSize = 4, maxQuery = 3;
+  std::string mask = "causal", split = "none";
+};
+
+inline std::string decodeProgram(const DecodeShape &shape) {
+  auto n = [](int value) { return std::to_string(value); };
+  return fill(R"(
+!kv = !attn.paged_kv<page_size = $page, kv_heads = 2, key = $dim x bf16, value = $dim x bf16, order = NHD>
+tile.kernel @decode(%query: tensor<?x?x$dimxbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x$dimxbf16>,
+                    %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace, %scale: f32)
+    attributes {schedule = #attn.schedule<units = $units, rows = $rows, keys = $keys, split = $split>,
+                phase = #attn.phase<decode, max_query = $most>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = $group>) {
+    %q = tile.load_rows query %query[%item] : tensor<?x?x$dimxbf16> -> !tile.tile<$rowsx$dimxbf16>
+    %range = tile.key_range %item, %unit mask(#attn.mask<$mask>) {keys = $keys}
+    %n = tile.range_count %range
+    %m0, %l0 = tile.softmax_init : !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>
+    %o0 = tile.zero : !tile.tile<$rowsx$dimxf32>
+    %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0)
+        -> (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>) {
+      %t = tile.key_tile %range[%j]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<$keysx$dimxbf16>
+      %s0 = tile.matmul %q, %k {transpose_b}
+          : (!tile.tile<$rowsx$dimxbf16>, !tile.tile<$keysx$dimxbf16>) -> !tile.tile<$rowsx$keysxf32>
+      %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<$mask>) : !tile.tile<$rowsx$keysxf32>
+      %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale
+          : !tile.tile<$rowsx$keysxf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>
+      %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<$keysx$dimxbf16>
+      %pb = tile.convert %p : !tile.tile<$rowsx$keysxf32> -> !tile.tile<$rowsx$keysxbf16>
+      %or = tile.rescale %oi, %f : !tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>
+      %oj = tile.matmul %pb, %v, %or
+          : (!tile.tile<$rowsx$keysxbf16>, !tile.tile<$keysx$dimxbf16>, !tile.tile<$rowsx$dimxf32>) -> !tile.tile<$rowsx$dimxf32>
+      scf.yield %mj, %lj, %oj : !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>
+    }
+    %mm, %lm, %om = tile.merge_units %m, %l, %o
+        : (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>)
+        -> (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>)
+    %r, %lse = tile.normalize %om, %mm, %lm
+        : (!tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>)
+        -> (!tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>)
+    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+        : !tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>, tensor<?x?x$dimxbf16>
+  }
+  tile.return
+}
+tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tensor<?x?x$dimxbf16>,
+                   %lse_out: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = 4, split = $split>, phase = #attn.phase<merge>} {
+  tile.work_loop(%item, %unit) in %batch items(<merge, group = $group>) {
+    %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x$dimxf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %lse, %out, %lse_out[%item]
+        : !tile.tile<1x$dimxf32>, !tile.tile<1x1xf32>, tensor<?x?x$dimxbf16>
+  }
+  tile.return
+}
+)",
+              {{"$page", n(shape.pageSize)}, {"$dim", n(shape.dim)}, {"$units", n(shape.units)},
+               {"$rows", n(shape.rows)}, {"$keys", n(shape.keys)}, {"$split", shape.split},
+               {"$most", n(shape.maxQuery)}, {"$group", n(shape.group)}, {"$mask", shape.mask}});
+}
+
+/// Norm and rotation of 4 query heads and one key head of 8 dims, 6 of which are rotated.
+inline std::string appendProgram(const std::string &pairing) {
+  return fill(R"(
+!kv = !attn.paged_kv<page_size = 4, kv_heads = 2, key = 8 x bf16, value = 8 x bf16, order = NHD>
+tile.kernel @append(%query: tensor<?x?x8xbf16>, %key: tensor<?x?x8xbf16>, %value: tensor<?x?x8xbf16>,
+                    %query_out: tensor<?x?x8xbf16>, %kv: !kv, %batch: !tile.batch, %slots: tensor<?xi64>,
+                    %positions: tensor<?xi64>, %weight: tensor<8xbf16>)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  tile.work_loop(%item, %unit) in %batch items(<append, group = 4>) {
+    %q = tile.load_rows query %query[%item] : tensor<?x?x8xbf16> -> !tile.tile<8x8xbf16>
+    %k = tile.load_rows key %key[%item] : tensor<?x?x8xbf16> -> !tile.tile<1x8xbf16>
+    %v = tile.load_rows value %value[%item] : tensor<?x?x8xbf16> -> !tile.tile<1x8xbf16>
+    %w = tile.load_vector %weight : tensor<8xbf16> -> !tile.tile<1x8xbf16>
+    %qn = tile.rms_norm %q weight %w {epsilon = 1.0e-3 : f64} : !tile.tile<8x8xbf16>, !tile.tile<1x8xbf16> -> !tile.tile<8x8xf32>
+    %qr = tile.rope %qn[%item] rope(#attn.rope<pairing = $pairing, dim = 6, attention_factor = 1.5, inverse_frequencies = [1.0, 0.25, 0.0625]>) position %positions
+        : !tile.tile<8x8xf32> -> !tile.tile<8x8xf32>
+    %kr = tile.rope %k[%item] rope(#attn.rope<pairing = $pairing, dim = 6, attention_factor = 1.5, inverse_frequencies = [1.0, 0.25, 0.0625]>) position %positions
+        : !tile.tile<1x8xbf16> -> !tile.tile<1x8xf32>
+    tile.store_rows query %qr, %query_out[%item] : !tile.tile<8x8xf32>, tensor<?x?x8xbf16>
+    tile.store_kv %kr, %v, %kv[%item] slots %slots : !tile.tile<1x8xf32>, !tile.tile<1x8xbf16>, !kv
+  }
+  tile.return
+}
+)",
+              {{"$pairing", pairing}});
+}
+
+} // namespace attncc::tile::interpreter
