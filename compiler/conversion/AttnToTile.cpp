@@ -444,4 +444,6 @@ std::unique_ptr<Pass> createConvertAttnToTilePass() {
   return std::make_unique<ConvertAttnToTilePass>();
 }
 
+void registerConvertAttnToTilePass() { PassRegistration<ConvertAttnToTilePass>(); }
+
 } // namespace attncc

@@ -18,4 +18,7 @@ namespace attncc {
 /// op that asks for it.
 std::unique_ptr<mlir::Pass> createConvertAttnToTilePass();
 
+/// Makes it known to attncc-opt.
+void registerConvertAttnToTilePass();
+
 } // namespace attncc

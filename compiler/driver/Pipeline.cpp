@@ -40,15 +40,16 @@ void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec, const Pip
 
 /// From the kernel of values to the one whose every overlap and offset is decided.
 void addTilePasses(OpPassManager &passes, const PipelineOptions &options) {
-  passes.addPass(tile::createAssignLayoutsPass());
-  passes.addPass(tile::createPipelinePass());
-  passes.addPass(tile::createPrefetchPass());
-  passes.addPass(tile::createPersistPass());
-  passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
+  OpPassManager &kernel = passes.nest<tile::KernelOp>();
+  kernel.addPass(tile::createAssignLayoutsPass());
+  kernel.addPass(tile::createPipelinePass());
+  kernel.addPass(tile::createPrefetchPass());
+  kernel.addPass(tile::createPersistPass());
+  kernel.addPass(createCanonicalizerPass());
+  kernel.addPass(createCSEPass());
   tile::PackSharedMemoryPassOptions pack;
-  pack.target = options.package.target;
-  passes.addPass(tile::createPackSharedMemoryPass(pack));
+  pack.limit = findTarget(options.package.target)->maxSharedPerBlock;
+  kernel.addPass(tile::createPackSharedMemoryPass(pack));
 }
 
 std::string textOf(Operation *op) {

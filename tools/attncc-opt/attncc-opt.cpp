@@ -4,6 +4,7 @@
 // libraries of MLIR, never the static archives of the attncc binary.
 //
 //===----------------------------------------------------------------------===//
+#include "compiler/conversion/AttnToTile.h"
 #include "dialects/attn/Attn.h"
 #include "dialects/attn/Passes.h"
 #include "dialects/tile/Passes.h"
@@ -31,6 +32,7 @@ int main(int argc, char **argv) {
   registry.insert<attncc::tile::TileDialect>();
   attncc::tile::registerTilePasses();
   attncc::tile::interpreter::registerInterpretPass();
+  attncc::registerConvertAttnToTilePass();
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "attncc's passes, one at a time\n", registry));

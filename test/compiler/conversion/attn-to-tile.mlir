@@ -1,0 +1,75 @@
+// RUN: attncc-opt %s --attn-split-kv --attn-schedule --convert-attn-to-tile --split-input-file | FileCheck %s
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// Decode: all heads of a group and all query tokens in the rows of one tile, a loop over the unit's key tiles, then
+// the units together. The merge kernel knows the group and the split rule.
+// CHECK-LABEL: tile.kernel @decode(
+// CHECK-SAME:    %[[QUERY:.*]]: tensor<?x?x64xbf16>, %[[KV:.*]]: !attn.paged_kv<{{.*}}>, %[[BATCH:.*]]: !tile.batch,
+// CHECK-SAME:    %[[OUT:.*]]: tensor<?x?x64xbf16>, %[[LSE:.*]]: tensor<?x?xf32>, %[[WORKSPACE:.*]]: !tile.workspace, %[[SCALE:.*]]: f32)
+// CHECK:         tile.work_loop(%[[ITEM:.*]], %[[UNIT:.*]]) in %[[BATCH]] items(<decode, group = 4>) {
+// CHECK:           %[[Q:.*]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <32x64xbf16>
+// CHECK:           %[[RANGE:.*]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
+// CHECK:           %[[COUNT:.*]] = tile.range_count %[[RANGE]]
+// CHECK:           %[[M0:.*]], %[[L0:.*]] = tile.softmax_init
+// CHECK:           %[[STATE:.*]]:3 = scf.for %[[J:.*]] = %{{.*}} to %[[COUNT]] step %{{.*}} iter_args(%[[M:.*]] = %[[M0]], %[[L:.*]] = %[[L0]], %[[O:.*]] = %{{.*}})
+// CHECK:             %[[T:.*]] = tile.key_tile %[[RANGE]][%[[J]]]
+// CHECK:             %[[K:.*]] = tile.load_keys %[[KV]][%[[ITEM]], %[[T]]]
+// CHECK:             %[[S:.*]] = tile.matmul %[[Q]], %[[K]] {transpose_b}
+// CHECK:             %[[MASKED:.*]] = tile.mask %[[S]][%[[ITEM]], %[[T]]] mask(<causal>)
+// CHECK:             %[[P:.*]], %[[M1:.*]], %[[L1:.*]], %[[F:.*]] = tile.softmax_step %[[MASKED]], %[[M]], %[[L]] scale %[[SCALE]]
+// CHECK:             %[[PB:.*]] = tile.convert %[[P]] : <32x16xf32> -> <32x16xbf16>
+// CHECK:             %[[O1:.*]] = tile.rescale %[[O]], %[[F]]
+// CHECK:             %[[V:.*]] = tile.load_values %[[KV]][%[[ITEM]], %[[T]]]
+// CHECK:             %[[O2:.*]] = tile.matmul %[[PB]], %[[V]], %[[O1]]
+// CHECK:             scf.yield %[[M1]], %[[L1]], %[[O2]]
+// CHECK:           %[[MU:.*]], %[[LU:.*]], %[[OU:.*]] = tile.merge_units %[[STATE]]#0, %[[STATE]]#1, %[[STATE]]#2
+// CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[OU]], %[[MU]], %[[LU]]
+// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]]
+// CHECK-LABEL: tile.kernel @decode_merge(
+// CHECK-SAME:    %[[WORKSPACE:.*]]: !tile.workspace, %[[BATCH:.*]]: !tile.batch, %[[OUT:.*]]: tensor<?x?x64xbf16>, %[[LSE:.*]]: tensor<?x?xf32>)
+// CHECK-SAME:    steps = {{\[\[}}2048, 256]
+// CHECK:         tile.work_loop(%[[ITEM:.*]], %{{.*}}) in %[[BATCH]] items(<merge, group = 4>) {
+// CHECK:           %[[R:.*]], %[[L:.*]] = tile.merge_splits %[[WORKSPACE]][%[[ITEM]]]
+// CHECK:           tile.store_merged %[[R]], %[[L]], %[[OUT]], %[[LSE]][%[[ITEM]]]
+func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
+    attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>)
+      : tensor<?x32x64xbf16>, !kv -> tensor<?x32x64xbf16>, tensor<?x32xf32>
+  return %o : tensor<?x32x64xbf16>
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 2, key = 64 x f16, value = 64 x f16, order = NHD>
+
+// Append: the group's query rows (7, in a tile of 8) and one row of keys and of values, op by op. Norm weights of
+// queries and keys have their own arguments.
+// CHECK-LABEL: tile.kernel @append(
+// CHECK-SAME:    %[[QUERY:[^:]*]]: tensor<?x?x64xf16>, %[[KEY:[^:]*]]: tensor<?x?x64xf16>, %[[VALUE:[^:]*]]: tensor<?x?x64xf16>, %[[OUT:[^:]*]]: tensor<?x?x64xf16>,
+// CHECK-SAME:    %[[KV:[^:]*]]: !attn.paged_kv<{{[^>]*}}>, %{{[^:]*}}: !tile.batch, %{{[^:]*}}: tensor<?xi64>, %[[POSITIONS:[^:]*]]: tensor<?xi64>,
+// CHECK-SAME:    %[[QW:[^:]*]]: tensor<64xf16>, %[[KW:[^:]*]]: tensor<64xf16>, %{{[^:]*}}: !tile.workspace)
+// CHECK:         tile.work_loop(%[[ITEM:.*]], %{{.*}}) in %{{.*}} items(<append, group = 7>) {
+// CHECK-DAG:       %[[Q:.*]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <8x64xf16>
+// CHECK-DAG:       %[[K:.*]] = tile.load_rows key %[[KEY]][%[[ITEM]]] : {{.*}} -> <1x64xf16>
+// CHECK-DAG:       %[[V:.*]] = tile.load_rows value %[[VALUE]][%[[ITEM]]] : {{.*}} -> <1x64xf16>
+// CHECK-DAG:       %[[QWT:.*]] = tile.load_vector %[[QW]]
+// CHECK-DAG:       %[[KWT:.*]] = tile.load_vector %[[KW]]
+// CHECK-DAG:       %[[QN:.*]] = tile.rms_norm %[[Q]] weight %[[QWT]]
+// CHECK-DAG:       %[[QR:.*]] = tile.rope %[[QN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
+// CHECK-DAG:       %[[KN:.*]] = tile.rms_norm %[[K]] weight %[[KWT]]
+// CHECK-DAG:       %[[KR:.*]] = tile.rope %[[KN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
+// CHECK:           tile.store_kv %[[KR]], %[[V]], %[[KV]][%[[ITEM]]]
+// CHECK:           tile.store_rows query %[[QR]], %[[OUT]][%[[ITEM]]]
+func.func @append(%q: tensor<?x14x64xf16>, %k: tensor<?x2x64xf16>, %v: tensor<?x2x64xf16>, %kv: !kv, %positions: tensor<?xi64>,
+                  %qw: tensor<64xf16>, %kw: tensor<64xf16>) -> tensor<?x14x64xf16>
+    attributes {attn.phase = #attn.phase<append>} {
+  %qn = attn.rms_norm %q, %qw epsilon 1.0e-06 : tensor<?x14x64xf16>, tensor<64xf16> -> tensor<?x14x64xf32>
+  %qr = attn.rope %qn, %kv positions %positions, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+      : tensor<?x14x64xf32>, !kv, tensor<?xi64> -> tensor<?x14x64xf16>
+  %kn = attn.rms_norm %k, %kw epsilon 1.0e-06 : tensor<?x2x64xf16>, tensor<64xf16> -> tensor<?x2x64xf32>
+  %kr = attn.rope %kn, %kv positions %positions, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+      : tensor<?x2x64xf32>, !kv, tensor<?xi64> -> tensor<?x2x64xf16>
+  attn.append_kv %kr, %v, %kv : tensor<?x2x64xf16>, tensor<?x2x64xf16>, !kv
+  return %qr : tensor<?x14x64xf16>
+}
