@@ -2,6 +2,7 @@
 # FileCheck. Run by `ninja check-lit`, or one file: lit -v build/test --filter dialects/attn/mask.
 import os
 import shutil
+import sys
 
 import lit.formats
 
@@ -20,7 +21,9 @@ tools = {
     "not": os.path.join(config.llvm_tools_dir, "not"),
 }
 for name, path in tools.items():
-    config.substitutions.append((r"(?<![\w./%{-])%s(?![\w./:-])" % name, path))
+    config.substitutions.append((r"(?<![\w./%{-])" + name + r"(?![\w./:-])", path))
+config.substitutions.append(("%python", sys.executable))
+config.substitutions.append(("%source", os.path.dirname(config.test_source_root)))
 config.substitutions.append(("%models", os.path.join(config.test_source_root, "models")))
 config.environment["FILECHECK_OPTS"] = "--dump-input=fail --enable-var-scope"
 

@@ -355,5 +355,56 @@ LogicalResult MergeOp::fold(FoldAdaptor, SmallVectorImpl<OpFoldResult> &results)
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// Text: key[, value], cache
+//===----------------------------------------------------------------------===//
+
+static ParseResult parseAppendOperands(OpAsmParser &parser, OpAsmParser::UnresolvedOperand &key,
+                                       std::optional<OpAsmParser::UnresolvedOperand> &value,
+                                       OpAsmParser::UnresolvedOperand &kv) {
+  SMLoc location = parser.getCurrentLocation();
+  SmallVector<OpAsmParser::UnresolvedOperand> operands;
+  if (parser.parseOperandList(operands))
+    return failure();
+  if (operands.size() < 2 || operands.size() > 3)
+    return parser.emitError(location) << "expected key, value and cache, or key and cache, got "
+                                      << operands.size() << " operands";
+  key = operands.front();
+  if (operands.size() == 3)
+    value = operands[1];
+  kv = operands.back();
+  return success();
+}
+
+static void printAppendOperands(OpAsmPrinter &printer, AppendKvOp, Value key, Value value,
+                                Value kv) {
+  printer << key << ", ";
+  if (value)
+    printer << value << ", ";
+  printer << kv;
+}
+
+static ParseResult parseAppendTypes(OpAsmParser &parser, Type &key, Type &value, Type &kv) {
+  SmallVector<Type> types;
+  SMLoc location = parser.getCurrentLocation();
+  if (parser.parseTypeList(types))
+    return failure();
+  if (types.size() < 2 || types.size() > 3)
+    return parser.emitError(location) << "expected the types of key, value and cache, got "
+                                      << types.size() << " types";
+  key = types.front();
+  if (types.size() == 3)
+    value = types[1];
+  kv = types.back();
+  return success();
+}
+
+static void printAppendTypes(OpAsmPrinter &printer, AppendKvOp, Type key, Type value, Type kv) {
+  printer << key << ", ";
+  if (value)
+    printer << value << ", ";
+  printer << kv;
+}
+
 #define GET_OP_CLASSES
 #include "dialects/attn/AttnOps.cpp.inc"

@@ -100,8 +100,8 @@ def Attn_AppendKvOp : Attn_Op<"append_kv", [MemoryEffects<[MemWrite]>, AttrSized
   }];
   let arguments = (ins Attn_Rows:$key, Optional<Attn_Rows>:$value, Attn_PagedKvType:$kv, Optional<Attn_Index>:$slots);
   let assemblyFormat = [{
-    $key (`,` $value^)? `,` $kv (`slots` $slots^)? attr-dict `:` type($key) (`,` type($value)^)? `,` qualified(type($kv))
-    (`,` type($slots)^)?
+    custom<AppendOperands>($key, $value, $kv) (`slots` $slots^)? attr-dict `:`
+    custom<AppendTypes>(type($key), type($value), type($kv)) (`:` type($slots)^)?
   }];
 }
 

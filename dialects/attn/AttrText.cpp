@@ -3,6 +3,7 @@
 
 #include "llvm/ADT/StringSet.h"
 #include <charconv>
+#include <cmath>
 
 using namespace mlir;
 using namespace attncc;
@@ -71,9 +72,11 @@ ParseResult attn::parseSteps(AsmParser &parser, SplitRule &rule) {
 
 /// MLIR's float literals need a point: 1e-06 becomes 1.0e-06.
 template <class Float> static std::string shortest(Float value) {
+  bool moderate = value == 0 || (std::abs(value) >= Float(1e-4) && std::abs(value) < Float(1e9));
   char buffer[32];
-  std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
-  if (text.find('.') == std::string::npos)
+  auto format = moderate ? std::chars_format::fixed : std::chars_format::scientific;
+  std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, value, format).ptr);
+  if (std::isfinite(value) && text.find('.') == std::string::npos)
     text.insert(std::min(text.find('e'), text.size()), ".0");
   return text;
 }
