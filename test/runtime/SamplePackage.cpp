@@ -329,7 +329,6 @@ Sample test::samplePackage() {
     }
     if (kernel.role == "decode") {
       kernel.rows = kRows;
-      kernel.shared = 1024;
       kernel.schedule = "#attn.schedule<keys = 16>";
     }
     manifest.interfaces[kernel.interface] = *package::standardInterface(kernel.interface);
