@@ -97,7 +97,7 @@ Result<void> Plan::prepare() {
         values[Name::MaxQueryLength] = bounds.max_query_length;
         if (kernel->entry->role == "decode")
           values[Name::MaxQueryLength] =
-              std::min<int64_t>(bounds.max_query_length, kMaxDecodeQuery);
+              std::min<int64_t>(bounds.max_query_length, one.layerClass->maxQueryTokensDecode);
         Result<int64_t> bytes = kernel->workspaceBytes->evaluate(values, kernel->splitRule);
         if (!bytes)
           return bytes.error();
@@ -158,7 +158,7 @@ Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &ne
   if (!append)
     return append.error();
   one.append = *append;
-  if (next.max_query_length > kMaxDecodeQuery)
+  if (next.max_query_length > one.layerClass->maxQueryTokensDecode)
     return one;
   Result<const LoadedKernel *> decode = choose(one.kernels->decode, "decode", next);
   if (!decode)
@@ -393,10 +393,10 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
   const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
   const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
   const int64_t element = package::dtypeBytes(layerClass.dtype);
-  if (batch.max_query_length > kMaxDecodeQuery)
+  if (batch.max_query_length > layerClass.maxQueryTokensDecode)
     return makeError(Status::Unsupported,
                      "max_query_length is " + std::to_string(batch.max_query_length) +
-                         ": attend takes up to " + std::to_string(kMaxDecodeQuery) +
+                         ": attend takes up to " + std::to_string(layerClass.maxQueryTokensDecode) +
                          " until there are prefill kernels");
 
   Result<TensorParam> query =

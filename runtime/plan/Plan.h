@@ -25,8 +25,6 @@ namespace attncc::plan {
 /// Bits of the error word.
 constexpr uint32_t kLengthError = 1, kPageError = 2;
 constexpr int64_t kWorkspaceAlignment = 256;
-/// Longest query of a sequence until there are prefill kernels.
-constexpr int64_t kMaxDecodeQuery = 8;
 
 class Plan {
 public:
