@@ -368,8 +368,8 @@ Result<void> CaseData::placeTensors(Random &random) {
   for (const Named &named : memories) {
     auto *begin = named.memory.as<uint16_t>();
     if (output.data >= begin && output.data < begin + named.memory.bytes() / 2) {
-      outputElements = named.memory.bytes() / 2;
-      outputBefore.assign(begin, begin + outputElements);
+      outputMemory = begin;
+      outputBefore.assign(begin, begin + named.memory.bytes() / 2);
     }
   }
   if (!isAppend && c.logSumExp) {
@@ -419,17 +419,12 @@ std::vector<float> CaseData::readKeys() const {
 
 std::string CaseData::findTrespass() const {
   const VerifyCase &c = verifyCase;
-  for (const Named &named : memories) {
-    auto *begin = named.memory.as<uint16_t>();
-    if (output.data < begin || output.data >= begin + outputElements)
-      continue;
-    std::vector<uint16_t> marks(outputElements, 0);
-    markRows(output, c.numTokens(), begin, marks);
-    for (size_t i = 0; i < outputElements; ++i)
-      if (!marks[i] && begin[i] != outputBefore[i])
-        return std::string(named.label) + ": element " + std::to_string(i) +
-               " belongs to no output row but was written";
-  }
+  std::vector<uint16_t> marks(outputBefore.size(), 0);
+  markRows(output, c.numTokens(), outputMemory, marks);
+  for (size_t i = 0; i < marks.size(); ++i)
+    if (!marks[i] && outputMemory[i] != outputBefore[i])
+      return "output: element " + std::to_string(i) +
+             " of its memory belongs to no row but was written";
   if (lse)
     for (int64_t token = c.numTokens(); token < numTokens; ++token)
       for (int64_t head = 0; head < queryHeads; ++head)

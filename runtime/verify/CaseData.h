@@ -124,10 +124,10 @@ private:
   std::vector<std::vector<int64_t>> pages; // of each sequence
   std::vector<int64_t> targets;
   int64_t queryHeads = 0;
-  size_t outputElements = 0;
   uint16_t *pool = nullptr, *valuePool = nullptr; // of the first used page
   size_t poolElements = 0, valuePoolElements = 0;
   std::vector<uint16_t> poolBefore, valuePoolBefore; // append
+  uint16_t *outputMemory = nullptr;                  // the mapping that holds the output
   std::vector<uint16_t> outputBefore;
 };
 
