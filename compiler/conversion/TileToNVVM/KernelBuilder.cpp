@@ -243,17 +243,14 @@ std::array<Value, 2> KernelBuilder::unpack(Value word, Type element) {
 // Place of the thread
 //===----------------------------------------------------------------------===//
 
-Value KernelBuilder::thread(int64_t threads) {
-  return NVVM::ThreadIdXOp::create(
-      builder, location, i32Type(),
-      LLVM::ConstantRangeAttr::get(builder.getContext(), llvm::APInt(32, 0), llvm::APInt(32, threads)));
+void KernelBuilder::rereadThread() {
+  reread = inlineAsm("mov.u32 $0, %tid.x;", "=r", {}, i32Type(), /*hasSideEffects=*/true);
 }
-Value KernelBuilder::lane() {
-  return bitAnd(NVVM::ThreadIdXOp::create(builder, location, i32Type()), 31);
+Value KernelBuilder::thread() {
+  return reread ? reread : NVVM::ThreadIdXOp::create(builder, location, i32Type());
 }
-Value KernelBuilder::warp(int64_t warps) {
-  return warps == 1 ? i32(0) : shiftRight(thread(32 * warps), 5);
-}
+Value KernelBuilder::lane() { return bitAnd(thread(), 31); }
+Value KernelBuilder::warp(int64_t units) { return units == 1 ? i32(0) : shiftRight(thread(), 5); }
 Value KernelBuilder::blockIndex(int dimension) {
   switch (dimension) {
   case 0:
@@ -288,6 +285,12 @@ Value KernelBuilder::offset(Value pointer, int64_t bytes) {
     return pointer;
   return LLVM::GEPOp::create(builder, location, pointer.getType(), builder.getI8Type(), pointer,
                              llvm::ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)});
+}
+Value KernelBuilder::flipAddress(Value pointer, int64_t bits) {
+  if (bits == 0)
+    return pointer;
+  Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), pointer);
+  return LLVM::IntToPtrOp::create(builder, location, pointer.getType(), bitXor(address, bits));
 }
 Value KernelBuilder::isNull(Value pointer) {
   return compare(Compare::eq, LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer), 0);
@@ -410,9 +413,9 @@ Values KernelBuilder::product(ValueRange a, ValueRange b, ValueRange c, Type ele
 }
 
 Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
-                               Type result) {
+                               Type result, bool hasSideEffects) {
   return LLVM::InlineAsmOp::create(
-             builder, location, result, operands, text, constraints, /*has_side_effects=*/false,
+             builder, location, result, operands, text, constraints, hasSideEffects,
              /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
              LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT),
              mlir::ArrayAttr())

@@ -118,15 +118,21 @@ public:
   Value notANumber(); // f32
 
   // Place of the thread. Units are warps.
-  Value thread(int64_t threads);
+  /// From here on, this builder uses its own reading of the thread's number: what follows a long
+  /// loop does not keep registers alive through it.
+  void rereadThread();
+  Value thread();
   Value lane();
-  Value warp(int64_t warps);
+  Value warp(int64_t units);
   Value blockIndex(int dimension);
   Value gridSize(int dimension);
 
   // Memory. Offsets are bytes and never negative; i32 for shared memory, i64 for global memory.
   Value offset(Value pointer, Value bytes);
   Value offset(Value pointer, int64_t bytes);
+  /// A pointer to shared memory with some bits of its address inverted. What the pointer's lower
+  /// bits are must be known: the tile begins at a multiple of more than `bits`.
+  Value flipAddress(Value pointer, int64_t bits);
   Value isNull(Value pointer);
   Value load(Value pointer, Type type, int64_t alignment);
   void store(Value value, Value pointer, int64_t alignment);
@@ -168,10 +174,12 @@ public:
               llvm::function_ref<Values(Value, ValueRange)> body);
 
 private:
-  Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands, Type result);
+  Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands, Type result,
+                  bool hasSideEffects = false);
   Values structFields(Value aggregate, int64_t count);
   mlir::OpBuilder &builder;
   mlir::Location location;
+  Value reread; // of the thread's number, or null
 };
 
 } // namespace attncc::lowering

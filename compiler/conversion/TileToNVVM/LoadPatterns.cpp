@@ -253,11 +253,15 @@ private:
       Value firstKey = b.mul(tileNumber, keys);
       Value tokenBytes = b.mul(cache.tokenStride, elementBytes);
       Value head = b.mul(b.zeroExtend(item.kvHead), cache.headStride);
-      Value place = b.mul(b.add(head, b.zeroExtend(columnOfLane)), elementBytes);
+      // What the lane adds to every address stays in one pointer.
+      Value ofLane = b.mul(b.add(head, b.zeroExtend(columnOfLane)), elementBytes);
 
       // Rows in one group of g tokens lie in one page, one behind the other.
       int64_t g = std::gcd(pageSize, keys), groups = keys / g;
       bool uniform = laneRows <= g; // an instruction's rows belong to one group
+      if (uniform)
+        ofLane = b.add(ofLane, b.mul(b.zeroExtend(rowOfLane), tokenBytes));
+      Value start = b.offset(cache.pointer, ofLane);
       Value bad;
       struct Source {
         Value pointer; // of row `row`
@@ -273,13 +277,14 @@ private:
         Value page = pageOf(group, groupKey, groups);
         Value negative = b.compare(Compare::slt, page, 0);
         bad = bad ? b.bitOr(bad, negative) : negative;
-        // Row of the page: the group's first one, and the lane's row inside of the group.
+        // Row of the page: the group's first one, and the lane's row inside of the group, which
+        // `start` has where the group is the same in all lanes.
         Value rowInPage = b.remUnsigned(groupKey, pageSize);
-        rowInPage = b.add(rowInPage, uniform ? rowOfLane : b.bitAnd(b.add(rowOfLane, constant.row), g - 1));
-        Value bytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
-        bytes = b.add(bytes, b.mul(b.zeroExtend(rowInPage), tokenBytes));
-        bytes = b.add(bytes, place);
-        sources[key] = {b.offset(cache.pointer, bytes), uniform ? key * g : constant.row};
+        if (!uniform)
+          rowInPage = b.add(rowInPage, b.bitAnd(b.add(rowOfLane, constant.row), g - 1));
+        Value pageBytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
+        Value rowBytes = b.mul(b.zeroExtend(rowInPage), tokenBytes);
+        sources[key] = {b.offset(start, b.add(pageBytes, rowBytes)), uniform ? key * g : constant.row};
       }
 
       Values targets = targetAddresses(lane);
@@ -317,10 +322,10 @@ private:
     }
 
     Values targetAddresses(Value lane) {
-      Value ofLane = applyBasis(b, lane, access.basis);
+      Value ofLane = b.offset(shared, applyBasis(b, lane, access.basis));
       Values targets;
       for (const tile::SharedAccess::Access &a : access.accesses)
-        targets.push_back(b.offset(b.offset(shared, b.bitXor(ofLane, a.flip)), a.immediate));
+        targets.push_back(b.offset(b.flipAddress(ofLane, a.flip), a.immediate));
       return targets;
     }
   };

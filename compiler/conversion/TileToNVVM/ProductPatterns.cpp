@@ -51,8 +51,7 @@ struct MatmulPattern : TilePattern<tile::MatmulOp> {
       return op.emitOpError() << "expected ldmatrix to read " << rhsType;
 
     KernelBuilder b(rewriter, op.getLoc());
-    Value lane = b.lane();
-    Value ofLane = applyBasis(b, lane, plan->addresses.basis);
+    Value tile = b.offset(adaptor.getRhs().front(), applyBasis(b, b.lane(), plan->addresses.basis));
     Values sums = op.getAccumulator() ? Values(adaptor.getAccumulator())
                                       : Values(result->registersPerThread(), b.f32(0));
     ValueRange query = adaptor.getLhs();
@@ -60,8 +59,8 @@ struct MatmulPattern : TilePattern<tile::MatmulOp> {
       for (int64_t m = 0; m < columns; m += 16) {
         int64_t instruction = fragment.holderOf({m, k}).reg / 8;
         const tile::SharedAccess::Access &access = plan->addresses.accesses[instruction];
-        Value address = b.offset(adaptor.getRhs().front(), b.bitXor(ofLane, access.flip));
-        Values a = b.loadMatrices(b.offset(address, access.immediate), 4, plan->transposed);
+        Value address = b.offset(b.flipAddress(tile, access.flip), access.immediate);
+        Values a = b.loadMatrices(address, 4, plan->transposed);
         for (int64_t n = 0; n < rows; n += 8) {
           Values operand, accumulator;
           for (int64_t half : {0, 8})

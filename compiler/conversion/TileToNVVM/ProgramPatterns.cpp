@@ -155,7 +155,7 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
   void reportFault(KernelBuilder &b, Value faulty) const {
     if (!kernel.workspace)
       return;
-    Value first = b.compare(Compare::eq, b.thread(kernel.threads()), 0);
+    Value first = b.compare(Compare::eq, b.thread(), 0);
     b.ifThen(b.bitAnd(faulty, first), [&] { b.atomicOr(kernel.workspace, b.i32(errorLength)); });
   }
 };

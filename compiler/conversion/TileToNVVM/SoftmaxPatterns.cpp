@@ -145,6 +145,7 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
       return op.emitOpError() << "expected each thread to hold the statistics of its rows";
 
     KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
     tile::MergeScratch scratch = tile::mergeScratch(type.getRows(), type.getColumns());
     Value base = b.sharedMemory(*op.getScratch());
     b.blockBarrier(); // all units have left their rings, which the scratch overlays

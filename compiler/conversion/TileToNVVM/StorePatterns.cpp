@@ -236,6 +236,7 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     if (mlir::failed(layout) || mlir::failed(lseLayout) || mlir::failed(checkRun(op, *layout, to)))
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
     RowWriter writer{b, kernel};
     Item item = Item::unpack(adaptor.getItem());
     auto poisoned = [&](ValueRange values) {
