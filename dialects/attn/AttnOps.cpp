@@ -5,7 +5,7 @@
 // dynamic.
 //
 //===----------------------------------------------------------------------===//
-#include "dialects/attn/Attn.h"
+#include "dialects/attn/AttrText.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -47,7 +47,7 @@ static LogicalResult expectPositive(Operation *op, StringRef name, const APFloat
   if (value.isFinite() && !value.isNegative() && !value.isZero())
     return success();
   return op->emitOpError() << name << " must be positive and finite, got "
-                           << value.convertToDouble();
+                           << decimal(value.convertToDouble());
 }
 
 /// The query heads must be a multiple of the kv heads.

@@ -309,9 +309,9 @@ def Attn_AttentionOp : Attn_Op<"attention", [MemoryEffects<[MemRead]>, AttrSized
     OptionalAttr<Attn_SplitAttr>:$split, OptionalAttr<Attn_ScheduleAttr>:$schedule);
   let results = (outs AnyTypeOf<[Attn_Rows, Attn_PartialsType]>:$output, Optional<Attn_StatisticsTensor>:$log_sum_exp);
   let assemblyFormat = [{
-    $query `,` $kv (`bias` $bias_kind^ $bias)? (`sinks` $sinks^)? `scores` `(` $scores `)` `mask` `(` $mask `)`
+    $query `,` $kv (`bias` $bias_kind^ $bias `:` type($bias))? (`sinks` $sinks^ `:` type($sinks))? `scores` `(` $scores `)` `mask` `(` $mask `)`
     (`split` `(` $split^ `)`)? (`schedule` `(` $schedule^ `)`)? attr-dict `:` type($query) `,` qualified(type($kv))
-    (`,` `bias` type($bias)^)? (`,` `sinks` type($sinks)^)? `->` qualified(type($output)) (`,` type($log_sum_exp)^)?
+    `->` qualified(type($output)) (`,` type($log_sum_exp)^)?
   }];
   let extraClassDeclaration = [{
     /// Heads and dims of the KV type, paged or dense.

@@ -120,11 +120,11 @@ func.func @attention(%q: tensor<?x32x4xbf16>, %kv: !attn.paged_kv<page_size = 16
 // CHECK-LABEL: @attention_with_all
 func.func @attention_with_all(%q: tensor<?x32x4xbf16>, %kv: !attn.contiguous_kv<kv_heads = 8, key = 4 x bf16, value = 8 x bf16>, %slopes: tensor<32xf32>, %sinks: tensor<32xf32>)
     -> !attn.partials<heads = 32, group = 4, dim = 8> {
-  // CHECK: attn.attention %{{.*}}, %{{.*}} bias {{ *}}alibi %{{.*}} sinks %{{.*}} scores(<scale = 0.5, softcap = 50.0>) mask(<none>) split(<length = 2048>) schedule(<unit = 1, {{.*}}split = #attn.split<length = 2048>, {{.*}}>)
-  // CHECK-SAME: : tensor<?x32x4xbf16>, !attn.contiguous_kv<{{.*}}>, bias tensor<32xf32>, sinks tensor<32xf32> -> !attn.partials<heads = 32, group = 4, dim = 8>
-  %parts = attn.attention %q, %kv bias alibi %slopes sinks %sinks scores(<scale = 0.5, softcap = 50.0>) mask(<none>) split(<length = 2048>)
+  // CHECK: attn.attention %{{.*}}, %{{.*}} bias {{ *}}alibi %{{.*}} : tensor<32xf32> sinks %{{.*}} : tensor<32xf32> scores(<scale = 0.5, softcap = 50.0>) mask(<none>) split(<length = 2048>) schedule(<unit = 1, {{.*}}split = #attn.split<length = 2048>, {{.*}}>)
+  // CHECK-SAME: : tensor<?x32x4xbf16>, !attn.contiguous_kv<{{.*}}> -> !attn.partials<heads = 32, group = 4, dim = 8>
+  %parts = attn.attention %q, %kv bias alibi %slopes : tensor<32xf32> sinks %sinks : tensor<32xf32> scores(<scale = 0.5, softcap = 50.0>) mask(<none>) split(<length = 2048>)
       schedule(<split = #attn.split<length = 2048>>)
-      : tensor<?x32x4xbf16>, !attn.contiguous_kv<kv_heads = 8, key = 4 x bf16, value = 8 x bf16>, bias tensor<32xf32>, sinks tensor<32xf32> -> !attn.partials<heads = 32, group = 4, dim = 8>
+      : tensor<?x32x4xbf16>, !attn.contiguous_kv<kv_heads = 8, key = 4 x bf16, value = 8 x bf16> -> !attn.partials<heads = 32, group = 4, dim = 8>
   return %parts : !attn.partials<heads = 32, group = 4, dim = 8>
 }
 
