@@ -118,6 +118,7 @@ struct NamedSplitRule {
 /// ends included.
 struct Interval {
   int64_t least = 0, most = 0;
+  bool holds(int64_t value) const { return least <= value && value <= most; }
   bool operator==(const Interval &) const = default;
 };
 

@@ -140,16 +140,6 @@ Result<Folder> package::openFolder(const std::string &path, std::string_view exp
   return package;
 }
 
-bool LoadedKernel::serves(int64_t numSequences, int64_t maxQueryLength, int64_t maxKvLength) const {
-  auto holds = [&](const char *name, int64_t value) {
-    auto interval = entry->loadClass.find(name);
-    return interval == entry->loadClass.end() ||
-           (interval->second.least <= value && value <= interval->second.most);
-  };
-  return holds("num_sequences", numSequences) && holds("max_query_length", maxQueryLength) &&
-         holds("max_kv_length", maxKvLength);
-}
-
 Result<void> Package::load(const KernelEntry &entry) {
   auto kernel = std::make_unique<LoadedKernel>();
   kernel->entry = &entry;
@@ -166,6 +156,12 @@ Result<void> Package::load(const KernelEntry &entry) {
     kernel->workspaceBytes = *Formula::parse(interface.workspaceBytes);
   if (!interface.trafficBytes.empty())
     kernel->trafficBytes = *Formula::parse(interface.trafficBytes);
+
+  for (auto [name, interval] : {std::pair("num_sequences", &kernel->numSequences),
+                                std::pair("max_query_length", &kernel->maxQueryLength),
+                                std::pair("max_kv_length", &kernel->maxKvLength)})
+    if (auto given = entry.loadClass.find(name); given != entry.loadClass.end())
+      *interval = given->second;
 
   NameValues &names = kernel->constants;
   if (entry.rows)

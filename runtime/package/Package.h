@@ -39,8 +39,14 @@ struct LoadedKernel {
   /// KvHeads and QueryHeads are the whole model's.
   NameValues constants;
 
+  /// The load class, with everything where it names no interval.
+  Interval numSequences{0, INT64_MAX}, maxQueryLength{0, INT64_MAX}, maxKvLength{0, INT64_MAX};
+
   /// Whether the host-known bounds lie in the kernel's load class.
-  bool serves(int64_t numSequences, int64_t maxQueryLength, int64_t maxKvLength) const;
+  bool serves(int64_t sequences, int64_t queryLength, int64_t kvLength) const {
+    return numSequences.holds(sequences) && maxQueryLength.holds(queryLength) &&
+           maxKvLength.holds(kvLength);
+  }
 };
 
 /// The kernels of one layer class, by role, in the manifest's order.

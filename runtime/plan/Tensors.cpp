@@ -16,53 +16,53 @@ static std::string typeText(int code, int bits, int lanes) {
   return name + std::to_string(bits) + (lanes > 1 ? "x" + std::to_string(lanes) : "");
 }
 
-static Result<void> checkForm(const std::string &name, const attncc_tensor &tensor, DType type,
-                              int rank) {
+static Result<void> checkForm(const char *name, const attncc_tensor &tensor, DType type, int rank) {
   int code = type == DType::BF16 ? 4 : 2, bits = type == DType::F32 ? 32 : 16;
   if (tensor.code != code || tensor.bits != bits || tensor.lanes > 1)
-    return invalid(name + " is " + typeText(tensor.code, tensor.bits, tensor.lanes) + ": must be " +
-                   package::dtypeName(type));
+    return invalid(std::string(name) + " is " + typeText(tensor.code, tensor.bits, tensor.lanes) +
+                   ": must be " + package::dtypeName(type));
   if (tensor.rank != rank)
-    return invalid(name + ".rank is " + std::to_string(tensor.rank) + ": must be " +
+    return invalid(std::string(name) + ".rank is " + std::to_string(tensor.rank) + ": must be " +
                    std::to_string(rank));
   return {};
 }
 
-static Result<void> checkShape(const std::string &name, const attncc_tensor &tensor, int64_t tokens,
+static Result<void> checkShape(const char *name, const attncc_tensor &tensor, int64_t tokens,
                                int64_t heads) {
   if (tensor.shape[0] < tokens)
-    return invalid(name + ".shape[0] is " + std::to_string(tensor.shape[0]) +
+    return invalid(std::string(name) + ".shape[0] is " + std::to_string(tensor.shape[0]) +
                    ": must be at least the batch's num_tokens " + std::to_string(tokens));
   if (tensor.shape[1] != heads)
-    return invalid(name + ".shape[1] is " + std::to_string(tensor.shape[1]) + ": must be the " +
-                   std::to_string(heads) + " heads of this layer");
+    return invalid(std::string(name) + ".shape[1] is " + std::to_string(tensor.shape[1]) +
+                   ": must be the " + std::to_string(heads) + " heads of this layer");
   return {};
 }
 
 /// Strides of tokens and heads, in units of `element` bytes, multiples of `alignment` bytes. A
-/// stride over a single token or head moves nothing.
-static Result<void> checkStrides(const std::string &name, const attncc_tensor &tensor,
-                                 int64_t tokens, int64_t heads, int64_t row, int64_t element,
-                                 int64_t alignment) {
+/// stride over a single token or head moves nothing. Text is made for errors only: launches
+/// allocate nothing.
+static Result<void> checkStrides(const char *name, const attncc_tensor &tensor, int64_t tokens,
+                                 int64_t heads, int64_t row, int64_t element, int64_t alignment) {
   int64_t end = row;
   for (auto [i, count] : {std::pair(0, tokens), std::pair(1, heads)}) {
-    std::string stride = name + ".stride[" + std::to_string(i) + "]";
-    int64_t value = tensor.stride[i], bytes = 0, part = 0;
+    const int64_t value = tensor.stride[i];
+    auto fail = [&](const std::string &what) {
+      return invalid(std::string(name) + ".stride[" + std::to_string(i) + "] is " +
+                     std::to_string(value) + " elements" + what);
+    };
+    int64_t bytes = 0, part = 0;
     if (__builtin_mul_overflow(value, element, &bytes) ||
         __builtin_mul_overflow(value, count > 0 ? count - 1 : 0, &part) ||
         __builtin_add_overflow(end, part, &end) ||
         end > std::numeric_limits<int64_t>::max() / element)
-      return invalid(stride + " is " + std::to_string(value) +
-                     " elements: leaves the address space");
+      return fail(": leaves the address space");
     if (count <= 1)
       continue;
     if (bytes % alignment != 0)
-      return invalid(stride + " is " + std::to_string(value) + " elements (" +
-                     std::to_string(bytes) + " bytes): must be a multiple of " +
-                     std::to_string(alignment) + " bytes");
+      return fail(" (" + std::to_string(bytes) + " bytes): must be a multiple of " +
+                  std::to_string(alignment) + " bytes");
     if (value < row)
-      return invalid(stride + " is " + std::to_string(value) +
-                     " elements: must be at least the row's " + std::to_string(row));
+      return fail(": must be at least the row's " + std::to_string(row));
   }
   return {};
 }

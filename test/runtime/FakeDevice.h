@@ -38,6 +38,8 @@ public:
 
   device::DeviceInfo deviceInfo = {"fake:0", "Fake GPU (sm_80)", 80, 78, 163 * 1024};
   std::vector<Launch> launches;
+  bool remember = true; ///< keep launches
+  int64_t numLaunches = 0;
   std::vector<std::string> loaded;
 
   const device::DeviceInfo &info() const override { return deviceInfo; }
@@ -68,11 +70,13 @@ public:
   Result<void> launch(const device::Kernel &kernel, const device::LaunchShape &shape,
                       std::span<const std::byte> params, std::span<const device::Buffer> buffers,
                       device::Stream stream) override {
-    launches.push_back({static_cast<const FakeKernel &>(kernel).entry,
-                        shape,
-                        {params.begin(), params.end()},
-                        {buffers.begin(), buffers.end()},
-                        stream});
+    ++numLaunches;
+    if (remember)
+      launches.push_back({static_cast<const FakeKernel &>(kernel).entry,
+                          shape,
+                          {params.begin(), params.end()},
+                          {buffers.begin(), buffers.end()},
+                          stream});
     return {};
   }
 };

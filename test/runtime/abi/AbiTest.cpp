@@ -55,7 +55,8 @@ protected:
     workspace = must(device.allocate(size.bytes));
     must(plan.set_workspace(workspace, size.bytes));
     for (auto *memory : {&query, &rotated, &key, &value, &output})
-      *memory = static_cast<uint16_t *>(must(device.allocate(kMaxTokens * kQueryHeads * kHeadDim * 2)));
+      *memory =
+          static_cast<uint16_t *>(must(device.allocate(kMaxTokens * kQueryHeads * kHeadDim * 2)));
     lse = static_cast<float *>(must(device.allocate(kMaxTokens * kQueryHeads * 4)));
     queryStart = static_cast<int32_t *>(must(device.allocate((kSequences + 1) * 4)));
     kvLength = static_cast<int32_t *>(must(device.allocate(kSequences * 4)));
@@ -64,9 +65,7 @@ protected:
       sequence = must(pool.add());
   }
 
-  static void must(rt::Result<void> result) {
-    ASSERT_TRUE(result) << result.error().message;
-  }
+  static void must(rt::Result<void> result) { ASSERT_TRUE(result) << result.error().message; }
   template <class T> static T must(rt::Result<T> result) {
     if (!result) {
       ADD_FAILURE() << result.error().message;
@@ -76,8 +75,10 @@ protected:
   }
 
   /// Value of key, value and query element d of a head of the token at a position.
-  static uint16_t element(int64_t sequence, int64_t position, int64_t head, int64_t d, int64_t kind) {
-    return static_cast<uint16_t>(0x3c00 + kind * 4096 + sequence * 1024 + position * 16 + head * 7 + d);
+  static uint16_t element(int64_t sequence, int64_t position, int64_t head, int64_t d,
+                          int64_t kind) {
+    return static_cast<uint16_t>(0x3c00 + kind * 4096 + sequence * 1024 + position * 16 + head * 7 +
+                                 d);
   }
 
   /// Extends every sequence by its number of tokens and writes the step's inputs.
@@ -175,7 +176,8 @@ TEST_F(Step, AppendsAndAttendsOnTheSimulator) {
   for (int64_t i = 0; i < 16; ++i) {
     const uint16_t *row = static_cast<const uint16_t *>(firstLayer.k) +
                           slots[i] / kPageSize * firstLayer.k_page_stride +
-                          slots[i] % kPageSize * firstLayer.k_token_stride + firstLayer.k_head_stride;
+                          slots[i] % kPageSize * firstLayer.k_token_stride +
+                          firstLayer.k_head_stride;
     EXPECT_EQ(row[3], element(1, i, 1, 3, 1));
   }
 }
@@ -223,7 +225,8 @@ TEST_F(Step, ErrorsOfTheDataReachTheErrorWord) {
   rt::Result<void> checked = plan.check();
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().status, ATTNCC_LIMIT_EXCEEDED);
-  EXPECT_NE(checked.error().message.find("attncc_plan_check: a sequence's kv_length"), std::string::npos);
+  EXPECT_NE(checked.error().message.find("attncc_plan_check: a sequence's kv_length"),
+            std::string::npos);
   must(plan.check());
   kvLength[1] = 1;
   for (int32_t page : {-1, static_cast<int>(kPages)}) {
@@ -280,8 +283,9 @@ TEST_F(Step, OlderAndNewerStructs) {
   EXPECT_EQ(attncc_plan_update(plan.get(), &newer.known, nullptr), ATTNCC_OK);
   newer.added = 1;
   EXPECT_EQ(attncc_plan_update(plan.get(), &newer.known, nullptr), ATTNCC_INVALID_ARGUMENT);
-  EXPECT_STREQ(attncc_message(),
-               "attncc_plan_update: batch.size is 80: byte 72 is set, but this library knows 72 bytes");
+  EXPECT_STREQ(
+      attncc_message(),
+      "attncc_plan_update: batch.size is 80: byte 72 is set, but this library knows 72 bytes");
   // An older caller's struct ends before slot_mapping, and what follows it is not ours to read.
   newer.known.size = offsetof(attncc_batch, slot_mapping);
   newer.known.slot_mapping = reinterpret_cast<const int64_t *>(1);
@@ -290,7 +294,8 @@ TEST_F(Step, OlderAndNewerStructs) {
   EXPECT_STREQ(attncc_message(), "attncc_append: args is null");
   newer.known.size = 0;
   EXPECT_EQ(attncc_plan_update(plan.get(), &newer.known, nullptr), ATTNCC_INVALID_ARGUMENT);
-  EXPECT_STREQ(attncc_message(), "attncc_plan_update: batch.size is 0: must be the struct's size, 72");
+  EXPECT_STREQ(attncc_message(),
+               "attncc_plan_update: batch.size is 0: must be the struct's size, 72");
   attncc_pool_stats older = {};
   older.size = offsetof(attncc_pool_stats, shared);
   older.shared = -5;
@@ -314,16 +319,20 @@ TEST_F(Step, PackagesHaveAnIdAndOptions) {
   EXPECT_EQ(id.size(), 64u);
   EXPECT_NE(std::string(package.manifest()).find("attncc.package/1.0"), std::string::npos);
   EXPECT_TRUE(rt::Package::open(device, folder.path.c_str(), {.expected_id = id.c_str()}));
-  rt::Result<rt::Package> other = rt::Package::open(device, folder.path.c_str(), {.expected_id = "00"});
+  rt::Result<rt::Package> other =
+      rt::Package::open(device, folder.path.c_str(), {.expected_id = "00"});
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().status, ATTNCC_INVALID_PACKAGE);
-  rt::Result<rt::Package> hopper = rt::Package::open(device, folder.path.c_str(), {.target = "sm_90a"});
+  rt::Result<rt::Package> hopper =
+      rt::Package::open(device, folder.path.c_str(), {.target = "sm_90a"});
   ASSERT_FALSE(hopper);
   EXPECT_EQ(hopper.error().status, ATTNCC_UNSUPPORTED);
-  EXPECT_EQ(hopper.error().message,
-            "sim: error: no kernel of this package runs on simulator (sm_80): sm_80 is not the target "
-            "asked for, sm_90a");
-  rt::Result<rt::Package> cached = rt::Package::open(device, folder.path.c_str(), {.cache_dir = "/tmp"});
+  EXPECT_EQ(
+      hopper.error().message,
+      "sim: error: no kernel of this package runs on simulator (sm_80): sm_80 is not the target "
+      "asked for, sm_90a");
+  rt::Result<rt::Package> cached =
+      rt::Package::open(device, folder.path.c_str(), {.cache_dir = "/tmp"});
   ASSERT_FALSE(cached);
   EXPECT_EQ(cached.error().status, ATTNCC_UNSUPPORTED);
 }
@@ -335,7 +344,8 @@ TEST_F(Step, TheLoggerHearsOneLineALoad) {
   attncc_set_logger(nullptr, nullptr, 0);
   ASSERT_TRUE(rt::Package::open(device, folder.path.c_str()));
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_NE(lines[0].find("sm_80 selected for simulator (sm_80); 3 kernels loaded"), std::string::npos)
+  EXPECT_NE(lines[0].find("sm_80 selected for simulator (sm_80); 3 kernels loaded"),
+            std::string::npos)
       << lines[0];
 }
 

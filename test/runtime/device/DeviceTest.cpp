@@ -128,7 +128,8 @@ TEST(DeviceOpen, NamesHaveExactMessages) {
     return opened.error().diagnostic.message;
   };
   EXPECT_EQ(message("cuda:0", Status::Unsupported),
-            "cuda:0: this version of the runtime has no cuda device; \"sim\" runs packages without a GPU");
+            "cuda:0: this version of the runtime has no cuda device; \"sim\" runs packages without "
+            "a GPU");
   EXPECT_EQ(message("sim:sm_90a", Status::Unsupported),
             "sim:sm_90a: the simulator executes sm_80 kernels only");
   EXPECT_EQ(message("gpu", Status::InvalidArgument),
@@ -179,7 +180,8 @@ TEST_F(Simulator, LaunchesAreConfinedToTheirBuffers) {
 TEST_F(Simulator, TrafficIsNamedByParameter) {
   registerBoth();
   device->setRecording(true);
-  ASSERT_TRUE(launch(16, {{"k", in, 128, false}, {"v", in + 16, 128, false}, {"output", out, 128, true}}));
+  ASSERT_TRUE(
+      launch(16, {{"k", in, 128, false}, {"v", in + 16, 128, false}, {"output", out, 128, true}}));
   std::vector<LaunchReport> reports = device->takeReports();
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_EQ(reports[0].entry, "shift");

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
+#include <sstream>
 
 using namespace attncc;
 using namespace attncc::package;
@@ -84,6 +86,16 @@ TEST(Formula, NamesHaveTheirValues) {
     Result<int64_t> result = evaluate(nameText(static_cast<Name>(i)), values);
     ASSERT_TRUE(result);
     EXPECT_EQ(*result, 42 + static_cast<int64_t>(i));
+  }
+}
+
+TEST(Formula, EveryNameIsDocumented) {
+  std::ifstream file(ATTNCC_SOURCE_DIR "/docs/package.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  for (size_t i = 0; i < kNumNames; ++i) {
+    std::string quoted = "`" + std::string(nameText(static_cast<Name>(i))) + "`";
+    EXPECT_NE(text.str().find(quoted), std::string::npos) << quoted;
   }
 }
 

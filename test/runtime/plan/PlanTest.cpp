@@ -6,11 +6,24 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 
 using namespace attncc;
 using namespace attncc::plan;
 using namespace attncc::test;
+
+static std::atomic<int64_t> allocations{0};
+void *operator new(size_t bytes) {
+  ++allocations;
+  if (void *memory = std::malloc(bytes ? bytes : 1))
+    return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -569,6 +582,22 @@ TEST_F(PlanCalls, ErrorWordIsReadAndCleared) {
   workspace[0] = kPageError;
   EXPECT_EQ(*plan->takeErrors(nullptr), kPageError);
   EXPECT_EQ(workspace[0], 0);
+}
+
+TEST_F(PlanCalls, StepsAllocateNothing) {
+  ready();
+  device->remember = false;
+  const attncc_append_args append = appendArgs();
+  const attncc_attend_args attend = attendArgs();
+  const int64_t before = allocations;
+  bool ok = true;
+  for (uint32_t i = 0; i < 32; ++i)
+    ok = plan->update(batch(), nullptr) && plan->append(*cache, i % 2, append, nullptr) &&
+         plan->attend(*cache, i % 2, attend, nullptr) && plan->takeErrors(nullptr) && ok;
+  const int64_t after = allocations;
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(device->numLaunches, 3 * 32);
 }
 
 // Variants: the first whose load class holds the host's bounds; under the invariant policy only
