@@ -1,0 +1,95 @@
+//===- SchedulesTest.cpp - the cost model against the limits --------------===//
+//
+// For every head dim, group and number of query tokens the choice is legal, its
+// chunks are equal and no smaller number of chunks would fit.
+//
+//===----------------------------------------------------------------------===//
+#include "dialects/attn/Schedules.h"
+
+#include "gtest/gtest.h"
+
+using namespace attncc;
+using namespace attncc::attn;
+
+namespace {
+
+const TargetInfo &sm80() { return *findTarget("sm_80"); }
+
+TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
+  SplitRule split = defaultSplitRule(131072);
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t group : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 32, 64})
+      for (int64_t maxQuery = 1; maxQuery <= 8; ++maxQuery) {
+        KernelShape shape{dim, dim, group, maxQuery, 16, 2};
+        SCOPED_TRACE(testing::Message() << "dim " << dim << " group " << group << " tokens " << maxQuery);
+        Schedule schedule = decodeSchedule(shape, split, sm80());
+        Result<void> legal = checkSchedule(schedule, shape, sm80());
+        ASSERT_TRUE(legal) << legal.error().diagnostic.message;
+        int64_t all = group * maxQuery, chunks = (all + schedule.rows - 1) / schedule.rows;
+        EXPECT_EQ(schedule.rows % 8, 0);
+        EXPECT_LE(schedule.rows, 32);
+        // Padding is less than one group of 8 rows a chunk.
+        EXPECT_LT(chunks * schedule.rows - all, 8 * chunks);
+        // One chunk fewer would need rows that do not fit.
+        if (chunks > 1) {
+          Schedule wider = schedule;
+          wider.rows = (((all + chunks - 2) / (chunks - 1)) + 7) / 8 * 8;
+          EXPECT_TRUE(wider.rows > 32 || registerEstimate(wider, shape) > 255);
+        }
+      }
+}
+
+// The numbers of the issue: 32 rows up to head_dim 128, 16 at 256.
+TEST(Schedules, RowsFollowTheRegisters) {
+  auto rows = [](int64_t dim) {
+    return decodeSchedule({dim, dim, 4, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows;
+  };
+  EXPECT_EQ(rows(64), 32);
+  EXPECT_EQ(rows(128), 32);
+  EXPECT_EQ(rows(192), 16);
+  EXPECT_EQ(rows(256), 16);
+}
+
+// The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, and 32.
+TEST(Schedules, RegisterEstimateByHand) {
+  Schedule schedule;
+  schedule.rows = 32;
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 32);
+}
+
+TEST(Schedules, RingBytesByHand) {
+  Schedule schedule; // 4 units, 3 stages, 16 keys
+  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * 16 * (128 + 64) * 2);
+  schedule.divide = Divide::Rows;
+  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 3 * 16 * (128 + 64) * 2);
+}
+
+// At most 64 splits for any length that the rule provides for, and every split is whole tiles.
+TEST(Schedules, DefaultSplitRuleBoundsTheSplits) {
+  for (int64_t longest : {1024, 131072, 131073, 163840, 1000000, 10000000}) {
+    SplitRule rule = defaultSplitRule(longest);
+    EXPECT_LE(rule.maxSplits(longest), 64) << longest;
+    for (const SplitStep &step : rule.steps)
+      EXPECT_EQ(step.splitLength % 256, 0);
+  }
+}
+
+TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {
+  KernelShape shape{128, 128, 4, 8, 16, 2};
+  auto message = [&](Schedule schedule) {
+    Result<void> legal = checkSchedule(schedule, shape, sm80());
+    return legal ? std::string("legal") : legal.error().diagnostic.message;
+  };
+  Schedule schedule;
+  EXPECT_EQ(message(schedule), "legal");
+  schedule.blocksPerSm = 8;
+  EXPECT_EQ(message(schedule), "register estimate 86 exceeds the registers per thread of sm_80, 64");
+  schedule.blocksPerSm = 2;
+  EXPECT_EQ(message(schedule),
+            "ring bytes of all blocks 196608 exceeds the shared memory of a multiprocessor of sm_80, 166912");
+  schedule.blocksPerSm = 1;
+  schedule.product = Product::Wgmma;
+  EXPECT_EQ(message(schedule), "product = wgmma needs that instruction, which sm_80 has not");
+}
+
+} // namespace
