@@ -42,9 +42,13 @@ struct ClassShape {
   std::optional<Rope> rope;
   std::optional<double> normEpsilon;
   SplitRule splits;
-  // Of the decode kernel: query rows of one block; and the formulas of the least traffic.
-  int64_t decodeRows = 0;
-  std::string decodeTraffic, appendTraffic;
+  // The decode kernels in the order in which the planner looks for one that serves a bound of query
+  // lengths; the query rows of one block decide how often K and V must be read.
+  struct DecodeVariant {
+    int64_t leastQueryLength = 0, mostQueryLength = 0, rows = 1;
+  };
+  std::vector<DecodeVariant> decodeVariants;
+  std::string decodeTraffic, appendTraffic; // formulas of the least traffic
 
   int64_t group() const { return queryHeads / kvHeads; }
 };

@@ -51,10 +51,14 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
       const std::string &traffic = manifest.interfaces.at(kernel.interface).trafficBytes;
       if (kernel.role == "append")
         shape.appendTraffic = traffic;
-      if (kernel.role == "decode" && shape.splits.steps.empty()) {
+      if (kernel.role == "decode") {
         shape.decodeTraffic = traffic;
-        shape.decodeRows = kernel.rows;
         shape.splits = manifest.splitRules.at(kernel.splitRule).rule;
+        auto bounds = kernel.loadClass.find("max_query_length");
+        if (bounds == kernel.loadClass.end())
+          shape.decodeVariants.push_back({0, shape.maxDraft, kernel.rows});
+        else
+          shape.decodeVariants.push_back({bounds->second.least, bounds->second.most, kernel.rows});
       }
     }
     if (shape.splits.steps.empty())
@@ -83,9 +87,14 @@ Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &
   values[Name::NumTokens] = verifyCase.numTokens();
   values[Name::MaxQueryLength] = verifyCase.maxQueryLength();
   values[Name::MaxKvLength] = verifyCase.maxKvLength();
-  int64_t total = 0, chunked = 0;
+  const int64_t bound = verifyCase.maxQueryLength() + verifyCase.extraQueryBound;
+  int64_t total = 0, chunked = 0, rows = 1;
+  for (const ClassShape::DecodeVariant &variant : shape.decodeVariants)
+    if (variant.leastQueryLength <= bound && bound <= variant.mostQueryLength) {
+      rows = std::max<int64_t>(variant.rows, 1);
+      break;
+    }
   for (auto [queryLength, kvLength] : verifyCase.sequences) {
-    const int64_t rows = std::max<int64_t>(shape.decodeRows, 1);
     total += queryLength ? kvLength : 0;
     chunked += kvLength * ((shape.group() * queryLength + rows - 1) / rows);
   }

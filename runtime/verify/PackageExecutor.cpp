@@ -96,6 +96,7 @@ Result<Execution> PackageExecutor::run(const ClassShape &shape, const VerifyCase
 
   attncc_kv_layer layer = {};
   layer.size = sizeof layer;
+  layer.kv_heads = uint32_t(c.kvHeads);
   layer.k = data.k.data;
   layer.v = data.v.data;
   layer.num_pages = data.numPages;

@@ -33,7 +33,7 @@ ClassShape makeShape(NumberType type) {
     shape.rope->inverseFrequencies.push_back(std::pow(10000.0f, -float(i) / 6));
   shape.normEpsilon = 1e-6;
   shape.splits = {{{2048, 256}, {8192, 1024}, {131072, 2048}}};
-  shape.decodeRows = 8;
+  shape.decodeVariants = {{1, 1, 8}, {2, 8, 16}};
   shape.decodeTraffic = "total_chunk_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)+num_tokens*"
                         "query_heads*(k_dim+v_dim)*q_bytes";
   shape.appendTraffic = "num_tokens*(2*query_heads*k_dim+2*kv_heads*(k_dim+v_dim))*q_bytes";
