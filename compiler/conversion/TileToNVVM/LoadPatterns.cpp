@@ -262,55 +262,46 @@ private:
       if (uniform)
         ofLane = b.add(ofLane, b.mul(b.zeroExtend(rowOfLane), tokenBytes));
       Value start = b.offset(cache.pointer, ofLane);
-      Value bad;
-      struct Source {
-        Value pointer; // of row `row`
-        int64_t row;
-      };
-      std::map<int64_t, Source> sources; // by row / g (uniform) or by row
-      for (const Coordinate &constant : constants) {
-        int64_t key = uniform ? constant.row / g : constant.row;
-        if (sources.count(key))
-          continue;
-        Value group = uniform ? b.i32(key) : b.divUnsigned(b.add(rowOfLane, constant.row), g);
+      Value left = b.sub(b.sub(item.keyEnd, firstKey), rowOfLane);
+      Value slot = b.offset(shared, applyBasis(b, lane, access.basis));
+
+      // One page after the other, so that the addresses of one are alive at a time.
+      for (size_t begin = 0, end; begin < constants.size(); begin = end) {
+        auto pageIndexOf = [&](size_t i) { return uniform ? constants[i].row / g : constants[i].row; };
+        for (end = begin + 1; end < constants.size() && pageIndexOf(end) == pageIndexOf(begin);)
+          ++end;
+        int64_t row = uniform ? pageIndexOf(begin) * g : constants[begin].row;
+        Value group = uniform ? b.i32(row / g) : b.divUnsigned(b.add(rowOfLane, row), g);
         Value groupKey = b.add(firstKey, b.mul(group, g));
         Value page = pageOf(group, groupKey, groups);
-        Value negative = b.compare(Compare::slt, page, 0);
-        bad = bad ? b.bitOr(bad, negative) : negative;
         // Row of the page: the group's first one, and the lane's row inside of the group, which
         // `start` has where the group is the same in all lanes.
         Value rowInPage = b.remUnsigned(groupKey, pageSize);
         if (!uniform)
-          rowInPage = b.add(rowInPage, b.bitAnd(b.add(rowOfLane, constant.row), g - 1));
-        Value pageBytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
-        Value rowBytes = b.mul(b.zeroExtend(rowInPage), tokenBytes);
-        sources[key] = {b.offset(start, b.add(pageBytes, rowBytes)), uniform ? key * g : constant.row};
-      }
-
-      Values targets = targetAddresses(lane);
-      b.ifElse(
-          bad, {},
-          [&]() -> Values {
-            Values words(4, b.notANumberWord());
-            for (Value target : targets)
-              b.storeVector(words, target);
-            return {};
-          },
-          [&]() -> Values {
-            Value left = b.sub(b.sub(item.keyEnd, firstKey), rowOfLane);
-            for (size_t i = 0; i < constants.size(); ++i) {
-              const Coordinate &constant = constants[i];
-              Source &source = sources[uniform ? constant.row / g : constant.row];
-              // Steps of a fixed number of rows: one stride is kept, not one product for each row.
-              if (constant.row > source.row) {
-                source.pointer = b.offset(source.pointer, b.mul(tokenBytes, constant.row - source.row));
-                source.row = constant.row;
+          rowInPage = b.add(rowInPage, b.bitAnd(b.add(rowOfLane, row), g - 1));
+        b.ifElse(
+            b.compare(Compare::slt, page, 0), {},
+            [&]() -> Values {
+              Values words(4, b.notANumberWord());
+              for (size_t i = begin; i < end; ++i)
+                b.storeVector(words, target(slot, i));
+              return {};
+            },
+            [&]() -> Values {
+              Value pageBytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
+              Value rowBytes = b.mul(b.zeroExtend(rowInPage), tokenBytes);
+              Value source = b.offset(start, b.add(pageBytes, rowBytes));
+              for (size_t i = begin; i < end; ++i) {
+                // Steps of a fixed number of rows: one stride is kept, not one product for each row.
+                if (constants[i].row > row)
+                  source = b.offset(source, b.mul(tokenBytes, constants[i].row - row));
+                row = constants[i].row;
+                Value size = b.select(b.compare(Compare::sgt, left, row), b.i32(16), b.i32(0));
+                b.copyAsync(target(slot, i), b.offset(source, constants[i].column * elementBytes), size);
               }
-              Value size = b.select(b.compare(Compare::sgt, left, constant.row), b.i32(16), b.i32(0));
-              b.copyAsync(targets[i], b.offset(source.pointer, constant.column * elementBytes), size);
-            }
-            return {};
-          });
+              return {};
+            });
+      }
     }
 
     /// Page of the `group`-th group of the tile, whose first token is `groupKey`.
@@ -321,12 +312,9 @@ private:
                         b.compare(Compare::slt, groupKey, item.keyEnd));
     }
 
-    Values targetAddresses(Value lane) {
-      Value ofLane = b.offset(shared, applyBasis(b, lane, access.basis));
-      Values targets;
-      for (const tile::SharedAccess::Access &a : access.accesses)
-        targets.push_back(b.offset(b.flipAddress(ofLane, a.flip), a.immediate));
-      return targets;
+    Value target(Value slot, size_t i) {
+      const tile::SharedAccess::Access &a = access.accesses[i];
+      return b.offset(b.flipAddress(slot, a.flip), a.immediate);
     }
   };
 };
