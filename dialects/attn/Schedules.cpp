@@ -12,7 +12,9 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
   int64_t accumulator = schedule.rows * shape.valueDim / lanes;
   bool queryInRegisters = schedule.orientation == Orientation::Swapped;
   int64_t query = queryInRegisters ? schedule.rows * shape.keyDim / lanes / 2 : 0;
-  return scores + scores / 2 + accumulator + query + 32;
+  // Row statistics live in few lanes of the direct form; the swapped one has a pair per 8 rows.
+  int64_t statistics = schedule.orientation == Orientation::Swapped ? schedule.rows / 2 : 4;
+  return scores + scores / 2 + accumulator + query + statistics + 32;
 }
 
 int64_t attn::ringBytes(const Schedule &schedule, const KernelShape &shape) {

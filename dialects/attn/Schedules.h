@@ -9,6 +9,7 @@
 //   probabilities   P = S / 2                     (16 bit)
 //   accumulator     O = rows/8 · value_dim/16 · 4 (f32)
 //   query           Q = rows/8 · key_dim/16 · 2   (16 bit)
+//   row statistics  rows/8 · 4                    (maximum and sum, two rows a lane)
 //
 // and 32 for addresses and counters. Test: test/dialects/attn/SchedulesTest.cpp
 //

@@ -45,8 +45,8 @@ func.func @window(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16>
 func.func @sinks(%q: tensor<?x8x64xbf16>, %kv: !kv, %s: tensor<8xf32>) -> tensor<?x8x64xbf16>
     attributes {attn.phase = #attn.phase<decode, max_query = 1>} {
   // expected-error @below {{attention sinks are not compiled yet}}
-  %o, %lse = attn.attention %q, %kv sinks %s scores(<scale = 0.125>) mask(<causal>) schedule(<>)
-      : tensor<?x8x64xbf16>, !kv, sinks tensor<8xf32> -> tensor<?x8x64xbf16>, tensor<?x8xf32>
+  %o, %lse = attn.attention %q, %kv sinks %s : tensor<8xf32> scores(<scale = 0.125>) mask(<causal>) schedule(<>)
+      : tensor<?x8x64xbf16>, !kv -> tensor<?x8x64xbf16>, tensor<?x8xf32>
   return %o : tensor<?x8x64xbf16>
 }
 

@@ -39,22 +39,24 @@ TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
       }
 }
 
-// The numbers of the issue: 32 rows up to head_dim 128, 16 at 256.
+// What ptxas compiles without spills: 32 rows up to head_dim 112, 24 at 160, 16 at 256. 32 rows of 8 tokens
+// and 4 heads are two chunks of 16 beyond that.
 TEST(Schedules, RowsFollowTheRegisters) {
   auto rows = [](int64_t dim) {
     return decodeSchedule({dim, dim, 4, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows;
   };
   EXPECT_EQ(rows(64), 32);
-  EXPECT_EQ(rows(128), 32);
-  EXPECT_EQ(rows(192), 16);
+  EXPECT_EQ(rows(112), 32);
+  EXPECT_EQ(rows(128), 16);
+  EXPECT_EQ(decodeSchedule({160, 160, 3, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows, 24);
   EXPECT_EQ(rows(256), 16);
 }
 
-// The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, and 32.
+// The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, statistics 16, and 32.
 TEST(Schedules, RegisterEstimateByHand) {
   Schedule schedule;
   schedule.rows = 32;
-  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 32);
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 16 + 32);
 }
 
 TEST(Schedules, RingBytesByHand) {
@@ -83,7 +85,7 @@ TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {
   Schedule schedule;
   EXPECT_EQ(message(schedule), "legal");
   schedule.blocksPerSm = 8;
-  EXPECT_EQ(message(schedule), "register estimate 86 exceeds the registers per thread of sm_80, 64");
+  EXPECT_EQ(message(schedule), "register estimate 90 exceeds the registers per thread of sm_80, 64");
   schedule.blocksPerSm = 2;
   EXPECT_EQ(message(schedule),
             "ring bytes of all blocks 196608 exceeds the shared memory of a multiprocessor of sm_80, 166912");

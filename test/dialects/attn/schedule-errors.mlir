@@ -16,7 +16,7 @@
 
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 4, key = 256 x bf16, value = 256 x bf16>
 func.func @registers(%q: tensor<?x8x256xbf16>, %kv: !kv) -> !attn.partials<heads = 8, group = 2, dim = 256> attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
-  // expected-error @+1 {{register estimate 440 exceeds the registers per thread of sm_80, 255}}
+  // expected-error @+1 {{register estimate 456 exceeds the registers per thread of sm_80, 255}}
   %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<length = 2048>) : tensor<?x8x256xbf16>, !kv -> !attn.partials<heads = 8, group = 2, dim = 256>
   return %p : !attn.partials<heads = 8, group = 2, dim = 256>
 }
