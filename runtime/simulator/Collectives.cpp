@@ -78,11 +78,8 @@ void decodeShfl(Decoder &d) {
     d.unknown();
   d.expectOperands(5);
   syntax::Operand to = d.operand(0);
-  if (to.second >= 0) {
-    syntax::Operand predicate = to;
-    predicate.reg = to.second;
-    predicate.second = to.second = -1;
-    d.op().slot[4] = d.destinationPredicate(predicate);
+  if (std::optional<syntax::Operand> predicate = Decoder::takeSecond(to)) {
+    d.op().slot[4] = d.destinationPredicate(*predicate);
     d.op().flags = 1;
   }
   d.op().slot[0] = d.destination(to, 4);
@@ -164,13 +161,11 @@ void decodeMatch(Decoder &d) {
     d.unknown();
   d.expectOperands(3);
   syntax::Operand to = d.operand(0);
-  if (to.second >= 0 && mode == 1) {
-    syntax::Operand predicate = to;
-    predicate.reg = to.second;
-    predicate.second = to.second = -1;
-    d.op().slot[2] = d.destinationPredicate(predicate);
-    d.op().flags = 1;
-  }
+  if (mode == 1)
+    if (std::optional<syntax::Operand> predicate = Decoder::takeSecond(to)) {
+      d.op().slot[2] = d.destinationPredicate(*predicate);
+      d.op().flags = 1;
+    }
   d.op().slot[0] = d.destination(to, 4);
   d.op().slot[1] = d.source(d.operand(1), bytesOf(type));
   takeMembers(d, 2);

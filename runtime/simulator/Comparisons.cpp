@@ -184,11 +184,8 @@ void decodeSetp(Decoder &d) {
   decodeSources(d, type);
   d.op().run = decodeComparison(d, type).predicates;
   syntax::Operand first = d.operand(0);
-  if (first.second >= 0) {
-    syntax::Operand second = first;
-    second.reg = first.second;
-    second.second = first.second = -1;
-    d.op().slot[1] = d.destinationPredicate(second);
+  if (std::optional<syntax::Operand> second = Decoder::takeSecond(first)) {
+    d.op().slot[1] = d.destinationPredicate(*second);
     d.op().immediate = 1;
   }
   d.op().slot[0] = d.destinationPredicate(first);

@@ -327,6 +327,16 @@ uint32_t Decoder::sourcePredicate(const syntax::Operand &operand, bool &negated)
   return registerSlots[operand.reg];
 }
 
+std::optional<syntax::Operand> Decoder::takeSecond(syntax::Operand &pair) {
+  if (pair.second < 0)
+    return std::nullopt;
+  syntax::Operand second;
+  second.kind = syntax::Operand::Kind::Register;
+  second.reg = pair.second;
+  pair.second = -1;
+  return second;
+}
+
 uint32_t Decoder::constant(uint64_t bits, unsigned bytes) {
   if (bytes < 8)
     bits &= (uint64_t(1) << (8 * bytes)) - 1;

@@ -72,6 +72,8 @@ public:
   uint32_t source(const syntax::Operand &operand, unsigned bytes, bool floating = false);
   /// Slot of a predicate, which the handler must invert if `negated`.
   uint32_t sourcePredicate(const syntax::Operand &operand, bool &negated);
+  /// Takes q off the pair p|q, if it is one.
+  static std::optional<syntax::Operand> takeSecond(syntax::Operand &pair);
   /// Slot of a literal.
   uint32_t constant(uint64_t bits, unsigned bytes);
   /// Bytes per lane of a register operand, 0 for other operands and predicates.

@@ -143,6 +143,8 @@ private:
     uint64_t value =
         std::strtoull(std::string(text.substr(digits, position - digits)).c_str(), nullptr, base);
     bool bad = position == digits;
+    if (base == 8)
+      bad |= text.substr(digits, position - digits).find_first_of("89") != std::string_view::npos;
     if (at(position) == 'U')
       ++position;
     bad |= continuesWord(at(position));

@@ -224,6 +224,7 @@ private:
   }
 
   void initialiser(Variable &variable, unsigned bytes) {
+    Nested nested(*this, "an initialiser");
     if (accept("{")) {
       while (!is("}")) {
         initialiser(variable, bytes);
@@ -331,6 +332,8 @@ private:
     current->scopes.push_back({parent, {}, {}});
     registerScopes.push_back({scope, {}, {}});
     expect("{");
+    if (registerScopes.size() > deepest)
+      fail("braces are nested deeper than " + std::to_string(deepest));
     while (!accept("}")) {
       if (atEnd())
         fail("expected '}', found the end");
@@ -381,13 +384,14 @@ private:
   void pragma() {
     if (peek().kind != Token::Kind::String)
       fail("expected a string, found " + found());
-    std::string value(take().text);
-    expect(";");
+    std::string value(peek().text);
     const std::string mask = "used_bytes_mask ";
     if (value.compare(0, mask.size(), mask) == 0)
       usedBytes = std::strtoull(value.c_str() + mask.size(), nullptr, 0);
     else if (value != "nounroll")
       fail("pragma \"" + value + "\" is not known");
+    take();
+    expect(";");
   }
 
   void locDirective() {
@@ -491,7 +495,18 @@ private:
     current->instructions.push_back(std::move(result));
   }
 
+  /// Counts nesting while it lives: a file must not use up the stack.
+  struct Nested {
+    Nested(Parser &parser, const char *what) : parser(parser) {
+      if (++parser.depth > deepest)
+        parser.fail(std::string(what) + " is nested deeper than " + std::to_string(deepest));
+    }
+    ~Nested() { --parser.depth; }
+    Parser &parser;
+  };
+
   Operand operand() {
+    Nested nested(*this, "an operand");
     Operand result;
     if (accept("{")) {
       result.kind = Operand::Kind::Vector;
@@ -538,11 +553,11 @@ private:
     }
     if (peek().kind == Token::Kind::Word && !is("WARP_SZ")) {
       std::string name = word("an operand");
-      if (name == "_")
-        return result;
-      result.reg = findRegister(name);
-      if (result.reg >= 0) {
-        result.kind = Operand::Kind::Register;
+      if (name != "_")
+        result.reg = findRegister(name);
+      if (result.reg >= 0 || name == "_") {
+        if (name != "_")
+          result.kind = Operand::Kind::Register;
         if (accept("|")) {
           std::string second = word("a register");
           result.second = second == "_" ? -1 : findRegister(second);
@@ -606,6 +621,7 @@ private:
   }
 
   int64_t unary() {
+    Nested nested(*this, "an expression");
     if (accept("-"))
       return int64_t(0 - uint64_t(unary()));
     if (accept("+"))
@@ -618,6 +634,7 @@ private:
   }
 
   int64_t primary() {
+    Nested nested(*this, "an expression");
     if (accept("(")) {
       if (accept(".s64") || accept(".u64")) {
         expect(")");
@@ -634,9 +651,12 @@ private:
     fail("expected an operand, found " + found());
   }
 
+  static constexpr unsigned deepest = 200;
+
   std::string_view text;
   std::vector<Token> tokens;
   size_t position = 0;
+  unsigned depth = 0;
   File file;
   Entry *current = nullptr;
   std::vector<RegisterScope> registerScopes;

@@ -28,7 +28,7 @@ struct Operand {
     Sum, ///< symbol + offset: name, offset
     Address, ///< [elements[0] + offset, elements[1]…]
     Vector, ///< {elements…}
-    Sink, ///< _
+    Sink, ///< _, also with a `second`
   };
   Kind kind = Kind::Sink;
   bool negated = false;
