@@ -250,12 +250,19 @@ Result<void> CaseData::placeTables(Random &random) {
     starts.push_back(starts.back() + int32_t(queryLength));
     lengths.push_back(int32_t(kvLength));
   }
-  blockTableStride = c.sparseTable ? 0 : ceilDiv(maxKvLength, shape.pageSize) + 2;
+  // Garbage: the rest of a dense row; some entries behind a sequence's own in CSR, but not more in
+  // all than if each sequence had the bound's pages.
+  const int64_t mostPages = ceilDiv(maxKvLength, shape.pageSize);
+  blockTableStride = c.sparseTable ? 0 : mostPages + 2;
+  int64_t room = int64_t(count) * mostPages;
+  for (const std::vector<int64_t> &own : pages)
+    room -= int64_t(own.size());
   for (size_t s = 0; s < count; ++s) {
     for (int64_t page : pages[s])
       table.push_back(int32_t(page));
-    int64_t unused =
-        c.sparseTable ? random.integer(0, 2) : blockTableStride - int64_t(pages[s].size());
+    int64_t unused = blockTableStride - int64_t(pages[s].size());
+    if (c.sparseTable)
+      room -= unused = random.integer(0, std::clamp<int64_t>(room, 0, 2));
     for (int64_t i = 0; i < unused; ++i)
       table.push_back(garbage());
     indptr.push_back(int32_t(table.size()));
