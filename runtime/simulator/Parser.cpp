@@ -69,7 +69,7 @@ private:
   const Token &take() {
     const Token &token = peek();
     if (token.kind == Token::Kind::Bad)
-      fail("'" + std::string(token.text) + "' is not a PTX token");
+      fail({});
     if (position + 1 < tokens.size())
       ++position;
     return token;
@@ -83,7 +83,11 @@ private:
     take();
     return true;
   }
-  [[noreturn]] void fail(std::string message) const { throw SyntaxError{peek().line, message}; }
+  [[noreturn]] void fail(std::string message) const {
+    if (peek().kind == Token::Kind::Bad)
+      message = "'" + std::string(peek().text) + "' is not a PTX token";
+    throw SyntaxError{peek().line, message};
+  }
   std::string found() const { return atEnd() ? "the end" : "'" + std::string(peek().text) + "'"; }
   void expect(std::string_view text) {
     if (!accept(text))

@@ -16,6 +16,7 @@
 #include "runtime/simulator/Numbers.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace attncc::simulator {
 
@@ -116,55 +117,72 @@ void decodeOperands(const MatrixProduct &product, unsigned k, MatrixType type, D
   out.finite = finite;
 }
 
+// Eight columns. GCC and Clang lower these to whatever vectors the target has.
+typedef float Floats __attribute__((vector_size(32)));
+typedef int Ints __attribute__((vector_size(32)));
+typedef double Doubles __attribute__((vector_size(64)));
+typedef int64_t Longs __attribute__((vector_size(64)));
+
+template <class V, class T> void load(V &to, const T *from) { std::memcpy(&to, from, sizeof to); }
+
+inline bool any(const Ints &mask) {
+  int bits = 0;
+  for (int n = 0; n < columns; ++n)
+    bits |= mask[n];
+  return bits != 0;
+}
+
 /// One chunk of one row; `accumulator` is both addend and result. Returns false, leaving it
 /// alone, if some column is outside the fast window.
 template <int Count, int Fraction>
-bool chunkOfRow(const float *a, const int *aExponent, const float (*b)[columns],
-                const int (*bExponent)[columns], float *accumulator) {
-  alignas(64) int largest[columns];
-  alignas(64) int terms[columns]; // nonzero if some term is not zero
-  alignas(64) uint32_t bits[columns];
-  std::copy_n(reinterpret_cast<const uint32_t *>(accumulator), columns, bits);
-  for (int n = 0; n < columns; ++n) {
-    int field = static_cast<int>(bits[n] >> 23 & 0xff);
-    largest[n] = (field > 1 ? field : 1) - 127;
-    terms[n] = static_cast<int>(bits[n] & 0x7fffffff);
-  }
+inline bool chunkOfRow(const float *a, const int *aExponent, const float (*b)[columns],
+                       const int (*bExponent)[columns], float *accumulator) {
+  Ints addendBits;
+  load(addendBits, accumulator);
+  Ints field = (addendBits >> 23) & 0xff;
+  Ints largest = (field > 1 ? field : field - field + 1) - 127;
   for (int i = 0; i < Count; ++i) {
-    const int exponent = aExponent[i];
-    const int some = a[i] != 0 ? -1 : 0;
-    for (int n = 0; n < columns; ++n) {
-      int sum = exponent + bExponent[i][n];
-      largest[n] = sum > largest[n] ? sum : largest[n];
-      terms[n] |= some & std::bit_cast<int>(b[i][n]) & 0x7fffffff;
+    Ints exponent;
+    load(exponent, bExponent[i]);
+    exponent += aExponent[i];
+    largest = exponent > largest ? exponent : largest;
+  }
+  Ints low = largest < leastFast, high = largest > greatestFast;
+  if (any(low | high)) {
+    // Below the window all is well if every term is zero: a row or column of padding.
+    Ints terms = addendBits & 0x7fffffff;
+    for (int i = 0; i < Count; ++i) {
+      Ints bits;
+      load(bits, b[i]);
+      terms |= a[i] != 0 ? bits & 0x7fffffff : bits - bits;
     }
+    if (any(high | (low & (terms != 0))))
+      return false;
+    largest = low ? largest - largest + leastFast : largest;
   }
-  int outside = 0;
-  alignas(64) float scale[columns];
-  alignas(64) double unscale[columns];
-  for (int n = 0; n < columns; ++n) {
-    int e = largest[n];
-    outside |= (e > greatestFast) | ((e < leastFast) & (terms[n] != 0));
-    e = e < leastFast ? leastFast : e > greatestFast ? greatestFast : e;
-    scale[n] = std::bit_cast<float>((Fraction - e + 127) << 23);
-    unscale[n] = std::bit_cast<double>(uint64_t(e - Fraction + 1023) << 52);
-  }
-  if (outside)
-    return false;
+  const Ints scaleBits = (Fraction + 127 - largest) << 23;
+  Floats scale, addend;
+  load(scale, &scaleBits);
+  load(addend, accumulator);
   // Sixteen terms below 2^27 may pass 2^31: two sums of eight, joined in double.
-  alignas(64) int sums[2][columns];
-  for (int n = 0; n < columns; ++n) {
-    sums[0][n] = static_cast<int>(accumulator[n] * scale[n]);
-    sums[1][n] = 0;
+  Ints sums[2] = {__builtin_convertvector(addend * scale, Ints), Ints{}};
+  for (int i = 0; i < Count; ++i) {
+    Floats column;
+    load(column, b[i]);
+    sums[i / 8] += __builtin_convertvector((column * a[i]) * scale, Ints);
   }
-  for (int i = 0; i < Count; ++i)
-    for (int n = 0; n < columns; ++n)
-      sums[i / 8][n] += static_cast<int>((a[i] * b[i][n]) * scale[n]);
-  for (int n = 0; n < columns; ++n) {
-    double sum = double(sums[0][n]) + double(sums[1][n]);
-    uint64_t cut = std::bit_cast<uint64_t>(sum) & ~((uint64_t(1) << 29) - 1);
-    accumulator[n] = static_cast<float>(std::bit_cast<double>(cut) * unscale[n]);
-  }
+  Doubles sum = __builtin_convertvector(sums[0], Doubles);
+  if (Count > 8)
+    sum += __builtin_convertvector(sums[1], Doubles);
+  Longs bits;
+  load(bits, &sum);
+  bits &= ~((int64_t(1) << 29) - 1);
+  Longs unscaleBits = (__builtin_convertvector(largest, Longs) + (1023 - Fraction)) << 52;
+  Doubles cut, unscale;
+  load(cut, &bits);
+  load(unscale, &unscaleBits);
+  Floats result = __builtin_convertvector(cut * unscale, Floats);
+  std::memcpy(accumulator, &result, sizeof result);
   return true;
 }
 
@@ -176,11 +194,9 @@ void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
     alignas(64) float accumulator[columns];
     std::copy_n(product.c[row], columns, accumulator);
     for (unsigned from = 0; from < k; from += Chunk) {
-      bool finite = in.finite;
-      for (float x : accumulator)
-        finite &= std::isfinite(x);
+      // An addend that is not finite has the greatest exponent, outside the fast window.
       bool done = false;
-      if (finite) {
+      if (in.finite) {
         if (Chunk == 16 && k == 16)
           done = chunkOfRow<16, Fraction>(in.a[row], in.aExponent[row], in.b, in.bExponent,
                                           accumulator);
@@ -206,12 +222,32 @@ void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
   }
 }
 
+void multiplyHere(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+  if (arithmetic == TensorCore::Sm80)
+    multiplyTruncating<8, 24>(product, k, type);
+  else
+    multiplyTruncating<16, 25>(product, k, type);
+}
+
+#if defined(__x86_64__)
+/// The same code for processors whose vectors hold eight columns.
+__attribute__((target("avx2"), flatten)) void
+multiplyWide(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+  multiplyHere(product, k, type, arithmetic);
+}
+const bool hasWide = __builtin_cpu_supports("avx2");
+#else
+void multiplyWide(MatrixProduct &, unsigned, MatrixType, TensorCore) {}
+const bool hasWide = false;
+#endif
+
 } // namespace
 
 void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
   switch (arithmetic) {
-  case TensorCore::Sm80: return multiplyTruncating<8, 24>(product, k, type);
-  case TensorCore::Sm90: return multiplyTruncating<16, 25>(product, k, type);
+  case TensorCore::Sm80:
+  case TensorCore::Sm90:
+    return (hasWide ? multiplyWide : multiplyHere)(product, k, type, arithmetic);
   case TensorCore::Exact:
     for (unsigned row = 0; row < 16; ++row)
       for (unsigned n = 0; n < columns; ++n) {
