@@ -2,7 +2,7 @@
 //
 // Layouts, work items, and the small enumerations that ops carry.
 //
-// Tests: test/dialects/tile/attributes.mlir, test/dialects/tile/layout-errors.mlir.
+// Tests: test/dialects/tile/attributes.mlir, test/dialects/tile/attributes-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_ATTRS_TD

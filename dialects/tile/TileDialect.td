@@ -4,7 +4,7 @@
 // products, online-softmax steps. The root of the dialect's tablegen files:
 // attributes, types, then ops by what they are for.
 //
-// Tests: test/dialects/tile/ops.mlir, test/dialects/tile/*-errors.mlir.
+// Tests: test/dialects/tile/program.mlir, rings.mlir, attributes.mlir, *-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_DIALECT_TD

@@ -1,11 +1,13 @@
 //===- TileMemoryOps.cpp - loads and stores -----------------------------------===//
 //
 // Constraints of the ops by which values enter and leave a tile program. Tests:
-// test/dialects/tile/memory.mlir, test/dialects/tile/memory-errors.mlir.
+// test/dialects/tile/program.mlir, test/dialects/tile/memory-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/tile/Verify.h"
+
+#include <numeric>
 
 using namespace mlir;
 
@@ -45,22 +47,34 @@ static LogicalResult verifyPages(Operation *op, TileType pages) {
   return verifyElement(op, "page numbers", pages, IntegerType::get(op->getContext(), 32));
 }
 
-LogicalResult PageNumbersOp::verify() { return verifyPages(*this, getResult().getType()); }
+LogicalResult PageNumbersOp::verify() {
+  if (failed(verifyPages(*this, getResult().getType()))) // (C1)
+    return failure();
+  auto range = getRange().getDefiningOp<KeyRangeOp>();
+  if (!range)
+    return success();
+  int64_t keys = range.getKeys(), groups = keys / std::gcd(keys, getCache().getType().getPageSize());
+  if (groups > 32) // (C2)
+    return emitOpError() << "a tile has at most 32 groups of tokens in one page, got " << groups;
+  return success();
+}
 
 LogicalResult LoadKeysOp::verify() {
   TileType tile = getResult().getType();
   attn::PagedKvType cache = getCache().getType();
-  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getKeyDim())))
+  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getKeyDim())) ||
+      failed(verifyElement(*this, "tile", tile, cache.getKeyType()))) // (C1)
     return failure();
-  return verifyElement(*this, "tile", tile, cache.getKeyType());
+  return verifyKeys(*this, "rows", tile.getRows(), getTile()); // (C2)
 }
 
 LogicalResult LoadValuesOp::verify() {
   TileType tile = getResult().getType();
   attn::PagedKvType cache = getCache().getType();
-  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getValueDim())))
+  if (failed(verifyShape(*this, "tile", tile, tile.getRows(), cache.getValueDim())) ||
+      failed(verifyElement(*this, "tile", tile, cache.getValueType()))) // (C1)
     return failure();
-  return verifyElement(*this, "tile", tile, cache.getValueType());
+  return verifyKeys(*this, "rows", tile.getRows(), getTile()); // (C2)
 }
 
 LogicalResult StoreRowsOp::verify() {
@@ -79,7 +93,9 @@ LogicalResult StoreKvOp::verify() {
       failed(verifyFloat(*this, "key", getKey().getType())) ||
       failed(verifyShape(*this, "value", getValue().getType(), 1, cache.getValueDim())))
     return failure(); // (C1)
-  return verifyFloat(*this, "value", getValue().getType());
+  if (failed(verifyFloat(*this, "value", getValue().getType())))
+    return failure();
+  return verifyItem(*this, getItem(), ItemKind::Append); // (C2)
 }
 
 /// An f32 result of `rows` rows that fits the output tensor, and its log-sum-exps.
@@ -94,18 +110,25 @@ static LogicalResult verifyOutput(Operation *op, TileType value, TileType lse,
 
 LogicalResult StoreAttentionOp::verify() {
   TileType value = getValue().getType();
-  return verifyOutput(*this, value, getLse().getType(), getOutput().getType(), value.getRows());
+  if (failed(verifyOutput(*this, value, getLse().getType(), getOutput().getType(),
+                          value.getRows()))) // (C1), (C2)
+    return failure();
+  return verifyItem(*this, getItem(), ItemKind::Decode); // (C3)
 }
 
 LogicalResult MergeSplitsOp::verify() {
   TileType result = getResult().getType();
-  if (failed(verifyF32(*this, "result", result, 1, result.getColumns())))
+  if (failed(verifyF32(*this, "result", result, 1, result.getColumns())) ||
+      failed(verifyF32(*this, "lse", getLse().getType(), 1, 1))) // (C1), (C2)
     return failure();
-  return verifyF32(*this, "lse", getLse().getType(), 1, 1);
+  return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
 }
 
 LogicalResult StoreMergedOp::verify() {
-  return verifyOutput(*this, getValue().getType(), getLse().getType(), getOutput().getType(), 1);
+  if (failed(
+          verifyOutput(*this, getValue().getType(), getLse().getType(), getOutput().getType(), 1)))
+    return failure(); // (C1), (C2)
+  return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
 }
 
 } // namespace attncc::tile

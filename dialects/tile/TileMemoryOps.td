@@ -3,7 +3,7 @@
 // Everything by which values enter and leave a tile program: rows of ragged
 // tensors, paged keys and values, partial results in the workspace.
 //
-// Tests: test/dialects/tile/memory.mlir, test/dialects/tile/memory-errors.mlir.
+// Tests: test/dialects/tile/program.mlir, test/dialects/tile/memory-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_MEMORY_OPS_TD
@@ -81,7 +81,8 @@ def Tile_LoadKeysOp : Tile_LoadCacheOp<"load_keys", "keys"> {
     Row r is key tile·rows + r of the sequence, at slot (table[key / page_size], key mod page_size)
     of the cache. Rows outside the item's key interval are zero.
 
-    (C1) The tile has the cache's key dimension and key type.
+    (C1) The tile has the cache's key dimension and key type. (C2) Its rows are the keys of the range
+    that the tile number comes from.
 
     Example: `%k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>`
 
@@ -93,7 +94,7 @@ def Tile_LoadValuesOp : Tile_LoadCacheOp<"load_values", "values"> {
   let description = [{
     As `tile.load_keys`, for values.
 
-    (C1) The tile has the cache's value dimension and value type.
+    (C1) The tile has the cache's value dimension and value type. (C2) As `tile.load_keys`.
 
     Example: `%v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>`
   }];
@@ -125,7 +126,8 @@ def Tile_StoreKvOp : Tile_Op<"store_kv", [MemoryEffects<[MemRead, MemWrite]>]> {
     sequence, or `slots[token]` where that pointer is given; slot −1 writes nothing. Keys and values
     are rounded once to the cache's types.
 
-    (C1) One row each, of the cache's key and value dimension.
+    (C1) One row each, of the cache's key and value dimension and of float types. (C2) The item is an
+    append item.
 
     Example: `tile.store_kv %k, %v, %kv[%item] slots %slots : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv`
   }];
@@ -146,7 +148,7 @@ def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]
     rows and log-sum-exps to its split's place in the workspace. Padding rows are not written.
 
     (C1) `value` is f32, its columns the output's inner dimension. (C2) `lse` is f32 with one column
-    and the rows of `value`.
+    and the rows of `value`. (C3) The item is a decode item.
 
     Example:
     ```mlir
@@ -171,7 +173,7 @@ def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
     if all are empty the value is 0 and lse −inf. A sequence with one split gives 0 and −inf: its row
     has been written already.
 
-    (C1) One row of f32. (C2) `lse` is 1 × 1 of f32.
+    (C1) One row of f32. (C2) `lse` is 1 × 1 of f32. (C3) The item is a merge item.
 
     Example: `%r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>`
   }];
@@ -187,7 +189,7 @@ def Tile_StoreMergedOp : Tile_Op<"store_merged", [MemoryEffects<[MemWrite]>]> {
   let summary = "writes a merged row, if its sequence has more than one split";
   let description = [{
     (C1) `value` is one row of f32, its columns the output's inner dimension. (C2) `lse` is 1 × 1 of
-    f32.
+    f32. (C3) The item is a merge item.
 
     Example: see `tile.kernel`.
   }];

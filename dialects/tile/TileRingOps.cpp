@@ -40,7 +40,7 @@ LogicalResult WaitOp::verify() {
 
 /// The tile of the slot that a copy fills, where the slot's acquire can be seen.
 static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t index,
-                                int64_t columns, Type element) {
+                                int64_t columns, Type element, Value tileNumber) {
   if (pages) { // (C1)
     auto type = llvm::cast<TileType>(pages.getType());
     if (failed(verifyShape(op, "page numbers", type, 1, 32)) ||
@@ -56,19 +56,21 @@ static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t 
   TileType tile = tiles[index]; // (C2)
   if (failed(verifyShape(op, "slot's tile", tile, tile.getRows(), columns)))
     return failure();
-  return verifyElement(op, "slot's tile", tile, element);
+  if (failed(verifyElement(op, "slot's tile", tile, element)))
+    return failure();
+  return verifyKeys(op, "slot's rows", tile.getRows(), tileNumber);
 }
 
 LogicalResult CopyKeysOp::verify() {
   attn::PagedKvType cache = getCache().getType();
   return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getKeyDim(),
-                    cache.getKeyType());
+                    cache.getKeyType(), getTile());
 }
 
 LogicalResult CopyValuesOp::verify() {
   attn::PagedKvType cache = getCache().getType();
   return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getValueDim(),
-                    cache.getValueType());
+                    cache.getValueType(), getTile());
 }
 
 } // namespace attncc::tile

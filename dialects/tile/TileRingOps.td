@@ -123,7 +123,8 @@ def Tile_CopyKeysOp : Tile_CopyOp<"copy_keys", "keys"> {
     page_index·keys / g … are this tile's. Without `pages` the block table is read. Where `when` is
     false nothing is copied: the slot is only counted.
 
-    (C1) `pages` is 1 × 32 of i32. (C2) The slot's tile has the cache's key dimension and type.
+    (C1) `pages` is 1 × 32 of i32. (C2) `index` is a tile of the slot. It has the cache's key
+    dimension and type, and the range's keys as rows.
 
     Example:
     ```mlir
@@ -137,7 +138,8 @@ def Tile_CopyValuesOp : Tile_CopyOp<"copy_values", "values"> {
   let description = [{
     As `tile.copy_keys`, for values.
 
-    (C1) `pages` is 1 × 32 of i32. (C2) The slot's tile has the cache's value dimension and type.
+    (C1) `pages` is 1 × 32 of i32. (C2) As `tile.copy_keys`, with the cache's value
+    dimension and type.
 
     Example: `tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv`
   }];

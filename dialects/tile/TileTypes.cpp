@@ -1,7 +1,7 @@
 //===- TileTypes.cpp - types of the tile dialect ----------------------------===//
 //
 // Parsing, printing and checking of tiles and rings. Tests:
-// test/dialects/tile/types.mlir, test/dialects/tile/types-errors.mlir.
+// test/dialects/tile/attributes.mlir, test/dialects/tile/types-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 
@@ -63,8 +63,9 @@ LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError, int
     return success();
   Layout value = layout.toLayout();
   if (value.isShared() != (memory == Memory::Shared)) // (C2), (C3)
-    return emitError() << "a tile in " << stringifyMemory(memory) << " needs a layout of "
-                       << (memory == Memory::Shared ? "offsets" : "registers, lanes and warps");
+    return emitError() << (memory == Memory::Shared
+                               ? "a shared tile needs a layout of offsets"
+                               : "a register tile needs a layout of registers, lanes and warps");
   if (std::optional<std::string> defect = value.defectFor(rows, columns))
     return emitError() << *defect;
   return success();

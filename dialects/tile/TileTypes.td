@@ -3,7 +3,7 @@
 // Tiles, rings and their slots, work items and key ranges, and the two kernel
 // arguments that are not tensors.
 //
-// Tests: test/dialects/tile/types.mlir, test/dialects/tile/types-errors.mlir.
+// Tests: test/dialects/tile/attributes.mlir, test/dialects/tile/types-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_TYPES_TD
@@ -23,8 +23,7 @@ def Tile_TileType : Tile_Type<"Tile", "tile"> {
     a shared tile lies in the block's shared memory; the layout says where. It is absent until
     `--tile-assign-layouts`.
 
-    (C1) Rows and columns are at least 1; the element type is f32, bf16, f16, an 8-bit float or an
-         integer.
+    (C1) Rows and columns are at least 1; the element type is an integer or a float.
     (C2) A shared tile's layout is an `offset` layout and holds every element exactly once.
     (C3) A register tile's layout has `register`, `lane` or `warp` vectors and holds every element
          at least once; elements are replicated exactly over the bits that move nothing.

@@ -1,8 +1,8 @@
 //===- TileValueOps.cpp - arithmetic on tiles ---------------------------------===//
 //
 // Constraints and folds of the ops that compute with tiles. Tests:
-// test/dialects/tile/values.mlir, test/dialects/tile/values-errors.mlir,
-// test/dialects/tile/folds.mlir.
+// test/dialects/tile/program.mlir, test/dialects/tile/values-errors.mlir,
+// test/dialects/tile/canonicalize.mlir.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,7 +31,9 @@ LogicalResult MatmulOp::verify() {
 
 LogicalResult MaskOp::verify() {
   TileType scores = getScores().getType();
-  return verifyF32(*this, "scores", scores, scores.getRows(), scores.getColumns()); // (C1)
+  if (failed(verifyF32(*this, "scores", scores, scores.getRows(), scores.getColumns()))) // (C1)
+    return failure();
+  return verifyKeys(*this, "columns", scores.getColumns(), getTile()); // (C2)
 }
 
 LogicalResult SoftmaxInitOp::verify() {
@@ -127,7 +129,7 @@ LogicalResult RopeOp::verify() {
   if (getRope().getDim() > input.getColumns()) // (C2)
     return emitOpError() << "rotates " << getRope().getDim() << " of " << input.getColumns()
                          << " columns";
-  return success();
+  return verifyItem(*this, getItem(), ItemKind::Append); // (C3)
 }
 
 } // namespace attncc::tile

@@ -3,7 +3,7 @@
 // Products, masks, the online softmax, and what append does to a row. All are
 // functions of their operands.
 //
-// Tests: test/dialects/tile/values.mlir, test/dialects/tile/values-errors.mlir.
+// Tests: test/dialects/tile/program.mlir, test/dialects/tile/values-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TILE_VALUE_OPS_TD
@@ -51,7 +51,8 @@ def Tile_MaskOp : Tile_Op<"mask", [Pure, AllTypesMatch<["scores", "result"]>]> {
     Column c is key tile·columns + c. With p = kv_length − q_length + token(row) the entry stays if
     the mask keeps (p, key) and the key lies in the item's key interval; else it becomes −inf.
 
-    (C1) The scores are f32 in registers.
+    (C1) The scores are f32 in registers. (C2) Their columns are the keys of the range that the tile
+    number comes from.
 
     Example: `%s1 = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !tile.tile<8x16xf32>`
   }];

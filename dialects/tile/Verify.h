@@ -48,4 +48,33 @@ inline mlir::LogicalResult verifyF32(mlir::Operation *op, llvm::StringRef what, 
                        mlir::succeeded(verifyRegisters(op, what, tile)));
 }
 
+/// Keys per tile of the range that a tile number comes from, where that can be seen.
+inline std::optional<int64_t> keysOf(mlir::Value tileNumber) {
+  auto keyTile = tileNumber.getDefiningOp<KeyTileOp>();
+  auto range = keyTile ? keyTile.getRange().getDefiningOp<KeyRangeOp>() : KeyRangeOp();
+  return range ? std::optional<int64_t>(range.getKeys()) : std::nullopt;
+}
+
+inline mlir::LogicalResult verifyKeys(mlir::Operation *op, llvm::StringRef what, int64_t size,
+                                      mlir::Value tileNumber) {
+  std::optional<int64_t> keys = keysOf(tileNumber);
+  if (!keys || *keys == size)
+    return mlir::success();
+  return op->emitOpError() << what << " must be the range's " << *keys << " keys, got " << size;
+}
+
+/// The item is of this kind, where it can be seen.
+inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item, ItemKind expected) {
+  ItemsAttr items;
+  if (auto grid = item.getDefiningOp<GridItemOp>())
+    items = grid.getItems();
+  else if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(item))
+    if (auto loop = llvm::dyn_cast<WorkLoopOp>(argument.getOwner()->getParentOp()))
+      items = loop.getItems();
+  if (!items || items.getKind() == expected)
+    return mlir::success();
+  return op->emitOpError() << "needs items of " << stringifyItemKind(expected) << ", got "
+                           << stringifyItemKind(items.getKind());
+}
+
 } // namespace attncc::tile

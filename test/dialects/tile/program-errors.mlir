@@ -1,0 +1,97 @@
+// RUN: attncc-opt %s --split-input-file --verify-diagnostics
+
+// @kernel_c1
+// expected-error@+1 {{has no results, got 1}}
+tile.kernel @f() -> f32 attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.return
+}
+
+// -----
+
+// @kernel_c2
+// expected-error@+1 {{argument 1 cannot be a launch parameter: 'i32'}}
+tile.kernel @f(%a: f32, %b: i32) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.return
+}
+
+// -----
+
+// @kernel_c3
+// expected-error@+1 {{argument 0 cannot be a launch parameter: 'tensor<?x?x?xbf16>'}}
+tile.kernel @f(%a: tensor<?x?x?xbf16>) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.return
+}
+
+// -----
+
+// @kernel_c4
+// expected-error@+1 {{takes at most one batch and one workspace, got 2 and 0}}
+tile.kernel @f(%a: !tile.batch, %b: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.return
+}
+
+// -----
+
+// expected-error@+1 {{requires attribute 'phase'}}
+tile.kernel @f() attributes {schedule = #attn.schedule<>} {
+  tile.return
+}
+
+// -----
+
+// @work_loop_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  // expected-error@+1 {{body must take an item and an index}}
+  "tile.work_loop"(%batch) <{items = #tile.items<merge, group = 4>}> ({
+  ^bb0(%item: !tile.item):
+    tile.yield
+  }) : (!tile.batch) -> ()
+  tile.return
+}
+
+// -----
+
+// @work_loop_c2: a batch that is not the kernel's
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  %other = builtin.unrealized_conversion_cast %batch : !tile.batch to !tile.batch
+  // expected-error@+1 {{must take the kernel's batch argument}}
+  tile.work_loop(%item, %unit) in %other items(<merge, group = 4>) {
+  }
+  tile.return
+}
+
+// -----
+
+// @work_loop_c3
+tile.kernel @f(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<decode, max_query = 1>} {
+  // expected-error@+1 {{decode items need a schedule with divide = keys}}
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+  }
+  tile.return
+}
+
+// -----
+
+// @grid_item_c1
+func.func @f(%batch: !tile.batch) {
+  // expected-error@+1 {{must be inside a tile.kernel}}
+  %item, %unit, %valid = tile.grid_item %batch items(<merge, group = 4>)
+  return
+}
+
+// -----
+
+// @key_range_c1
+func.func @f(%item: !tile.item, %unit: index) {
+  // expected-error@+1 {{keys must be a positive multiple of 16, got 24}}
+  %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 24 : i64}
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{expects parent op 'tile.kernel'}}
+  tile.return
+}

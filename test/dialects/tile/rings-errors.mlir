@@ -1,0 +1,91 @@
+// RUN: attncc-opt %s --split-input-file --verify-diagnostics
+
+// @ring_op_c1
+func.func @f() {
+  // expected-error@+1 {{offset must be a multiple of 128, got 64}}
+  %r = tile.ring {offset = 64 : i32} : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  return
+}
+
+// -----
+
+// @ring_op_c1
+func.func @f() {
+  // expected-error@+1 {{offset must be a multiple of 128, got -128}}
+  %r = tile.ring {offset = -128 : i32} : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @wait_c1
+func.func @f(%r: !ring, %p: !tile.position) {
+  // expected-error@+1 {{results must be the ring's tiles}}
+  %k = "tile.wait"(%r, %p) : (!ring, !tile.position) -> !tile.tile<8x64xbf16, shared>
+  return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @wait_c2
+func.func @f(%r: !ring, %p: !tile.position) {
+  // expected-error@+1 {{ahead must be 0 to 1, got 2}}
+  %k = tile.wait %r[%p] {ahead = 2 : i64} : !ring
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// @copy_c1
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %pages: !tile.tile<1x16xi32>, %slot: !tile.slot) {
+  // expected-error@+1 {{page numbers must be 1x32, got 1x16}}
+  tile.copy_keys %kv[%item, %t] pages %pages[%t] into %slot : !kv, !tile.tile<1x16xi32>
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_c2: the slot has one tile
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{fills tile 1 of a slot of 1}}
+  tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 32 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_c2
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{slot's tile must be 16x32, got 16x64}}
+  tile.copy_keys %kv[%item, %t] into %slot : !kv
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_c2: the range's tiles have 32 keys
+func.func @f(%kv: !kv, %item: !tile.item, %j: index, %r: !ring, %p: !tile.position) {
+  %range = tile.key_range %item, %j mask(#attn.mask<causal>) {keys = 32 : i64}
+  %t = tile.key_tile %range[%j]
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{slot's rows must be the range's 32 keys, got 16}}
+  tile.copy_values %kv[%item, %t] into %slot : !kv
+  return
+}

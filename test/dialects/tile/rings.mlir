@@ -1,0 +1,48 @@
+// RUN: attncc-opt %s | attncc-opt | FileCheck %s
+// RUN: attncc-opt %s --mlir-print-op-generic | attncc-opt | FileCheck %s
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>, !tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// One slot's way from station to station.
+// CHECK-LABEL: tile.kernel @ring
+// CHECK-SAME: %[[KV:.+]]: !attn.paged_kv<{{.+}}>, %{{.+}}: !tile.batch
+tile.kernel @ring(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: tile.work_loop(%[[ITEM:.+]], %[[UNIT:.+]]) in
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %true = arith.constant true
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    // CHECK: %[[T:.+]] = tile.key_tile
+    %t = tile.key_tile %range[%c0]
+    // CHECK: %[[R:.+]] = tile.ring {offset = 1024 : i32} : <2 x (!tile.tile<16x64xbf16, shared>, !tile.tile<16x64xbf16, shared>), shared_by = unit>
+    %r = tile.ring {offset = 1024 : i32} : !ring
+    // CHECK: %[[P:.+]] = tile.position
+    %p = tile.position
+    // CHECK: %[[PAGES:.+]] = tile.page_numbers %[[KV]], %{{.+}}[%[[C:.+]]] : <{{.+}}> -> <1x32xi32>
+    %pages = tile.page_numbers %kv, %range[%c0] : !kv -> !tile.tile<1x32xi32>
+    // CHECK: %[[SLOT:.+]] = tile.acquire %[[R]][%[[P]]] : <2 x
+    %slot = tile.acquire %r[%p] : !ring
+    // CHECK: tile.copy_keys %[[KV]][%[[ITEM]], %[[T]]] pages %[[PAGES]][%[[C]]] into %[[SLOT]] when %{{.+}} : <{{.+}}>, !tile.tile<1x32xi32>
+    tile.copy_keys %kv[%item, %t] pages %pages[%c0] into %slot when %true : !kv, !tile.tile<1x32xi32>
+    // CHECK: tile.copy_values %[[KV]][%[[ITEM]], %[[T]]] into %[[SLOT]] {index = 1 : i64} : <{{.+}}>
+    tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv
+    // CHECK: tile.commit %[[R]][%[[P]]] : <2 x
+    tile.commit %r[%p] : !ring
+    // CHECK: %[[TILES:.+]]:2 = tile.wait %[[R]][%[[P]]] : <2 x
+    %k, %v = tile.wait %r[%p] : !ring
+    // CHECK: tile.release %[[R]][%[[P]]] : <2 x
+    tile.release %r[%p] : !ring
+    // CHECK: %[[P1:.+]] = tile.advance %[[R]][%[[P]]] : <2 x
+    %p1 = tile.advance %r[%p] : !ring
+    %slot1 = tile.acquire %r[%p1] : !ring
+    tile.commit %r[%p1] : !ring
+    %p2 = tile.advance %r[%p1] : !ring
+    %slot2 = tile.acquire %r[%p2] : !ring
+    tile.commit %r[%p2] : !ring
+    // CHECK: tile.wait %[[R]][%[[P1]]] {ahead = 1 : i64} : <2 x
+    %k1, %v1 = tile.wait %r[%p1] {ahead = 1 : i64} : !ring
+  }
+  tile.return
+}
