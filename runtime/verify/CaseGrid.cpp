@@ -14,6 +14,8 @@ namespace {
 // tried around all of them; a kernel with other tiles merely has less special lengths here.
 constexpr int64_t kKeyTile = 16;
 constexpr int64_t kUnits = 4;
+// The longest context that a simulator reads in about a second.
+constexpr int64_t kLongestContext = 131072;
 // Key tiles times kv heads that one random case may cost.
 constexpr int64_t kDecodeWork = 100, kMergeWork = 160;
 
@@ -171,6 +173,9 @@ private:
       add(Role::Merge, {{1, length}}, 1);
     if (longest)
       add(Role::Merge, {{1, longest}}, 1);
+    // The most splits there can be.
+    if (shape.splits.numSplits(shape.maxPosition) > 1)
+      add(Role::Merge, {{1, std::min(shape.maxPosition, kLongestContext)}}, 1);
     if (split.empty())
       return;
     // Sequences with one split and with several, in one batch.

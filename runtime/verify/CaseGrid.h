@@ -7,8 +7,8 @@
 // then come random cases until the wanted number is reached. Memory forms (NHD and
 // HND, K and V interleaved, padded pages, packed qkv, dense and CSR tables, ranks
 // with fewer heads …) are dealt over all of them. Most cases are short, since a
-// simulator runs them; a few span many splits. A case can be written as JSON and
-// read back, so that a failure is a file. Test: test/verify/CaseGridTest.cpp.
+// simulator runs them; a few span many splits, one the most there are. A case can be written as
+// JSON and read back, so that a failure is a file. Test: test/verify/CaseGridTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

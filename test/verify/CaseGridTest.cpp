@@ -115,7 +115,8 @@ TEST_P(CaseGrid, hasEveryLengthEdge) {
       return s.kvLength == length && s.queryLength > 0;
     })) << length;
   // Borders of the rule's steps, where the class reaches them.
-  for (int64_t length : {2047, 2048, 2049, 4097})
+  for (int64_t length :
+       {int64_t(2047), int64_t(2048), int64_t(2049), int64_t(4097), shape.maxPosition})
     if (length <= shape.maxPosition)
       EXPECT_TRUE(someSequence(Role::Merge, [&](const SequenceShape &s) {
         return s.kvLength == length;
@@ -176,17 +177,17 @@ TEST_P(CaseGrid, hasEveryMemoryFormInEveryRole) {
 }
 
 TEST_P(CaseGrid, isMostlyShort) {
-  int64_t tiles = 0, most = 0;
+  int64_t tiles = 0, longer = 0;
   for (const VerifyCase &c : grid) {
     int64_t work = 0;
     for (const SequenceShape &sequence : c.sequences)
       if (c.role != Role::Append && sequence.queryLength)
         work += (sequence.kvLength + 15) / 16 * c.kvHeads;
     tiles += work;
-    most = std::max(most, work);
+    longer += work > 700;
   }
-  EXPECT_LT(tiles, 20000);
-  EXPECT_LT(most, 700);
+  EXPECT_LT(tiles, 30000);
+  EXPECT_LE(longer, 1);
 }
 
 TEST_P(CaseGrid, casesSurviveTheirFile) {

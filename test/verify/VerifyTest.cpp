@@ -26,7 +26,7 @@ ClassShape makeShape(NumberType type) {
   shape.kvHeads = 4;
   shape.keyDim = shape.valueDim = 16;
   shape.pageSize = 8;
-  shape.maxPosition = 131072;
+  shape.maxPosition = 12000;
   shape.scale = 0.25;
   shape.rope = Rope{};
   for (int i = 0; i < 6; ++i) // 12 of 16 elements turn
