@@ -163,8 +163,6 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
                                        offsets, repeats, partial);
 }
 
-void LayoutAttr::print(AsmPrinter &printer) const {
-  printer << "<" << toLayout().str() << ">";
-}
+void LayoutAttr::print(AsmPrinter &printer) const { printer << "<" << toLayout().str() << ">"; }
 
 } // namespace attncc::tile

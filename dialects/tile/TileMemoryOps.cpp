@@ -23,7 +23,7 @@ static LogicalResult verifyRows(Operation *op, TileType tile, RankedTensorType t
 LogicalResult LoadRowsOp::verify() {
   TileType tile = getResult().getType();
   RankedTensorType tensor = getSource().getType();
-  if (failed(verifyRows(*this, tile, tensor)) || // (C1)
+  if (failed(verifyRows(*this, tile, tensor)) ||                           // (C1)
       failed(verifyElement(*this, "tile", tile, tensor.getElementType()))) // (C2)
     return failure();
   if (getKind() != RowKind::Query)
@@ -53,7 +53,8 @@ LogicalResult PageNumbersOp::verify() {
   auto range = getRange().getDefiningOp<KeyRangeOp>();
   if (!range)
     return success();
-  int64_t keys = range.getKeys(), groups = keys / std::gcd(keys, getCache().getType().getPageSize());
+  int64_t keys = range.getKeys(),
+          groups = keys / std::gcd(keys, getCache().getType().getPageSize());
   if (groups > 32) // (C2)
     return emitOpError() << "a tile has at most 32 groups of tokens in one page, got " << groups;
   return success();
@@ -127,7 +128,7 @@ LogicalResult MergeSplitsOp::verify() {
 LogicalResult StoreMergedOp::verify() {
   if (failed(
           verifyOutput(*this, getValue().getType(), getLse().getType(), getOutput().getType(), 1)))
-    return failure(); // (C1), (C2)
+    return failure();                                   // (C1), (C2)
   return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
 }
 

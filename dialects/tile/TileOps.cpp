@@ -43,9 +43,8 @@ void KernelOp::build(OpBuilder &builder, OperationState &state, StringRef name, 
 
 ParseResult KernelOp::parse(OpAsmParser &parser, OperationState &result) {
   auto buildType = [](Builder &builder, ArrayRef<Type> arguments, ArrayRef<Type> results,
-                      function_interface_impl::VariadicFlag, std::string &) {
-    return builder.getFunctionType(arguments, results);
-  };
+                      function_interface_impl::VariadicFlag,
+                      std::string &) { return builder.getFunctionType(arguments, results); };
   return function_interface_impl::parseFunctionOp(
       parser, result, /*allowVariadic=*/false, getFunctionTypeAttrName(result.name), buildType,
       getArgAttrsAttrName(result.name), getResAttrsAttrName(result.name));
@@ -158,8 +157,7 @@ static LogicalResult verifyItems(Operation *op, Value batch, ItemsAttr items) {
     return op->emitOpError() << "must be inside a tile.kernel";
   if (batch != kernel.getBatch())
     return op->emitOpError() << "must take the kernel's batch argument";
-  if (items.getKind() == ItemKind::Decode &&
-      kernel.getSchedule().getDivide() != attn::Divide::Keys)
+  if (items.getKind() == ItemKind::Decode && kernel.getSchedule().getDivide() != attn::Divide::Keys)
     return op->emitOpError() << "decode items need a schedule with divide = keys";
   return success();
 }

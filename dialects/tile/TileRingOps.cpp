@@ -20,8 +20,8 @@ LogicalResult RingOp::verify() {
 }
 
 LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Location>,
-                                       ValueRange operands, DictionaryAttr, OpaqueProperties, RegionRange,
-                                       SmallVectorImpl<Type> &results) {
+                                       ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                       RegionRange, SmallVectorImpl<Type> &results) {
   auto ring = llvm::dyn_cast<RingType>(operands.front().getType());
   if (!ring)
     return failure();
@@ -63,8 +63,8 @@ static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t 
 
 LogicalResult CopyKeysOp::verify() {
   attn::PagedKvType cache = getCache().getType();
-  return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getKeyDim(),
-                    cache.getKeyType(), getTile());
+  return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getKeyDim(), cache.getKeyType(),
+                    getTile());
 }
 
 LogicalResult CopyValuesOp::verify() {

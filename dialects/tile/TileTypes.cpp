@@ -89,14 +89,13 @@ Type TileType::parse(AsmParser &parser) {
     if (failed(parsed))
       return {};
     memory = *parsed;
-    if (succeeded(parser.parseOptionalComma()) &&
-        parser.parseCustomAttributeWithFallback(layout))
+    if (succeeded(parser.parseOptionalComma()) && parser.parseCustomAttributeWithFallback(layout))
       return {};
   }
   if (parser.parseGreater())
     return {};
-  return parser.getChecked<TileType>(location, parser.getContext(), shape[0], shape[1],
-                                     elementType, memory, layout);
+  return parser.getChecked<TileType>(location, parser.getContext(), shape[0], shape[1], elementType,
+                                     memory, layout);
 }
 
 void TileType::print(AsmPrinter &printer) const {

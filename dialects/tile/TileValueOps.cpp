@@ -69,8 +69,7 @@ LogicalResult ConvertOp::verify() {
 }
 
 OpFoldResult ConvertOp::fold(FoldAdaptor) {
-  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue())
-                                                       : OpFoldResult();
+  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue()) : OpFoldResult();
 }
 
 LogicalResult MoveOp::verify() {
@@ -81,8 +80,7 @@ LogicalResult MoveOp::verify() {
 }
 
 OpFoldResult MoveOp::fold(FoldAdaptor) {
-  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue())
-                                                       : OpFoldResult();
+  return getValue().getType() == getResult().getType() ? OpFoldResult(getValue()) : OpFoldResult();
 }
 
 LogicalResult MergeUnitsOp::verify() {

@@ -68,9 +68,14 @@ std::vector<Sequence> defaultSequences(KernelOp kernel) {
   attn::ScheduleAttr schedule = kernel.getSchedule();
   int64_t most = phase.getRole() == attn::Role::Decode ? phase.getMaxQuery() : 8;
   int64_t keys = schedule.getKeys();
-  std::vector<Sequence> sequences = {{1, 0},        {0, 5},        {1, 1},
-                                     {1, keys},     {1, keys + 1}, {most, 3},
-                                     {most, 3 * keys - 1}, {(most + 1) / 2, 2 * keys * schedule.getUnits() + 5}};
+  std::vector<Sequence> sequences = {{1, 0},
+                                     {0, 5},
+                                     {1, 1},
+                                     {1, keys},
+                                     {1, keys + 1},
+                                     {most, 3},
+                                     {most, 3 * keys - 1},
+                                     {(most + 1) / 2, 2 * keys * schedule.getUnits() + 5}};
   if (phase.getRole() == attn::Role::Append) // every token of an append has a place
     for (Sequence &sequence : sequences)
       sequence.kvLength = std::max(sequence.kvLength, sequence.queryLength);
@@ -142,9 +147,10 @@ private:
     bool ragged = type.getRank() > 1;
     if (type.getRank() == 2 && !shapes.lse)
       return nullptr;
-    int64_t heads = !ragged ? 1 : shapes.kvHeads * (uses.queryTensors.contains(argument) ? uses.group() : 1);
-    auto tensor = std::make_shared<Tensor>(ragged ? tokens : 1, heads,
-                                           type.getRank() == 2 ? 1 : type.getShape().back(), kUnset);
+    int64_t heads =
+        !ragged ? 1 : shapes.kvHeads * (uses.queryTensors.contains(argument) ? uses.group() : 1);
+    auto tensor = std::make_shared<Tensor>(
+        ragged ? tokens : 1, heads, type.getRank() == 2 ? 1 : type.getShape().back(), kUnset);
     if (!uses.outputs.contains(argument))
       for (double &value : tensor->values)
         value = normal(type.getElementType());
@@ -232,8 +238,8 @@ std::vector<Argument> makeArguments(KernelOp kernel, uint64_t seed, const Shapes
   return Builder(kernel, seed, shapes).build();
 }
 
-FailureOr<std::vector<Output>> interpretKernel(KernelOp kernel, uint64_t seed,
-                                               const Shapes &shapes, const Options &options) {
+FailureOr<std::vector<Output>> interpretKernel(KernelOp kernel, uint64_t seed, const Shapes &shapes,
+                                               const Options &options) {
   std::vector<Argument> arguments = makeArguments(kernel, seed, shapes);
   if (failed(interpret(kernel, arguments, options)))
     return failure();

@@ -58,9 +58,9 @@ struct InterpretPass : public PassWrapper<InterpretPass, OperationPass<ModuleOp>
       else
         sum += value;
     }
-    llvm::outs() << "@" << kernel << " argument " << output.argument << ": "
-                 << output.values.size() << " values, " << unset << " NaN, " << infinite
-                 << " infinite, sum " << llvm::format("%.9g", sum) << ", first";
+    llvm::outs() << "@" << kernel << " argument " << output.argument << ": " << output.values.size()
+                 << " values, " << unset << " NaN, " << infinite << " infinite, sum "
+                 << llvm::format("%.9g", sum) << ", first";
     for (double value : llvm::ArrayRef(output.values).take_front(4))
       llvm::outs() << " " << llvm::format("%.9g", value);
     llvm::outs() << "\n";

@@ -20,8 +20,7 @@ int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvL
 }
 
 int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
-  return std::max<int64_t>(
-      1, llvm::divideCeil(kvLength, splitLength(schedule, batch, kvLength)));
+  return std::max<int64_t>(1, llvm::divideCeil(kvLength, splitLength(schedule, batch, kvLength)));
 }
 
 std::optional<std::pair<int64_t, int64_t>> Item::row(RowKind rowKind, int64_t row) const {
@@ -46,14 +45,12 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
   int64_t mostQueries = 0, mostSplits = 1;
   for (int64_t s = 0; s < batch.sequences(); ++s) {
     mostQueries = std::max(mostQueries, batch.queryLength(s));
-    mostSplits =
-        std::max(mostSplits, numSplits(schedule, batch, batch.kvLength[s]));
+    mostSplits = std::max(mostSplits, numSplits(schedule, batch, batch.kvLength[s]));
   }
   int64_t rows = items.getGroup() * mostQueries;
   switch (items.getKind()) {
   case ItemKind::Decode:
-    return {{batch.kvHeads * static_cast<int64_t>(
-                                 llvm::divideCeil(rows, schedule.getRows())),
+    return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, schedule.getRows())),
              mostSplits, batch.sequences()}};
   case ItemKind::Append:
     return {{batch.kvHeads, mostQueries, batch.sequences()}};

@@ -259,8 +259,8 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
       if (std::shared_ptr<Ring> ring = weak.lock())
         for (int64_t p = ring->released; p < ring->committed; ++p)
           if (ring->slots[p].copied)
-            return op.emitOpError() << "may reuse slot " << p
-                                    << " of a ring, which has not been released";
+            return op.emitOpError()
+                   << "may reuse slot " << p << " of a ring, which has not been released";
   std::vector<SoftmaxState> states;
   LogicalResult read = forEach(active, [&](int64_t unit) -> LogicalResult {
     auto maximum = tile(op, op.getMaximum(), unit), sum = tile(op, op.getSum(), unit),
@@ -315,16 +315,26 @@ static FailureOr<int64_t> evaluate(Operation *op, ArrayRef<int64_t> x) {
   auto compare = [&](arith::CmpIPredicate predicate) -> int64_t {
     auto a = static_cast<uint64_t>(x[0]), b = static_cast<uint64_t>(x[1]);
     switch (predicate) {
-    case arith::CmpIPredicate::eq: return x[0] == x[1];
-    case arith::CmpIPredicate::ne: return x[0] != x[1];
-    case arith::CmpIPredicate::slt: return x[0] < x[1];
-    case arith::CmpIPredicate::sle: return x[0] <= x[1];
-    case arith::CmpIPredicate::sgt: return x[0] > x[1];
-    case arith::CmpIPredicate::sge: return x[0] >= x[1];
-    case arith::CmpIPredicate::ult: return a < b;
-    case arith::CmpIPredicate::ule: return a <= b;
-    case arith::CmpIPredicate::ugt: return a > b;
-    case arith::CmpIPredicate::uge: return a >= b;
+    case arith::CmpIPredicate::eq:
+      return x[0] == x[1];
+    case arith::CmpIPredicate::ne:
+      return x[0] != x[1];
+    case arith::CmpIPredicate::slt:
+      return x[0] < x[1];
+    case arith::CmpIPredicate::sle:
+      return x[0] <= x[1];
+    case arith::CmpIPredicate::sgt:
+      return x[0] > x[1];
+    case arith::CmpIPredicate::sge:
+      return x[0] >= x[1];
+    case arith::CmpIPredicate::ult:
+      return a < b;
+    case arith::CmpIPredicate::ule:
+      return a <= b;
+    case arith::CmpIPredicate::ugt:
+      return a > b;
+    case arith::CmpIPredicate::uge:
+      return a >= b;
     }
     return 0;
   };
@@ -494,8 +504,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         int64_t position = rotated.indexOf(rotated.token);
         if (rope.getPositions())
           if (auto given = argument<PerToken>(rope.getPositions(), unit))
-            position =
-                given->values[rotated.batch->queryStart[rotated.sequence] + rotated.token];
+            position = given->values[rotated.batch->queryStart[rotated.sequence] + rotated.token];
         set(rope, unit,
             rotate(*tiles[0], rope.getRope().getValue(), static_cast<double>(position)));
         return success();
@@ -532,8 +541,8 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       .Case([&](ReleaseOp op) { return release(op, unit); })
       .Case<CopyKeysOp, CopyValuesOp>([&](auto op) {
         constexpr bool keys = std::is_same_v<decltype(op), CopyKeysOp>;
-        return copy(op, op.getCache(), op.getItem(), op.getTile(), op.getPages(),
-                    op.getPageIndex(), op.getSlot(), op.getWhen(), op.getIndex(), keys, unit);
+        return copy(op, op.getCache(), op.getItem(), op.getTile(), op.getPages(), op.getPageIndex(),
+                    op.getSlot(), op.getWhen(), op.getIndex(), keys, unit);
       })
       .Default([&](Operation *) { return runScalar(op, unit); });
 }

@@ -109,9 +109,10 @@ private:
   mlir::LogicalResult storeRows(StoreRowsOp op, int64_t unit);
   mlir::LogicalResult storeKv(StoreKvOp op, int64_t unit);
   mlir::LogicalResult pageNumbers(PageNumbersOp op, int64_t unit);
-  mlir::FailureOr<std::shared_ptr<TileData>>
-  loadCache(mlir::Operation *op, PagedCache &cache, const Item &item, int64_t tile, TileType type,
-            bool keys, const TileData *pages, int64_t pageIndex);
+  mlir::FailureOr<std::shared_ptr<TileData>> loadCache(mlir::Operation *op, PagedCache &cache,
+                                                       const Item &item, int64_t tile,
+                                                       TileType type, bool keys,
+                                                       const TileData *pages, int64_t pageIndex);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
   mlir::LogicalResult storeMerged(StoreMergedOp op, int64_t unit);
@@ -144,9 +145,12 @@ private:
   template <class T> std::shared_ptr<T> argument(mlir::Value value, int64_t unit) {
     return std::get<std::shared_ptr<T>>(*std::get<const Argument *>(cell(value, unit)));
   }
-  void set(mlir::Value value, int64_t unit, Cell cell) { this->cell(value, unit) = std::move(cell); }
+  void set(mlir::Value value, int64_t unit, Cell cell) {
+    this->cell(value, unit) = std::move(cell);
+  }
   void set(mlir::Value value, int64_t unit, TileData tile) {
-    set(value, unit, Cell(std::shared_ptr<const TileData>(std::make_shared<TileData>(std::move(tile)))));
+    set(value, unit,
+        Cell(std::shared_ptr<const TileData>(std::make_shared<TileData>(std::move(tile)))));
   }
   /// The tile of an operand; an error where its slot has been released.
   mlir::FailureOr<std::shared_ptr<const TileData>> tile(mlir::Operation *user, mlir::Value value,

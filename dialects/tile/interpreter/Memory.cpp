@@ -21,8 +21,9 @@ static FailureOr<double *> rowOf(Operation *op, Tensor &tensor, const Item &item
                                  int64_t head) {
   int64_t global = item.batch->queryStart[item.sequence] + token;
   if (!tensor.holds(global, head))
-    return op->emitOpError() << "touches token " << global << ", head " << head << " of a tensor of "
-                             << tensor.tokens << " tokens and " << tensor.heads << " heads";
+    return op->emitOpError() << "touches token " << global << ", head " << head
+                             << " of a tensor of " << tensor.tokens << " tokens and "
+                             << tensor.heads << " heads";
   return tensor.row(global, head);
 }
 
@@ -74,8 +75,7 @@ FailureOr<int64_t> Machine::pageOf(Operation *op, const Item &item, int64_t key,
   const std::vector<int64_t> &table = item.batch->blockTable[item.sequence];
   int64_t entry = key / cache.pageSize;
   if (entry >= static_cast<int64_t>(table.size()))
-    return op->emitOpError() << "reads entry " << entry << " of a block table of "
-                             << table.size();
+    return op->emitOpError() << "reads entry " << entry << " of a block table of " << table.size();
   if (table[entry] < 0 || table[entry] >= cache.pages)
     return op->emitOpError() << "meets page " << table[entry] << " of a cache of " << cache.pages;
   return table[entry];
@@ -139,8 +139,7 @@ LogicalResult Machine::pageNumbers(PageNumbersOp op, int64_t unit) {
 FailureOr<std::shared_ptr<TileData>> Machine::loadCache(Operation *op, PagedCache &cache,
                                                         const Item &item, int64_t tile,
                                                         TileType type, bool keys,
-                                                        const TileData *pages,
-                                                        int64_t pageIndex) {
+                                                        const TileData *pages, int64_t pageIndex) {
   auto result = std::make_shared<TileData>(type.getRows(), type.getColumns());
   int64_t tokens = std::gcd(cache.pageSize, result->rows), groups = result->rows / tokens;
   for (int64_t r = 0; r < result->rows; ++r) {
@@ -243,9 +242,9 @@ LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
     for (int64_t split = 0; split < row.splits; ++split) {
       auto found = workspace->partials.find({row.sequence, split, row.token, row.head});
       if (found == workspace->partials.end())
-        return op.emitOpError() << "reads a partial that was not written: sequence "
-                                << row.sequence << ", split " << split << ", token " << row.token
-                                << ", head " << row.head;
+        return op.emitOpError() << "reads a partial that was not written: sequence " << row.sequence
+                                << ", split " << split << ", token " << row.token << ", head "
+                                << row.head;
       if (static_cast<int64_t>(found->second.row.size()) != value.columns)
         return op.emitOpError() << "reads " << value.columns << " columns of a partial of "
                                 << found->second.row.size();
@@ -278,8 +277,8 @@ LogicalResult Machine::storeMerged(StoreMergedOp op, int64_t unit) {
   for (double x : (*tile(op, op.getValue(), unit))->values)
     values.push_back(rounded(op.getOutput().getType().getElementType(), x));
   return writeRow(op, *argument<Tensor>(op.getOutput(), unit),
-                  argument<Tensor>(op.getLogSumExp(), unit).get(), row, row.token, row.head,
-                  values, (*tile(op, op.getLse(), unit))->at(0, 0));
+                  argument<Tensor>(op.getLogSumExp(), unit).get(), row, row.token, row.head, values,
+                  (*tile(op, op.getLse(), unit))->at(0, 0));
 }
 
 } // namespace attncc::tile::interpreter

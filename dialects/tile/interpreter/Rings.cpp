@@ -32,8 +32,8 @@ LogicalResult Machine::acquire(AcquireOp op, int64_t unit) {
   for (TileType type : taken.type.getTiles()) // what nothing is copied into stays undefined
     slot.tiles.push_back(std::make_shared<TileData>(type.getRows(), type.getColumns(),
                                                     std::numeric_limits<double>::quiet_NaN()));
-  set(op, unit, Cell(SlotReference{std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit)),
-                                   position}));
+  set(op, unit,
+      Cell(SlotReference{std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit)), position}));
   return success();
 }
 

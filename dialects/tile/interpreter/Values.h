@@ -74,8 +74,8 @@ struct PerToken {
 
 /// One launch argument. A null pointer is the null that the parameter may be. Kernels that run one
 /// after the other share what they point to.
-using Argument = std::variant<std::shared_ptr<Tensor>, std::shared_ptr<PagedCache>,
-                              std::shared_ptr<Batch>, std::shared_ptr<Workspace>,
-                              std::shared_ptr<PerToken>, double>;
+using Argument =
+    std::variant<std::shared_ptr<Tensor>, std::shared_ptr<PagedCache>, std::shared_ptr<Batch>,
+                 std::shared_ptr<Workspace>, std::shared_ptr<PerToken>, double>;
 
 } // namespace attncc::tile::interpreter

@@ -92,12 +92,12 @@ void checkDecode(KernelOp decode, KernelOp merge, const DecodeShape &shape, uint
     for (int64_t i = 0; i < batch->queryLength(s); ++i)
       for (int64_t h = 0; h < query->heads; ++h) {
         int64_t token = batch->queryStart[s] + i;
-        PlainRow row = plainAttention(query->row(token, h), *cache, batch->blockTable[s],
-                                      h / shape.group,
-                                      batch->kvLength[s] - batch->queryLength(s) + i,
-                                      batch->kvLength[s], shape.mask == "causal", scale);
-        SCOPED_TRACE("sequence " + std::to_string(s) + ", token " + std::to_string(i) +
-                     ", head " + std::to_string(h));
+        PlainRow row =
+            plainAttention(query->row(token, h), *cache, batch->blockTable[s], h / shape.group,
+                           batch->kvLength[s] - batch->queryLength(s) + i, batch->kvLength[s],
+                           shape.mask == "causal", scale);
+        SCOPED_TRACE("sequence " + std::to_string(s) + ", token " + std::to_string(i) + ", head " +
+                     std::to_string(h));
         for (int64_t c = 0; c < shape.dim; ++c)
           ASSERT_NEAR(out->row(token, h)[c], row.value[c], 1e-9);
         if (std::isinf(row.lse))
@@ -175,8 +175,8 @@ TEST_F(InterpreterTest, Append) {
             for (int c = 0; c < 8; ++c)
               ASSERT_NEAR(out->row(token, h)[c], row[c], 1e-12);
           }
-          int64_t slot = given ? slots->values[token]
-                               : batch->blockTable[s][index / 4] * 4 + index % 4;
+          int64_t slot =
+              given ? slots->values[token] : batch->blockTable[s][index / 4] * 4 + index % 4;
           for (int64_t h = 0; slot >= 0 && h < 2; ++h) {
             std::vector<double> row(key->row(token, h), key->row(token, h) + 8);
             row = rotate(row, position);
@@ -206,8 +206,8 @@ TEST_F(InterpreterTest, RoundsWhereTheProgramDoes) {
   FloatType bf16 = BFloat16Type::get(&context);
   for (double value : rounded->front().values)
     ASSERT_EQ(value, roundTo(bf16, value));
-  EXPECT_EQ(roundTo(bf16, 1.00390625), 1.0);         // a tie goes to the even neighbour
-  EXPECT_EQ(roundTo(bf16, 1.01171875), 1.015625);    // upwards too
+  EXPECT_EQ(roundTo(bf16, 1.00390625), 1.0);      // a tie goes to the even neighbour
+  EXPECT_EQ(roundTo(bf16, 1.01171875), 1.015625); // upwards too
   EXPECT_EQ(roundTo(Float16Type::get(&context), 1e6), INFINITY);
 }
 
@@ -224,9 +224,10 @@ TEST_F(InterpreterTest, SeedDecidesInputs) {
 TEST_F(InterpreterTest, HarnessSeesDifferences) {
   registerCanonicalizerPass();
   registerCSEPass();
-  registerSymbolDCEPass();
+  registerRemoveDeadValuesPass();
   std::string text = decodeProgram({});
   EXPECT_EQ(pipelineKeepsResults(context, text, "builtin.module(canonicalize,cse)"), "");
+  EXPECT_EQ(pipelineKeepsResults(context, text, "builtin.module(remove-dead-values)"), "");
   EXPECT_EQ(pipelineKeepsResults(context, appendProgram("half"), "builtin.module(cse)"), "");
   EXPECT_THAT(pipelineKeepsResults(context, text, "builtin.module(no-such-pass)"),
               testing::HasSubstr("pipeline does not parse"));
@@ -249,10 +250,83 @@ TEST_F(InterpreterTest, HarnessSeesDifferences) {
     return compareOutputs(*before, *after);
   };
   EXPECT_NE(changed("%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>)",
-                    "%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<none>)"), "");
+                    "%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<none>)"),
+            "");
   EXPECT_NE(changed("tile.normalize %om, %mm, %lm", "tile.normalize %o, %m, %l"), "");
   EXPECT_NE(changed("tile.matmul %pb, %v, %or", "tile.matmul %pb, %v, %oi"), "");
   EXPECT_NE(changed("tile.key_tile %range[%j]", "tile.key_tile %range[%c0]"), "");
+}
+
+// The loop over keys as a scf.while, in which units end at different trips.
+TEST_F(InterpreterTest, While) {
+  std::string loop = decodeProgram({});
+  std::string types = "!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x16xf32>";
+  auto replace = [](std::string text, const std::string &from, const std::string &to) {
+    size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  };
+  std::string text = replace(
+      loop,
+      "%m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0)\n"
+      "        -> (" +
+          types + ") {",
+      "%m, %l, %o, %e = scf.while (%mw = %m0, %lw = %l0, %ow = %o0, %jw = %c0) : (" + types +
+          ", index) -> (" + types +
+          ", index) {\n"
+          "%more = arith.cmpi ult, %jw, %n : index\n"
+          "scf.condition(%more) %mw, %lw, %ow, %jw : " +
+          types +
+          ", index\n"
+          "} do {\n"
+          "^bb0(%mi: !tile.tile<8x1xf32>, %li: !tile.tile<8x1xf32>, %oi: !tile.tile<8x16xf32>, "
+          "%j: index):\n"
+          "%next = arith.addi %j, %c1 : index");
+  text = replace(text, "scf.yield %mj, %lj, %oj : " + types,
+                 "scf.yield %mj, %lj, %oj, %next : " + types + ", index");
+  auto expected = interpretKernel(parse(loop, "decode"), 1);
+  KernelOp kernel = parse(text, "decode");
+  ASSERT_TRUE(kernel) << text;
+  auto actual = interpretKernel(kernel, 1);
+  ASSERT_TRUE(succeeded(expected) && succeeded(actual));
+  EXPECT_EQ(compareOutputs(*expected, *actual, 0), "");
+}
+
+// What a kernel may not touch is an error that says where.
+TEST_F(InterpreterTest, RefusesBadMemory) {
+  std::string error;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    error = diagnostic.str();
+    return success();
+  });
+  Shapes shapes;
+  shapes.sequences = {{1, 200}};
+  shapes.splitTokens = 64;
+  KernelOp decode = parse(decodeProgram({}), "decode");
+  KernelOp merge = module->lookupSymbol<KernelOp>("merge");
+
+  std::vector<Argument> arguments = makeArguments(decode, 1, shapes);
+  EXPECT_TRUE(failed(interpret(merge, {arguments[5], arguments[2], arguments[3], arguments[4]})));
+  EXPECT_THAT(error,
+              testing::HasSubstr("reads a partial that was not written: sequence 0, split 0"));
+
+  auto batch = get<Batch>(arguments, 2);
+  int64_t page = std::exchange(batch->blockTable[0][3], 1000);
+  EXPECT_TRUE(failed(interpret(decode, arguments)));
+  EXPECT_THAT(error, testing::HasSubstr("meets page 1000 of a cache of 51"));
+  batch->blockTable[0][3] = page;
+  batch->blockTable[0].resize(3);
+  EXPECT_TRUE(failed(interpret(decode, arguments)));
+  EXPECT_THAT(error, testing::HasSubstr("reads entry 3 of a block table of 3"));
+
+  arguments = makeArguments(decode, 1, shapes);
+  *get<Tensor>(arguments, 0) = Tensor(1, 7, 16);
+  EXPECT_TRUE(failed(interpret(decode, arguments)));
+  EXPECT_THAT(error,
+              testing::HasSubstr("touches token 0, head 7 of a tensor of 1 tokens and 7 heads"));
+  arguments.pop_back();
+  EXPECT_TRUE(failed(interpret(decode, arguments)));
+  EXPECT_THAT(error, testing::HasSubstr("has 7 arguments, got 6"));
 }
 
 // A value that may differ by rounding is compared relatively, special values exactly.

@@ -80,9 +80,15 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
   tile.return
 }
 )",
-              {{"$page", n(shape.pageSize)}, {"$dim", n(shape.dim)}, {"$units", n(shape.units)},
-               {"$rows", n(shape.rows)}, {"$keys", n(shape.keys)}, {"$split", shape.split},
-               {"$most", n(shape.maxQuery)}, {"$group", n(shape.group)}, {"$mask", shape.mask}});
+              {{"$page", n(shape.pageSize)},
+               {"$dim", n(shape.dim)},
+               {"$units", n(shape.units)},
+               {"$rows", n(shape.rows)},
+               {"$keys", n(shape.keys)},
+               {"$split", shape.split},
+               {"$most", n(shape.maxQuery)},
+               {"$group", n(shape.group)},
+               {"$mask", shape.mask}});
 }
 
 /// Norm and rotation of 4 query heads and one key head of 8 dims, 6 of which are rotated.
