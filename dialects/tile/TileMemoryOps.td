@@ -21,7 +21,10 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
     (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row.
 
-    Example: `%q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>`
+    Example:
+    ```mlir
+    %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>
+    ```
   }];
   let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item);
   let results = (outs Tile_Tile:$result);
@@ -66,7 +69,8 @@ def Tile_PageNumbersOp : Tile_Op<"page_numbers", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
-class Tile_LoadCacheOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [MemoryEffects<[MemRead]>]> {
+class Tile_LoadCacheOp<string opMnemonic, string what>
+    : Tile_Op<opMnemonic, [MemoryEffects<[MemRead]>]> {
   let arguments = (ins Tile_PagedKv:$cache, Tile_Item:$item, Index:$tile);
   let results = (outs Tile_Tile:$result);
   let summary = "one tile of the item's " # what # ", through the block table";
@@ -81,8 +85,8 @@ def Tile_LoadKeysOp : Tile_LoadCacheOp<"load_keys", "keys"> {
     Row r is key tile·rows + r of the sequence, at slot (table[key / page_size], key mod page_size)
     of the cache. Rows outside the item's key interval are zero.
 
-    (C1) The tile has the cache's key dimension and key type. (C2) Its rows are the keys of the range
-    that the tile number comes from.
+    (C1) The tile has the cache's key dimension and key type. (C2) Its rows are the keys of the
+    range that the tile number comes from.
 
     Example: `%k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16>`
 
@@ -103,8 +107,8 @@ def Tile_LoadValuesOp : Tile_LoadCacheOp<"load_values", "values"> {
 def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
   let summary = "writes an item's rows to a ragged tensor [tokens, heads, dim]";
   let description = [{
-    The inverse of `tile.load_rows`; the tile is rounded once to the tensor's element type. Rows that
-    the item does not have are not written.
+    The inverse of `tile.load_rows`; the tile is rounded once to the tensor's element type. Rows
+    that the item does not have are not written.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
     (C2) `key` and `value` take one row.
@@ -126,10 +130,14 @@ def Tile_StoreKvOp : Tile_Op<"store_kv", [MemoryEffects<[MemRead, MemWrite]>]> {
     sequence, or `slots[token]` where that pointer is given; slot −1 writes nothing. Keys and values
     are rounded once to the cache's types.
 
-    (C1) One row each, of the cache's key and value dimension and of float types. (C2) The item is an
-    append item.
+    (C1) One row each, of the cache's key and value dimension and of float types. (C2) The item is
+    an append item.
 
-    Example: `tile.store_kv %k, %v, %kv[%item] slots %slots : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv`
+    Example:
+    ```mlir
+    tile.store_kv %k, %v, %kv[%item] slots %slots
+        : !tile.tile<1x64xf32>, !tile.tile<1x64xbf16>, !kv
+    ```
   }];
   let arguments = (ins Tile_Tile:$key, Tile_Tile:$value, Tile_PagedKv:$cache, Tile_Item:$item,
                        Optional<Tile_PerToken>:$slots);
@@ -169,13 +177,16 @@ def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
   let summary = "the weighted sum of one row's splits, in index order";
   let description = [{
     With partial rows r_i and log-sum-exps e_i in the workspace and e = max e_i:
-    w_i = exp(e_i − e), w = Σ w_i, value = Σ w_i r_i / w, lse = e + ln w. An empty part has weight 0;
-    if all are empty the value is 0 and lse −inf. A sequence with one split gives 0 and −inf: its row
-    has been written already.
+    w_i = exp(e_i − e), w = Σ w_i, value = Σ w_i r_i / w, lse = e + ln w. An empty part has weight
+    0; if all are empty the value is 0 and lse −inf. A sequence with one split gives 0 and −inf: its
+    row has been written already.
 
     (C1) One row of f32. (C2) `lse` is 1 × 1 of f32. (C3) The item is a merge item.
 
-    Example: `%r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>`
+    Example:
+    ```mlir
+    %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+    ```
   }];
   let arguments = (ins Tile_Workspace:$workspace, Tile_Item:$item);
   let results = (outs Tile_Tile:$result, Tile_Tile:$lse);

@@ -27,8 +27,9 @@ def Tile_KernelOp : Tile_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, S
     Arguments are flattened to launch parameters in order: a rank-3 tensor [tokens, heads, dim]
     gives pointer, token stride, head stride; a rank-2 f32 tensor [tokens, heads] the same, and its
     pointer may be null; a rank-1 tensor of static length one pointer; `tensor<?xi64>` one pointer
-    that may be null; `!attn.paged_kv`, `!tile.batch` and `!tile.workspace` their groups; f32 itself.
-    There is no grid and there are no threads: `schedule` says how many units of how many warps.
+    that may be null; `!attn.paged_kv`, `!tile.batch` and `!tile.workspace` their groups; f32
+    itself. There is no grid and there are no threads: `schedule` says how many units of how many
+    warps.
 
     (C1) No results. (C2) Arguments are of the types above. (C3) Rank-3 tensors have a static inner
     dimension. (C4) At most one batch and one workspace.

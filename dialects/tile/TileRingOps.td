@@ -78,8 +78,9 @@ def Tile_CommitOp : Tile_StationOp<"commit"> {
 def Tile_WaitOp : Tile_StationOp<"wait", [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "waits until a slot's copies have landed, and gives its tiles";
   let description = [{
-    The tiles may be read until the slot is released. `ahead` is the number of slots of the ring that
-    have been committed after this one whatever the path that led here, and need not have landed.
+    The tiles may be read until the slot is released. `ahead` is the number of slots of the ring
+    that have been committed after this one whatever the path that led here, and need not have
+    landed.
 
     (C1) One result for each of the ring's tiles, of its type. (C2) `ahead` is not negative and less
     than the ring's depth.
@@ -118,8 +119,8 @@ class Tile_CopyOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [
 def Tile_CopyKeysOp : Tile_CopyOp<"copy_keys", "keys"> {
   let description = [{
     Fills tile `index` of the slot with what `tile.load_keys` would give for the same item and tile.
-    `pages` are entries made by `tile.page_numbers` for the same range and `page_index` is the tile's
-    place among the tiles that they serve, from 0: with g = gcd(page_size, keys), groups
+    `pages` are entries made by `tile.page_numbers` for the same range and `page_index` is the
+    tile's place among the tiles that they serve, from 0: with g = gcd(page_size, keys), groups
     page_index·keys / g … are this tile's. Without `pages` the block table is read. Where `when` is
     false nothing is copied: the slot is only counted.
 

@@ -89,6 +89,10 @@ def Tile_BatchType : Tile_Type<"Batch", "batch"> {
   let description = [{
     Query starts and KV lengths of the sequences, their block tables, and the bounds of this
     launch: number of pages, kv heads, longest sequence, most queries, split length override.
+
+    A length or a page number beyond its bound is an error of the launch: nothing is written where it
+    points, that sequence's output rows become NaN and the workspace's error word says so. The
+    interpreter refuses such batches.
   }];
 }
 

@@ -67,8 +67,8 @@ def Tile_MaskOp : Tile_Op<"mask", [Pure, AllTypesMatch<["scores", "result"]>]> {
 def Tile_SoftmaxInitOp : Tile_Op<"softmax_init", [Pure]> {
   let summary = "the online softmax before the first key: maximum −1e30, sum 0";
   let description = [{
-    A finite start means that rows, splits and units which see no key need no case: exp2(−inf + 1e30)
-    is 0.
+    A finite start means that rows, splits and units which see no key need no case: exp2(−inf +
+    1e30) is 0.
 
     (C1) Both are f32 with one column and the same number of rows.
 
@@ -87,7 +87,7 @@ def Tile_SoftmaxStepOp : Tile_Op<"softmax_step", [
     With scores s (R × C), running maximum m (R × 1, in units of log2) and running sum l, and
     c = scale · log2 e given as a value:
 
-        m' = max(m, c·max_j s_j)      p = exp2(c·s − m')      f = exp2(m − m')      l' = l·f + Σ_j p_j
+        m' = max(m, c·max_j s_j)    p = exp2(c·s − m')    f = exp2(m − m')    l' = l·f + Σ_j p_j
 
     Results are p, m', l', f; p is f32 and is rounded by `tile.convert` before the product.
 
@@ -139,12 +139,16 @@ def Tile_ConvertOp : Tile_Op<"convert", [Pure]> {
 def Tile_MoveOp : Tile_Op<"move", [Pure]> {
   let summary = "the same values in another layout or memory";
   let description = [{
-    `scratch` is the shared-memory offset that `--tile-pack-shared-memory` gives a move which crosses
-    warps.
+    `scratch` is the shared-memory offset that `--tile-pack-shared-memory` gives a move which
+    crosses warps.
 
     (C1) Shape and element type are equal.
 
-    Example: `%b = tile.move %a : !tile.tile<8x16xbf16, registers, #l> -> !tile.tile<8x16xbf16, registers, #l1>`
+    Example:
+    ```mlir
+    %b = tile.move %a
+        : !tile.tile<8x16xbf16, registers, #l> -> !tile.tile<8x16xbf16, registers, #l1>
+    ```
   }];
   let arguments = (ins Tile_Tile:$value, OptionalAttr<I32Attr>:$scratch);
   let results = (outs Tile_Tile:$result);
@@ -161,8 +165,8 @@ def Tile_MergeUnitsOp : Tile_Op<"merge_units", [Pure]> {
     all know the result. `scratch` is the offset of its shared memory, set by
     `--tile-pack-shared-memory`.
 
-    (C1) Maximum and sum are f32, R × 1, value f32, R × C. (C2) Results have the operands' shapes and
-    element types; layouts may differ.
+    (C1) Maximum and sum are f32, R × 1, value f32, R × C. (C2) Results have the operands' shapes
+    and element types; layouts may differ.
 
     Example:
     ```mlir
@@ -231,11 +235,11 @@ def Tile_RopeOp : Tile_Op<"rope", [MemoryEffects<[MemRead]>]> {
   let description = [{
     Pair i of the first `dim` columns is turned by the angle position · inverse_frequencies[i] and
     multiplied by the attention factor: (x, y) → (x·cos − y·sin, x·sin + y·cos)·factor. `half` pairs
-    column i with i + dim/2, `interleaved` 2i with 2i + 1. Columns from `dim` on stay. The position is
-    kv_length − q_length + token, or `positions[token]` where that pointer is given.
+    column i with i + dim/2, `interleaved` 2i with 2i + 1. Columns from `dim` on stay. The position
+    is kv_length − q_length + token, or `positions[token]` where that pointer is given.
 
-    (C1) Input of a float type, result f32 of the same shape. (C2) The rotation's `dim` is at most the
-    number of columns. (C3) The item is an append item.
+    (C1) Input of a float type, result f32 of the same shape. (C2) The rotation's `dim` is at most
+    the number of columns. (C3) The item is an append item.
 
     Example:
     ```mlir
