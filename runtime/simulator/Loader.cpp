@@ -8,6 +8,7 @@
 #include "runtime/simulator/Decoder.h"
 
 #include <algorithm>
+#include <sys/mman.h>
 
 namespace attncc::simulator {
 
@@ -50,8 +51,13 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
     if (bytes > limit)
       return makeError(Status::InvalidPackage, "variables exceed " + std::to_string(limit) + " bytes");
   }
-  module.storage = std::make_unique<std::byte[]>(bytes + 256);
-  uint64_t base = (reinterpret_cast<uint64_t>(module.storage.get()) + 255) / 256 * 256;
+  // Below 4 GiB, because code that was compiled for short pointers takes addresses of .const
+  // variables in 32 bits.
+  void *memory = mmap(nullptr, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  if (memory == MAP_FAILED)
+    return makeError(Status::OutOfMemory, "no memory below 4 GiB for " + std::to_string(bytes) + " bytes of variables");
+  module.storage = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte *>(memory), {bytes + 1});
+  uint64_t base = reinterpret_cast<uint64_t>(memory);
   for (auto [variable, offset] : placed)
     module.variables.push_back(
         {variable->name, base + offset, variable->bytes, variable->space == "global"});
@@ -74,6 +80,8 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
 }
 
 } // namespace
+
+void Unmap::operator()(std::byte *memory) const { munmap(memory, bytes); }
 
 Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string name) {
   Result<syntax::File> file = syntax::parse(ptx, name);

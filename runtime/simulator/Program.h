@@ -91,6 +91,12 @@ struct Kernel {
   uint32_t localBytes = 0;
 };
 
+/// Ends a mapping of `bytes` bytes.
+struct Unmap {
+  uint64_t bytes = 0;
+  void operator()(std::byte *memory) const;
+};
+
 class Module {
 public:
   std::string name;
@@ -102,7 +108,7 @@ public:
     bool writable = true;
   };
   std::vector<Variable> variables;
-  std::unique_ptr<std::byte[]> storage;
+  std::unique_ptr<std::byte, Unmap> storage;
 
   const Kernel *find(std::string_view entry) const;
 };
