@@ -209,9 +209,13 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
       warp.block->meter.shared(op.position, offset, lanes, bytes);
   };
 
+  const uint64_t constants = warp.block->state.module->constantBase;
   switch (access.space) {
-  case Space::Global:
   case Space::Const:
+    for (uint64_t &at : address)
+      at += constants;
+    [[fallthrough]];
+  case Space::Global:
     return resolveGlobal(warp, op, mask, address, bytes, usedFrom, usedBytes, mode, host);
   case Space::Shared:
     return shared(mask);
@@ -222,7 +226,7 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
   case Space::Generic:
     break;
   }
-  uint32_t inShared = 0, inLocal = 0, inParam = 0;
+  uint32_t inShared = 0, inLocal = 0, inParam = 0, inConst = 0;
   forEachLane(mask, [&](int lane) {
     auto move = [&](uint64_t window, uint32_t &lanes) {
       if (address[lane] - window >= windowBytes)
@@ -231,7 +235,10 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
       lanes |= uint32_t(1) << lane;
       return true;
     };
-    move(sharedWindow, inShared) || move(localWindow, inLocal) || move(paramWindow, inParam);
+    if (move(constantWindow, inConst))
+      address[lane] += constants;
+    else
+      move(sharedWindow, inShared) || move(localWindow, inLocal) || move(paramWindow, inParam);
   });
   if (inShared)
     shared(inShared);

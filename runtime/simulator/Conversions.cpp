@@ -183,6 +183,10 @@ template <bool Ftz> uint32_t narrow(uint64_t code) {
   return std::bit_cast<uint32_t>(
       canonical(maybeFlush<Ftz>(static_cast<float>(F64::decode(code)))));
 }
+template <class F> uint16_t narrowDouble(uint64_t code) { return F::encode(F64::decode(code)); }
+template <class F> uint64_t widenHalf(uint16_t code) {
+  return std::bit_cast<uint64_t>(canonical(double(F::decode(code))));
+}
 uint16_t toHalf(uint32_t code) { return floatToHalf(F32::decode(code)); }
 uint16_t toHalfZero(uint32_t code) { return floatToHalfZero(F32::decode(code)); }
 uint16_t toBfloat(uint32_t code) { return floatToBfloat(F32::decode(code)); }
@@ -311,6 +315,14 @@ void decodeFloatToFloat(Decoder &d, Type to, Type from) {
     default: d.unknown();
     }
   }
+  if (from == Type::F64 && (to == Type::F16 || to == Type::BF16)) {
+    d.require("rn");
+    return to == Type::F16 ? convert<&narrowDouble<Half>>(d) : convert<&narrowDouble<Bfloat>>(d);
+  }
+  if (to == Type::F64 && from == Type::F16)
+    return convert<&widenHalf<Half>>(d);
+  if (to == Type::F64 && from == Type::BF16)
+    return convert<&widenHalf<Bfloat>>(d);
   if (to == Type::F32) {
     switch (from) {
     case Type::F64:

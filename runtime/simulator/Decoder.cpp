@@ -2,7 +2,7 @@
 //
 // See Decoder.h. Lays out a warp's register file: scratch, registers, literals and
 // special registers, each on its own 64-byte line, so that a vectorised handler never
-// straddles one. Pinned by test/simulator/DecoderTest.cpp.
+// straddles one. Pinned by test/simulator/ParserTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/Decoder.h"
@@ -140,7 +140,8 @@ void Decoder::declareVariables() {
   kernel.info.requiredBlock = entry.requiredBlock;
   kernel.info.maxThreads = entry.maxThreads;
   for (const Module::Variable &variable : module.variables)
-    symbols[variable.name] = variable.address;
+    symbols[variable.name] =
+        variable.constant ? variable.address - module.constantBase : variable.address;
 
   uint64_t offset = 0;
   for (const syntax::Variable &parameter : entry.parameters) {
@@ -194,7 +195,7 @@ void Decoder::decode(const syntax::Instruction &instruction, Op &op) {
 }
 
 void Decoder::fail(const std::string &message) const {
-  throw DecodeError{current->line, message + ": " + current->text};
+  throw DecodeError{current->line, current->column, message + ": " + current->text};
 }
 
 void Decoder::unknown() const {

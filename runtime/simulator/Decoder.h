@@ -6,7 +6,7 @@
 // does not matter, except among types (ptxas accepts any).
 //
 // Each family of instructions has one file that defines its handlers and one table here.
-// Pinned by test/simulator/DecoderTest.cpp.
+// Pinned by test/simulator/ParserTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -32,7 +32,7 @@ const char *toString(Type type);
 
 /// Thrown by decoding functions; parseModule turns it into an Error.
 struct DecodeError {
-  unsigned line;
+  unsigned line, column;
   std::string message;
 };
 

@@ -2,22 +2,22 @@
 //
 // Parses, lays out the module's .global and .const variables in host memory, gives every
 // kernel the module's .shared variables that it names, and decodes it.
-// Pinned by test/simulator/DecoderTest.cpp.
+// Pinned by test/simulator/ParserTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/Decoder.h"
 
 #include <algorithm>
-#include <sys/mman.h>
 
 namespace attncc::simulator {
 
 namespace {
 
-Error located(const std::string &name, unsigned line, std::string message) {
+Error located(const std::string &name, unsigned line, unsigned column, std::string message) {
   Error error = makeError(Status::InvalidPackage, std::move(message));
   error.diagnostic.where.file = name;
   error.diagnostic.where.line = static_cast<int>(line);
+  error.diagnostic.where.column = static_cast<int>(column);
   return error;
 }
 
@@ -51,16 +51,12 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
     if (bytes > limit)
       return makeError(Status::InvalidPackage, "variables exceed " + std::to_string(limit) + " bytes");
   }
-  // Below 4 GiB, because code that was compiled for short pointers takes addresses of .const
-  // variables in 32 bits.
-  void *memory = mmap(nullptr, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-  if (memory == MAP_FAILED)
-    return makeError(Status::OutOfMemory, "no memory below 4 GiB for " + std::to_string(bytes) + " bytes of variables");
-  module.storage = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte *>(memory), {bytes + 1});
-  uint64_t base = reinterpret_cast<uint64_t>(memory);
+  module.storage = std::make_unique<std::byte[]>(bytes + 256);
+  uint64_t base = (reinterpret_cast<uint64_t>(module.storage.get()) + 255) / 256 * 256;
+  module.constantBase = base - constantFirst;
   for (auto [variable, offset] : placed)
     module.variables.push_back(
-        {variable->name, base + offset, variable->bytes, variable->space == "global"});
+        {variable->name, base + offset, variable->bytes, variable->space == "const"});
   for (auto [variable, offset] : placed) {
     std::byte *to = reinterpret_cast<std::byte *>(base + offset);
     std::copy(variable->initial.begin(), variable->initial.end(), to);
@@ -73,6 +69,8 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
         return makeError(Status::InvalidPackage,
                          "symbol '" + reference.symbol + "' in an initialiser is not known");
       uint64_t value = target->address + uint64_t(reference.addend);
+      if (target->constant)
+        value = value - module.constantBase + (reference.generic ? constantWindow : 0);
       std::memcpy(to + reference.offset, &value, std::min<uint64_t>(8, reference.bytes));
     }
   }
@@ -81,8 +79,6 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
 
 } // namespace
 
-void Unmap::operator()(std::byte *memory) const { munmap(memory, bytes); }
-
 Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string name) {
   Result<syntax::File> file = syntax::parse(ptx, name);
   if (!file)
@@ -90,7 +86,7 @@ Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::str
   auto module = std::make_shared<Module>();
   module->name = name;
   if (Result<void> placed = placeVariables(*module, *file); !placed)
-    return located(name, 1, placed.error().diagnostic.message);
+    return located(name, 1, 1, placed.error().diagnostic.message);
   for (syntax::Entry &entry : file->entries) {
     for (const syntax::Variable &variable : file->variables)
       if (variable.space == "shared" && uses(entry, variable.name))
@@ -99,12 +95,12 @@ Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::str
     try {
       Decoder(*module, entry, kernel).run();
     } catch (const DecodeError &problem) {
-      return located(name, problem.line, problem.message);
+      return located(name, problem.line, problem.column, problem.message);
     }
     module->kernels.push_back(std::move(kernel));
   }
   if (module->kernels.empty())
-    return located(name, 1, "no kernel in the file");
+    return located(name, 1, 1, "no kernel in the file");
   return std::shared_ptr<const Module>(std::move(module));
 }
 

@@ -143,6 +143,7 @@ uint64_t windowOf(Space space) {
   case Space::Shared: return sharedWindow;
   case Space::Local: return localWindow;
   case Space::Param: return paramWindow;
+  case Space::Const: return constantWindow;
   default: return 0;
   }
 }
@@ -170,7 +171,7 @@ void isSpace(Warp &warp, const Op &op, uint32_t mask) {
   uint32_t bits = 0;
   for (int lane = 0; lane < 32; ++lane) {
     bool inWindow = false;
-    for (uint64_t window : {sharedWindow, localWindow, paramWindow})
+    for (uint64_t window : {sharedWindow, localWindow, paramWindow, constantWindow})
       inWindow |= address[lane] - window < windowBytes;
     bool result = op.immediate ? address[lane] - op.immediate < windowBytes : !inWindow;
     bits |= uint32_t(result) << lane;
@@ -181,7 +182,7 @@ void isSpace(Warp &warp, const Op &op, uint32_t mask) {
 
 void decodeIsspacep(Decoder &d) {
   Space space = d.space();
-  if (space == Space::Generic || space == Space::Const)
+  if (space == Space::Generic)
     d.unknown();
   d.expectOperands(2);
   d.op().immediate = windowOf(space);

@@ -22,7 +22,7 @@ namespace {
 
 /// Thrown inside this file only; parse() turns it into an Error.
 struct SyntaxError {
-  unsigned line;
+  unsigned line, column;
   std::string message;
 };
 
@@ -86,7 +86,11 @@ private:
   [[noreturn]] void fail(std::string message) const {
     if (peek().kind == Token::Kind::Bad)
       message = "'" + std::string(peek().text) + "' is not a PTX token";
-    throw SyntaxError{peek().line, message};
+    throw SyntaxError{peek().line, columnOf(peek()), message};
+  }
+  unsigned columnOf(const Token &token) const {
+    size_t newline = text.substr(0, token.begin).rfind('\n');
+    return static_cast<unsigned>(token.begin - (newline == std::string_view::npos ? 0 : newline + 1) + 1);
   }
   std::string found() const { return atEnd() ? "the end" : "'" + std::string(peek().text) + "'"; }
   void expect(std::string_view text) {
@@ -245,7 +249,7 @@ private:
         take();
         expect("(");
       }
-      Variable::Reference reference{variable.initial.size(), bytes, word("a symbol"), 0};
+      Variable::Reference reference{variable.initial.size(), bytes, word("a symbol"), 0, generic};
       if (generic)
         expect(")");
       if (is("+") || is("-"))
@@ -464,6 +468,7 @@ private:
     Instruction result;
     size_t begin = peek().begin;
     result.line = peek().line;
+    result.column = columnOf(peek());
     result.scope = registerScopes.back().scope;
     result.source = loc;
     result.usedBytes = std::exchange(usedBytes, ~uint64_t(0));
@@ -693,6 +698,7 @@ Result<File> parse(std::string_view text, const std::string &name) {
     Error error = makeError(Status::InvalidPackage, problem.message);
     error.diagnostic.where.file = name;
     error.diagnostic.where.line = static_cast<int>(problem.line);
+    error.diagnostic.where.column = static_cast<int>(problem.column);
     return error;
   }
 }

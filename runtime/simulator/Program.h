@@ -70,10 +70,12 @@ enum class Special : uint8_t {
 /// First address of a block's shared variables: the first kilobyte belongs to the system.
 inline constexpr uint32_t sharedBase = 0x400;
 inline constexpr uint32_t localBase = 0x10;
+inline constexpr uint32_t constantFirst = 0x100;
 /// Windows of the generic address space. Their low bits make a truncated generic address wrong.
 inline constexpr uint64_t sharedWindow = 0x00C0'0001'0003'0000;
 inline constexpr uint64_t localWindow = 0x00D0'0001'0005'0000;
 inline constexpr uint64_t paramWindow = 0x00E0'0001'0007'0000;
+inline constexpr uint64_t constantWindow = 0x00F0'0001'0009'0000;
 inline constexpr uint64_t windowBytes = uint64_t(1) << 32;
 
 /// Undefined registers and shared memory: NaN as f32, f16x2, bf16x2, f64 and in both 8-bit formats.
@@ -91,12 +93,6 @@ struct Kernel {
   uint32_t localBytes = 0;
 };
 
-/// Ends a mapping of `bytes` bytes.
-struct Unmap {
-  uint64_t bytes = 0;
-  void operator()(std::byte *memory) const;
-};
-
 class Module {
 public:
   std::string name;
@@ -104,11 +100,14 @@ public:
   /// .global and .const variables; they live as long as the module, as on a GPU.
   struct Variable {
     std::string name;
-    uint64_t address = 0, bytes = 0;
-    bool writable = true;
+    uint64_t address = 0; ///< in host memory
+    uint64_t bytes = 0;
+    bool constant = false; ///< in .const space, where its address is a 32-bit offset
   };
+  /// Host address of the .const space's address 0.
+  uint64_t constantBase = 0;
   std::vector<Variable> variables;
-  std::unique_ptr<std::byte, Unmap> storage;
+  std::unique_ptr<std::byte[]> storage;
 
   const Kernel *find(std::string_view entry) const;
 };

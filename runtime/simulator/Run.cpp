@@ -164,7 +164,7 @@ Result<Report> run(const Module &module, std::string_view entry, const Launch &l
   state.ranges = memory.ranges();
   for (const Module::Variable &variable : module.variables)
     state.ranges.push_back({variable.address, variable.address + variable.bytes, variable.name,
-                            variable.writable});
+                            !variable.constant});
   std::sort(state.ranges.begin(), state.ranges.end(),
             [](const auto &a, const auto &b) { return a.begin < b.begin; });
   for (const MemoryMap::Range &range : state.ranges) {

@@ -45,7 +45,7 @@ struct Instruction {
   std::string opcode;
   std::vector<std::string> modifiers; ///< in the order of the text, without dots
   std::vector<Operand> operands;
-  unsigned line = 0;
+  unsigned line = 0, column = 0; ///< 1-based
   uint32_t scope = 0;
   uint64_t usedBytes = ~uint64_t(0); ///< .pragma "used_bytes_mask"
   std::string text;
@@ -70,6 +70,7 @@ struct Variable {
     uint64_t offset, bytes;
     std::string symbol;
     int64_t addend;
+    bool generic; ///< generic(symbol): not the address inside the symbol's space
   };
   std::vector<Reference> references; ///< symbol addresses inside the initialiser
 };

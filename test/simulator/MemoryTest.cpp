@@ -77,7 +77,8 @@ TEST(Memory, MisalignedAndReadOnly) {
   EXPECT_EQ(finding.message, "write to the read-only buffer 'in'");
   finding = findingOf(machine, module("atom.global.add.u32 %r2, [%rd2], 1;"));
   EXPECT_EQ(finding.message, "atomic to the read-only buffer 'in'");
-  finding = findingOf(machine, module("mov.b64 %rd3, c; st.b32 [%rd3], 1;", ".const .b32 c = 4;"));
+  finding = findingOf(machine, module("mov.b64 %rd3, c; cvta.const.u64 %rd3, %rd3; st.b32 [%rd3], 1;",
+                                      ".const .b32 c = 4;"));
   EXPECT_EQ(finding.message, "write to the read-only buffer 'c'");
 }
 

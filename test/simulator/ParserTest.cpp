@@ -135,14 +135,18 @@ TEST(Parser, Initialisers) {
   Machine machine(32);
   machine.complete(module(R"(
     ld.const.b64 %rd3, [where+8]; ld.global.b8 %rs2, [%rd3]; st.global.b16 [%rd1], %rs2;
+    mov.b32 %r3, where; ld.const.b64 %rd3, [%r3+16]; ld.const.b64 %rd4, [%rd3];
+    ld.const.b64 %rd5, [where+24]; ld.b64 %rd6, [%rd5]; // the generic address of where
+    setp.eq.b64 %p1, %rd4, %rd6; selp.b32 %r4, 1, 0, %p1; st.global.b32 [%rd1+12], %r4;
     ld.global.b32 %r2, [table+4]; st.global.b32 [%rd1+4], %r2;
     ld.global.f32 %r3, [scale]; st.global.b32 [%rd1+8], %r3;)",
                           ".global .align 4 .b8 table[8] = {1, 2, 3, 4, 0xff};\n"
-                          ".const .align 8 .u64 where[2] = {generic(table), table+2};\n"
+                          ".const .align 8 .u64 where[4] = {generic(table), table+2, where, generic(where)};\n"
                           ".global .f32 scale = 0f40000000;"));
   EXPECT_EQ(machine.out<uint16_t>()[0], 3u);
   EXPECT_EQ(machine.out<uint32_t>()[1], 0xffu);
   EXPECT_EQ(machine.out<float>()[2], 2.0f);
+  EXPECT_EQ(machine.out<uint32_t>()[3], 1u);
 }
 
 // Every mistake names its line and quotes the text.
