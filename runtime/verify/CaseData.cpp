@@ -12,6 +12,7 @@
 namespace attncc::verify {
 
 namespace {
+constexpr size_t kGuardBytes = 4096;  // behind each mapping, so that no two of them touch
 constexpr int64_t kFreePages = 3;     // in the pool, in no table
 constexpr int64_t kNobodysTokens = 3; // rows behind the last sequence's
 
@@ -29,7 +30,7 @@ void markRows(const TensorImage &tensor, int64_t tokens, const uint16_t *base,
 Result<Memory> Memory::map(size_t bytes) {
   Memory memory;
   memory.size = bytes;
-  memory.base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+  memory.base = mmap(nullptr, bytes + kGuardBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory.base == MAP_FAILED) {
     memory.base = nullptr;
@@ -47,7 +48,7 @@ Memory &Memory::operator=(Memory &&other) noexcept {
 
 Memory::~Memory() {
   if (base)
-    munmap(base, size);
+    munmap(base, size + kGuardBytes);
 }
 
 Result<std::unique_ptr<CaseData>> CaseData::make(const ClassShape &shape,
@@ -267,6 +268,9 @@ Result<void> CaseData::placeTables(Random &random) {
       table.push_back(garbage());
     indptr.push_back(int32_t(table.size()));
   }
+  if (c.sparseTable) // to the length that the bounds allow
+    while (int64_t(table.size()) < int64_t(count) * mostPages)
+      table.push_back(garbage());
   std::vector<int64_t> slotValues(size_t(numTokens), -1), positionValues(size_t(numTokens), 0);
   std::copy(targets.begin(), targets.end(), slotValues.begin());
   std::copy(append.position.begin(), append.position.end(), positionValues.begin());
