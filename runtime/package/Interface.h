@@ -4,7 +4,7 @@
 // workspace and traffic. The versioned ones (append/1, decode/1, merge/1) never change: the
 // compiler writes them with standardInterface, the loader refuses a manifest whose list differs,
 // and runtime/plan/Parameters.h lays the same parameters out as a struct. Test:
-// test/runtime/package/InterfaceTest.cpp.
+// test/runtime/package/FormulaTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

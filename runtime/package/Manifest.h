@@ -5,7 +5,7 @@
 // foreign launchers read them. parseManifest checks everything that can be
 // checked without opening another file, so whoever holds a Manifest from it may
 // index groups, classes, interfaces and split rules by the names in it.
-// Tests: test/runtime/package/ManifestTest.cpp, MalformedTest.cpp.
+// Test: test/runtime/package/ManifestTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -3,7 +3,7 @@
 // Internal. openFolder reads manifest.json and every file that it lists, and nothing else: no path
 // leaves the folder, no link is followed, and size and SHA-256 must be the listed ones.
 // Package::open then chooses targets and loads every kernel that the choice may use. Immutable
-// afterwards. Test: test/runtime/package/PackageTest.cpp, MalformedTest.cpp.
+// afterwards. Test: test/runtime/package/PackageTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -4,7 +4,7 @@
 // a driver whose PTX is at least the kernel's, enough shared memory for a block, and interfaces
 // that this runtime knows. A target serves a layer class if it has a usable append, decode and
 // merge kernel for it; per class the best rank that does so wins, so roles never mix targets. Test:
-// test/runtime/package/TargetTest.cpp.
+// test/runtime/package/PackageTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

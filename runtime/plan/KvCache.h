@@ -3,7 +3,7 @@
 // Internal. Checks what the host can check of a cache: bases and strides are multiples of 16 bytes,
 // no stride is shorter than a row, and no address leaves 63 bits. Neither the order of tokens and
 // heads nor what K and V share is prescribed: strides decide.
-// Test: test/runtime/plan/KvCacheTest.cpp.
+// Test: test/runtime/plan/PlanTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

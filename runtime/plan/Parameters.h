@@ -3,7 +3,7 @@
 // Internal. The parameter lists of append/1, decode/1 and merge/1 (runtime/package/Interface.h)
 // laid out by the C++ compiler at the same natural alignment, so that a launch fills in a struct
 // and passes its bytes. Strides are in elements. Pinned to Interface by
-// test/runtime/plan/ParametersTest.cpp.
+// test/runtime/package/FormulaTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

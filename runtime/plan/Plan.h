@@ -12,7 +12,7 @@
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from
 // the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
 // stream at a time.
-// Tests: test/runtime/plan/PlanTest.cpp, LaunchTest.cpp.
+// Tests: test/runtime/plan/PlanTest.cpp; test/runtime/abi/AbiTest.cpp on the simulator.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
