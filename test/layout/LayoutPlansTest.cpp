@@ -204,9 +204,9 @@ TEST(LayoutPlans, BankConflictsOfKnownPatterns) {
     return bankConflicts(offsets, width);
   };
   EXPECT_EQ(stride(4, 4), 0);
-  EXPECT_EQ(stride(0, 4), 0);       // broadcast
-  EXPECT_EQ(stride(8, 4), 1);       // two-way
-  EXPECT_EQ(stride(128, 4), 31);    // all lanes in one bank
+  EXPECT_EQ(stride(0, 4), 0);        // broadcast
+  EXPECT_EQ(stride(8, 4), 1);        // two-way
+  EXPECT_EQ(stride(128, 4), 31);     // all lanes in one bank
   EXPECT_EQ(stride(128, 16), 4 * 7); // ldmatrix from an unswizzled tile of 128-byte rows
   EXPECT_EQ(stride(16, 16), 0);
   EXPECT_EQ(stride(8, 8), 0);
@@ -214,8 +214,8 @@ TEST(LayoutPlans, BankConflictsOfKnownPatterns) {
 
 TEST(LayoutPlans, RefusesWhatLdmatrixCannotDo) {
   // Another order of the contraction index inside the fragment, and a tile without 16-byte rows.
-  Layout shuffled = Layout::registers({{0, 1}, {8, 0}, {0, 8}},
-                                      {{0, 4}, {0, 2}, {1, 0}, {2, 0}, {4, 0}});
+  Layout shuffled =
+      Layout::registers({{0, 1}, {8, 0}, {0, 8}}, {{0, 4}, {0, 2}, {1, 0}, {2, 0}, {4, 0}});
   EXPECT_FALSE(planLdmatrix(sharedSwizzled(16, 16, 2), shuffled));
   Layout columns = Layout::shared({{1, 0}, {2, 0}, {4, 0}, {8, 0}, {0, 1}, {0, 2}, {0, 4}, {0, 8}});
   EXPECT_FALSE(planLdmatrix(columns, mmaAOperand(16, 16)));

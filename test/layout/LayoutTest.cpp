@@ -15,7 +15,9 @@ namespace attncc::tile {
 
 // So that a failing comparison shows the layout's text.
 void PrintTo(const Layout &l, std::ostream *os) { *os << l.str(); }
-void PrintTo(const Coordinate &c, std::ostream *os) { *os << "(" << c.row << "," << c.column << ")"; }
+void PrintTo(const Coordinate &c, std::ostream *os) {
+  *os << "(" << c.row << "," << c.column << ")";
+}
 
 namespace {
 
@@ -60,14 +62,12 @@ void expectOffsetsAreInverse(const Layout &l) {
     }
 }
 
-const Layout wgmmaResult = Layout::registers({{0, 1}, {8, 0}},
-                                             {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}},
-                                             {{16, 0}, {32, 0}},
-                                             {{Dimension::Column, 10, HardwareIndex::Register}});
-const Layout wgmmaOperand = Layout::registers({{0, 1}, {8, 0}, {0, 8}},
-                                              {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}},
-                                              {{16, 0}, {32, 0}},
-                                              {{Dimension::Column, 5, HardwareIndex::Register}});
+const Layout wgmmaResult =
+    Layout::registers({{0, 1}, {8, 0}}, {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}},
+                      {{16, 0}, {32, 0}}, {{Dimension::Column, 10, HardwareIndex::Register}});
+const Layout wgmmaOperand =
+    Layout::registers({{0, 1}, {8, 0}, {0, 8}}, {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}},
+                      {{16, 0}, {32, 0}}, {{Dimension::Column, 5, HardwareIndex::Register}});
 
 TEST(Layout, FragmentsOfMma) {
   // PTX ISA: C v -> (g + 8 (v >> 1), 2c + (v & 1)); A v -> (g + 8 ((v >> 1) & 1),
@@ -98,8 +98,8 @@ TEST(Layout, WgmmaResultOf64x80) {
   for (int64_t w = 0; w < 4; ++w)
     for (int64_t l = 0; l < 32; ++l)
       for (int64_t v = 0; v < 40; ++v)
-        EXPECT_EQ(wgmmaResult.at(v, l, w),
-                  (Row{16 * w + (l >> 2) + 8 * ((v >> 1) & 1), 8 * (v >> 2) + 2 * (l & 3) + (v & 1)}));
+        EXPECT_EQ(wgmmaResult.at(v, l, w), (Row{16 * w + (l >> 2) + 8 * ((v >> 1) & 1),
+                                                8 * (v >> 2) + 2 * (l & 3) + (v & 1)}));
 }
 
 TEST(Layout, SwappedScoresAreTheTransposedAccumulator) {
@@ -195,6 +195,11 @@ TEST(Layout, AppendKeepsRotationPairsInOneLane) {
           for (int64_t j = 0; j < rotary / 2; ++j)
             EXPECT_EQ(l.holderOf({r, j}).lane, l.holderOf({r, j + rotary / 2}).lane);
       }
+  // Short vectors keep a lane's part of a row in registers.
+  for (int64_t dim : {48, 64, 80, 96, 112, 128, 192, 256})
+    EXPECT_LE(appendRows(1, dim, dim).registersPerThread(), 32) << dim;
+  EXPECT_EQ(appendRows(1, 80, 80).registersPerThread(), 20);
+  EXPECT_EQ(appendRows(1, 128, 128).registerBasis().size(), 3u);
   EXPECT_EQ(appendRows(4, 64, 64).str(),
             "register = [[0,1],[0,2],[0,4]], lane = [[0,8],[0,16],[1,0],[2,0],[0,0]], "
             "repeat = [column 2 register]");
@@ -212,8 +217,9 @@ TEST(Layout, DefectsNameTheConstraint) {
   EXPECT_THAT(defect(Layout::shared({{0, 1}, {0, 0}})), Optional(HasSubstr("zero offset")));
   EXPECT_THAT(defect(Layout::shared({{0, 1}}, {{Dimension::Row, 2, HardwareIndex::Register}})),
               Optional(HasSubstr("repeat over register")));
-  EXPECT_THAT(defect(Layout::registers({{0, 1}}, {}, {}, {{Dimension::Row, 0, HardwareIndex::Register}})),
-              Optional(HasSubstr("repeat count 0")));
+  EXPECT_THAT(
+      defect(Layout::registers({{0, 1}}, {}, {}, {{Dimension::Row, 0, HardwareIndex::Register}})),
+      Optional(HasSubstr("repeat count 0")));
   EXPECT_THAT(defect(Layout::registers({{-1, 1}}, {})), Optional(HasSubstr("outside")));
   EXPECT_THAT(mmaAOperand(16, 32).defectFor(16, 48),
               Optional(HasSubstr("covers 16x32, the tile is 16x48")));

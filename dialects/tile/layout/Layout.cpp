@@ -73,8 +73,8 @@ struct LayoutSolver {
   explicit LayoutSolver(const Layout &layout)
       : registerBits(layout.registerVectors.size()), laneBits(layout.laneVectors.size()) {
     size_t bit = 0;
-    for (const Layout::Basis *basis : {&layout.registerVectors, &layout.laneVectors,
-                                       &layout.warpVectors, &layout.offsetVectors})
+    for (const Layout::Basis *basis :
+         {&layout.registerVectors, &layout.laneVectors, &layout.warpVectors, &layout.offsetVectors})
       for (const Coordinate &c : *basis) {
         if (!c.isZero())
           insert({pack(c), uint64_t(1) << bit});
@@ -381,8 +381,8 @@ std::optional<Layout> Layout::reduced(Dimension d, bool isPartial) const {
     if (!k->isZero())
       out.registerVectors.push_back(*k);
   }
-  for (auto [from, to] : {std::pair{&laneVectors, &out.laneVectors},
-                          std::pair{&warpVectors, &out.warpVectors}})
+  for (auto [from, to] :
+       {std::pair{&laneVectors, &out.laneVectors}, std::pair{&warpVectors, &out.warpVectors}})
     for (const Coordinate &c : *from) {
       auto k = keep(c);
       if (!k)

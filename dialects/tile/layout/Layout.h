@@ -286,8 +286,9 @@ Layout rowVectors(int64_t rows, int64_t columns, int64_t vector, int64_t columnL
                   int64_t warps = 1);
 /// The block's share of the merged result of `units` one-warp units: float4 per lane.
 Layout blockDistributed(int64_t rows, int64_t columns, int64_t units);
-/// Rows of one warp in the append kernel: 16-byte chunks, such that column j and j + rotary / 2
-/// are in one lane (`rotary` = 0: no rotation).
+/// Rows of one warp in the append kernel, such that column j and j + rotary / 2 are in one lane
+/// (`rotary` = 0: no rotation). Vectors of 8 columns, or shorter ones where only they leave a lane
+/// at most 32 columns of a row: head_dim 80 has 5 chunks of 8 in half a row, but 20 of 2.
 Layout appendRows(int64_t rows, int64_t columns, int64_t rotary);
 /// Who copies what of a shared tile with 16-byte cp.async, one warp.
 Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes);

@@ -97,8 +97,8 @@ Layout rowVectors(int64_t rows, int64_t columns, int64_t vector, int64_t columnL
                   int64_t warps) {
   assert(columns % vector == 0 && std::has_single_bit(static_cast<uint64_t>(vector)) &&
          std::has_single_bit(static_cast<uint64_t>(warps)));
-  int64_t alongColumns = std::min({columnLanes, powerOfTwoIn(columns / vector),
-                                   int64_t(1) << warpLanes});
+  int64_t alongColumns =
+      std::min({columnLanes, powerOfTwoIn(columns / vector), int64_t(1) << warpLanes});
   Layout::Basis registers, lanes, warpVectors;
   for (int64_t c = 1; c < vector; c *= 2)
     registers.push_back({0, c});
@@ -136,9 +136,19 @@ Layout blockDistributed(int64_t rows, int64_t columns, int64_t units) {
 }
 
 Layout appendRows(int64_t rows, int64_t columns, int64_t rotary) {
+  constexpr int64_t columnsPerLane = 32; // more would not stay in registers next to a rotation
   int64_t period = rotary ? std::gcd(rotary / 2, columns) : columns;
-  int64_t vector = std::min<int64_t>(8, powerOfTwoIn(period));
-  return rowVectors(rows, columns, vector, powerOfTwoIn(period / vector));
+  int64_t widest = std::min<int64_t>(8, powerOfTwoIn(period));
+  int64_t vector = 1, lanes = 1;
+  // From 2 on: a register holds a pair of 16-bit elements.
+  for (int64_t v = std::min<int64_t>(2, widest); v <= widest; v *= 2) {
+    int64_t n = std::min(powerOfTwoIn(period / v), int64_t(1) << warpLanes);
+    if (columns / n <= columnsPerLane || n >= lanes) {
+      vector = v;
+      lanes = n;
+    }
+  }
+  return rowVectors(rows, columns, vector, lanes);
 }
 
 Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes) {

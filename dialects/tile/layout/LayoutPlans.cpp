@@ -21,7 +21,8 @@ std::optional<ReductionPlan> planReduction(const Layout &layout, Dimension d) {
   for (int64_t r = 0, n = layout.registersPerThread(); r < n; ++r) {
     Coordinate c = layout.registerPart(r);
     plan.target.push_back(
-        statistics->holderOf(d == Dimension::Column ? Coordinate{c.row, 0} : Coordinate{0, c.column})
+        statistics
+            ->holderOf(d == Dimension::Column ? Coordinate{c.row, 0} : Coordinate{0, c.column})
             .reg);
   }
   for (size_t b = 0; b < layout.laneBasis().size(); ++b)
@@ -43,8 +44,8 @@ std::optional<std::vector<int64_t>> movmatrixWords(const Layout &from, const Lay
     if (l.registerBasis().empty() || l.laneBasis().size() != 5)
       return std::nullopt;
     const auto &lane = l.laneBasis();
-    return std::array<Coordinate, 6>{l.registerBasis()[0], lane[0], lane[1],
-                                     lane[2],              lane[3], lane[4]};
+    return std::array<Coordinate, 6>{
+        l.registerBasis()[0], lane[0], lane[1], lane[2], lane[3], lane[4]};
   };
   auto a = matrixOf(from), b = matrixOf(to);
   if (!a || !b)

@@ -29,10 +29,10 @@ struct RingStorage {
 };
 RingStorage ringStorage(const std::vector<StoredTile> &tiles);
 
-/// Where the units of a block leave maximum, sum and value of `rows` x `columns` f32 for each other:
-/// unit u's element (r, c) lies at u·unitBytes + r·pitchBytes + 4c, its maximum and sum of row r
-/// (two f32) at u·unitBytes + statisticsOffset + 8r. The pitch has four floats more than a row:
-/// the swapped accumulator's store (lane: row 2c, column g) then meets every bank once for any
+/// Where the units of a block leave maximum, sum and value of `rows` x `columns` f32 for each
+/// other: unit u's element (r, c) lies at u·unitBytes + r·pitchBytes + 4c, its maximum and sum of
+/// row r (two f32) at u·unitBytes + statisticsOffset + 8r. The pitch has four floats more than a
+/// row: the swapped accumulator's store (lane: row 2c, column g) then meets every bank once for any
 /// multiple of 16 columns, and so do float4 reads along rows.
 struct MergeScratch {
   int64_t pitchBytes = 0, statisticsOffset = 0, unitBytes = 0;

@@ -7,7 +7,8 @@
 //   %c = tile.convert %p : tile<8x16xf32> -> tile<8x16xbf16>
 //   %o1 = tile.matmul %c, %v, %o
 //
-//   %s = tile.matmul %q, %k {transpose_b} : (tile<8x64, #b>, tile<16x64, shared, #kv>) -> tile<8x16xf32, #s>
+//   %s = tile.matmul %q, %k {transpose_b}
+//       : (tile<8x64, #b>, tile<16x64, shared, #kv>) -> tile<8x16xf32, #s>
 //   …
 //   %c = tile.convert %p : tile<8x16xf32, #s> -> tile<8x16xbf16, #s>
 //   %d = tile.move %c : tile<8x16xbf16, #s> -> tile<8x16xbf16, #b>
@@ -16,8 +17,8 @@
 // In three steps: (1) anchors, which know their layout (products, loads of keys and values, merged
 // results, page numbers); (2) ties between values that share a layout, or of which one is the row
 // statistics of the other, are followed in both directions until nothing changes; row loads take
-// what their user needs, or rows as vectors where no product is near; (3) types are set, and where a
-// user needs another layout than the value has, a move is inserted.
+// what their user needs, or rows as vectors where no product is near; (3) types are set, and where
+// a user needs another layout than the value has, a move is inserted.
 //
 // Swapped operands follow "mma.sync m16n8k16" of the PTX ISA; see mmaProduct in layout/Layout.h.
 // Test: test/dialects/tile/assign-layouts.mlir, assign-layouts-errors.mlir.
@@ -114,15 +115,16 @@ private:
       return *layouts;
     return op.emitError() << "a product of " << result.getRows() << "x" << result.getColumns()
                           << "x" << lhs.getColumns() << " is not made of "
-                          << (swapped ? "8x16x16" : "16x8x16") << " fragments (rows, columns, depth)";
+                          << (swapped ? "8x16x16" : "16x8x16")
+                          << " fragments (rows, columns, depth)";
   }
 
   LogicalResult sharedTile(Operation *op, Value v) {
     TileType type = tileOf(v);
     if (type.getRows() % 8 || type.getColumns() * elementBytes(type) % 32)
-      return op->emitError() << "a shared tile needs a multiple of 8 rows of a multiple of 32 bytes, got "
-                             << type.getRows() << " rows of "
-                             << type.getColumns() * elementBytes(type);
+      return op->emitError()
+             << "a shared tile needs a multiple of 8 rows of a multiple of 32 bytes, got "
+             << type.getRows() << " rows of " << type.getColumns() * elementBytes(type);
     set(v, attr(sharedSwizzled(type.getRows(), type.getColumns(), elementBytes(type))));
     return success();
   }
@@ -345,9 +347,9 @@ private:
       return layout == fragment ? success() : move(use, attr(fragment));
     if (planLdmatrix(layout, fragment))
       return success();
-    return use.getOwner()->emitError() << "ldmatrix cannot read a shared tile with layout <"
-                                       << layout.str() << "> as the operand <" << fragment.str()
-                                       << ">";
+    return use.getOwner()->emitError()
+           << "ldmatrix cannot read a shared tile with layout <" << layout.str()
+           << "> as the operand <" << fragment.str() << ">";
   }
 
   LogicalResult move(OpOperand &use, LayoutAttr layout) {

@@ -1,7 +1,7 @@
 //===- PackSharedMemory.cpp - Live ranges become offsets ----------------------===//
 //
-//   %r = tile.ring : !tile.ring<3 x …>     →    %r = tile.ring {offset = 0 : i32} : !tile.ring<3 x …>
-//   tile.merge_units %m, %l, %o            →    tile.merge_units %m, %l, %o {scratch = 0 : i32}
+//   %r = tile.ring : …              →    %r = tile.ring {offset = 0 : i32} : …
+//   tile.merge_units %m, %l, %o     →    tile.merge_units %m, %l, %o {scratch = 0 : i32}
 //
 // and the kernel gets `shared_memory`. A ring lives from the first to the last op on it, a loop
 // around such an op counting as a whole; scratch lives while its op runs. What is live at the same
@@ -78,8 +78,8 @@ FailureOr<int64_t> moveBytes(MoveOp move, int64_t units) {
   TileType from = move.getValue().getType(), to = move.getResult().getType();
   if (!from.getLayout() || !to.getLayout())
     return move.emitError() << "a move needs layouts on both sides";
-  auto plan = planConversion(from.getLayout().toLayout(), to.getLayout().toLayout(),
-                             bytesPerElement(from));
+  auto plan =
+      planConversion(from.getLayout().toLayout(), to.getLayout().toLayout(), bytesPerElement(from));
   if (!plan)
     return move.emitError() << "there is no move between these layouts";
   if (plan->kind != ConversionPlan::Kind::Memory)

@@ -37,8 +37,7 @@ LogicalResult expandOnGrid(WorkLoopOp loop) {
   loop.getUnit().replaceAllUsesWith(draw.getUnit());
   Block &body = loop.getBody().front();
   body.getTerminator()->erase();
-  valid.thenBlock()->getOperations().splice(valid.thenYield()->getIterator(),
-                                            body.getOperations());
+  valid.thenBlock()->getOperations().splice(valid.thenYield()->getIterator(), body.getOperations());
   loop.erase();
   return success();
 }

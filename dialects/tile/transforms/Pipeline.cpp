@@ -3,15 +3,22 @@
 // overlap = none, joint ring, before and after:
 //
 //   scf.for %j = … {
-//     %k = tile.load_keys %kv[%item, %t]           %p = iter_arg, first tile.position
-//     … %k …                                       %slot = tile.acquire %ring[%p]
-//     %v = tile.load_values %kv[%item, %t]         tile.copy_keys %kv[%item, %t] into %slot {index = 0}
-//     … %v …                                  →    tile.copy_values %kv[%item, %t] into %slot {index = 1}
-//   }                                              tile.commit %ring[%p]
-//                                                  %k, %v = tile.wait %ring[%p]      before the first use
-//                                                  … %k … %v …
-//                                                  tile.release %ring[%p]            behind the last use
-//                                                  %p1 = tile.advance %ring[%p]
+//     %k = tile.load_keys %kv[%item, %t]
+//     … %k …
+//     %v = tile.load_values %kv[%item, %t]
+//     … %v …
+//   }
+//
+//   scf.for %j = … iter_args(%p = first tile.position) {
+//     %slot = tile.acquire %ring[%p]
+//     tile.copy_keys %kv[%item, %t] into %slot {index = 0}
+//     tile.copy_values %kv[%item, %t] into %slot {index = 1}
+//     tile.commit %ring[%p]
+//     %k, %v = tile.wait %ring[%p]     before the first use
+//     … %k … %v …
+//     tile.release %ring[%p]           behind the last use
+//     yield tile.advance %ring[%p]
+//   }
 //
 // With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
 // rings of their own; units that divide rows share them. Nothing overlaps yet; see Prefetch.cpp.
@@ -100,8 +107,9 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
 
   Location loc = loop.getLoc();
   IRRewriter rewriter(loop);
-  auto ring = RingOp::create(rewriter, loc, RingType::get(loop.getContext(), group.depth, tiles, scope),
-                             /*offset=*/IntegerAttr());
+  auto ring =
+      RingOp::create(rewriter, loc, RingType::get(loop.getContext(), group.depth, tiles, scope),
+                     /*offset=*/IntegerAttr());
   Value start = PositionOp::create(rewriter, loc);
   auto rotated = loop.replaceWithAdditionalYields(
       rewriter, start, /*replaceInitOperandUsesInLoop=*/false,
@@ -138,8 +146,7 @@ LogicalResult pipeline(scf::ForOp loop, attn::ScheduleAttr schedule) {
   if (schedule.getCopy() != attn::Copy::Gather)
     return loop.emitError() << "copy = " << attn::stringifyCopy(schedule.getCopy())
                             << " is not supported, expected gather";
-  RingScope scope =
-      schedule.getDivide() == attn::Divide::Keys ? RingScope::Unit : RingScope::Units;
+  RingScope scope = schedule.getDivide() == attn::Divide::Keys ? RingScope::Unit : RingScope::Units;
   for (const LoadGroup &group : groups) {
     FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope);
     if (failed(rotated))

@@ -16,9 +16,9 @@
 //
 //   scf.for %j { wait {ahead = d − 2}; acquire, copy(j + d − 1), commit; use; release }
 //
-// Block-table entries: one `tile.page_numbers` holds 32 entries, which serve w = ⌊32 g / keys⌋ tiles
-// (g = gcd(page_size, keys)). The loop carries the entries of the tile it will copy next and that
-// tile's place among the w. When they are used up, the next 32 are loaded at the end of the
+// Block-table entries: one `tile.page_numbers` holds 32 entries, which serve w = ⌊32 g / keys⌋
+// tiles (g = gcd(page_size, keys)). The loop carries the entries of the tile it will copy next and
+// that tile's place among the w. When they are used up, the next 32 are loaded at the end of the
 // iteration, so the latency of the load is behind the next iteration's products; the place is
 // counted, never divided.
 //
@@ -83,14 +83,15 @@ FailureOr<RingLoop> match(scf::ForOp loop, AcquireOp acquire) {
   }
   if (!ring.commit || !ring.wait || !ring.release ||
       ring.wait.getPosition() != acquire.getPosition())
-    return acquire.emitError() << "expected acquire, commit, wait and release of one slot in the loop";
+    return acquire.emitError()
+           << "expected acquire, commit, wait and release of one slot in the loop";
   Value tile;
   for (Operation &op : *loop.getBody()) {
     if (!isa<CopyKeysOp, CopyValuesOp>(op) ||
         !llvm::is_contained(op.getOperands(), acquire.getSlot()))
       continue;
-    Value copied = isa<CopyKeysOp>(op) ? cast<CopyKeysOp>(op).getTile()
-                                       : cast<CopyValuesOp>(op).getTile();
+    Value copied =
+        isa<CopyKeysOp>(op) ? cast<CopyKeysOp>(op).getTile() : cast<CopyValuesOp>(op).getTile();
     if (tile && tile != copied)
       return op.emitError() << "copies into one slot must be of one tile";
     tile = copied;
@@ -138,8 +139,7 @@ public:
   Value copy(OpBuilder &builder, Value index, Value position, Value pages, Value place) const {
     RingLoop r = ring;
     Location loc = r.acquire.getLoc();
-    Value inRange =
-        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, index, count);
+    Value inRange = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, index, count);
     Value tile = KeyTileOp::create(builder, loc, r.tile.getRange(), index);
     Value slot = AcquireOp::create(builder, loc, r.acquire.getRing(), position);
     for (Operation *op : r.copies) {
@@ -176,8 +176,8 @@ FailureOr<scf::ForOp> runAhead(scf::ForOp loop, RingLoop ring) {
     if (i % ring.window == 0)
       pages = copier.pagesFrom(rewriter, index);
     if (i < ring.distance)
-      position = copier.copy(rewriter, index, position, pages,
-                             copier.constant(rewriter, i % ring.window));
+      position =
+          copier.copy(rewriter, index, position, pages, copier.constant(rewriter, i % ring.window));
   }
   SmallVector<Value> inits = {position, pages};
   if (ring.window > 1)
@@ -186,8 +186,7 @@ FailureOr<scf::ForOp> runAhead(scf::ForOp loop, RingLoop ring) {
   auto body = [&](OpBuilder &, Location, ArrayRef<BlockArgument> carried) {
     bool shared = ring.ringType().getSharedBy() == RingScope::Units;
     OpBuilder builder(shared ? ring.wait.getOperation() : ring.release.getOperation());
-    builder.setInsertionPointAfter(shared ? ring.wait.getOperation()
-                                          : ring.release.getOperation());
+    builder.setInsertionPointAfter(shared ? ring.wait.getOperation() : ring.release.getOperation());
     Value zero = copier.constant(builder, 0);
     Value place = ring.window > 1 ? Value(carried[2]) : zero;
     Value index = arith::AddIOp::create(builder, loc, loop.getInductionVar(),
@@ -195,8 +194,7 @@ FailureOr<scf::ForOp> runAhead(scf::ForOp loop, RingLoop ring) {
     Value next = copier.copy(builder, index, carried[0], carried[1], place);
 
     builder.setInsertionPoint(loop.getBody()->getTerminator());
-    Value nextIndex =
-        arith::AddIOp::create(builder, loc, index, copier.constant(builder, 1));
+    Value nextIndex = arith::AddIOp::create(builder, loc, index, copier.constant(builder, 1));
     if (ring.window == 1)
       return SmallVector<Value>{next, copier.pagesFrom(builder, nextIndex)};
     Value counted = arith::AddIOp::create(builder, loc, place, copier.constant(builder, 1));

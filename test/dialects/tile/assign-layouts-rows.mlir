@@ -4,9 +4,9 @@
 #rope = #attn.rope<pairing = half, dim = 16, theta = 10000.0, inverse_frequencies = [1.0, 0.5, 0.25, 0.125, 0.1, 0.05, 0.02, 0.01]>
 
 // Far from any product rows are vectors over lanes; a rotation of the first 16 columns keeps column
-// j and j + 8 in one lane, so one lane has a whole row. The weight is replicated over the rows.
-// CHECK-DAG: #[[$Q:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2],[0,4]], lane = {{\[\[}}1,0],[2,0],[0,0],[0,0],[0,0]], repeat = [column 8 register]>
-// CHECK-DAG: #[[$W:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2],[0,4]], lane = {{\[\[}}0,0],[0,0],[0,0],[0,0],[0,0]], repeat = [column 8 register]>
+// j and j + 8 in one lane, so two lanes share a row. The weight is replicated over the rows.
+// CHECK-DAG: #[[$Q:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2]], lane = {{\[\[}}0,4],[1,0],[2,0],[0,0],[0,0]], repeat = [column 8 register]>
+// CHECK-DAG: #[[$W:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2]], lane = {{\[\[}}0,4],[0,0],[0,0],[0,0],[0,0]], repeat = [column 8 register]>
 // CHECK-DAG: #[[$V:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2],[0,4]], lane = {{\[\[}}0,8],[0,16],[0,32],[0,0],[0,0]]>
 // CHECK-LABEL: tile.kernel @append
 tile.kernel @append(%query: tensor<?x?x64xbf16>, %key: tensor<?x?x64xbf16>, %value: tensor<?x?x64xbf16>,

@@ -1,9 +1,9 @@
 //===- KeepResultsTest.cpp - Same result before and after ----------------------===//
 //
-// Every tile pass, on the interpreter: what a kernel computes in double precision from seeded ragged
-// inputs is the same before the passes, after each prefix of the pipeline, and after the whole.
-// Rings are checked on the way: a slot that is overwritten before its release, read after it or
-// never committed is an error of the interpreter.
+// Every tile pass, on the interpreter: what a kernel computes in double precision from seeded
+// ragged inputs is the same before the passes, after each prefix of the pipeline, and after the
+// whole. Rings are checked on the way: a slot that is overwritten before its release, read after it
+// or never committed is an error of the interpreter.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/interpreter/Harness.h"
@@ -33,7 +33,8 @@ protected:
 
   void SetUp() override {
     mlir::DialectRegistry registry;
-    registry.insert<attn::AttnDialect, TileDialect, mlir::arith::ArithDialect, mlir::scf::SCFDialect>();
+    registry
+        .insert<attn::AttnDialect, TileDialect, mlir::arith::ArithDialect, mlir::scf::SCFDialect>();
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
   }
@@ -65,8 +66,9 @@ TEST_F(KeepResults, DecodeOfEveryHeadDim) {
 TEST_F(KeepResults, DecodeOfEveryGroup) {
   for (int64_t group : {1, 3, 5, 8, 16})
     for (int64_t rows : {8, 16, 32})
-      EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .group = group, .rows = rows}), whole),
-                "")
+      EXPECT_EQ(
+          keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .group = group, .rows = rows}), whole),
+          "")
           << "group " << group << " rows " << rows;
 }
 
@@ -75,9 +77,10 @@ TEST_F(KeepResults, DecodeOfEveryPageSize) {
   for (int64_t page : {1, 2, 3, 8, 16, 24, 48, 64, 256})
     for (int64_t keys : {16, 32, 48})
       if (keys / std::gcd(page, keys) <= 32)
-        EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .keys = keys}),
-                        whole),
-                  "")
+        EXPECT_EQ(
+            keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .keys = keys}),
+                  whole),
+            "")
             << "page size " << page << " keys " << keys;
 }
 
@@ -97,16 +100,21 @@ TEST_F(KeepResults, DecodeOfLongRanges) {
 TEST_F(KeepResults, DecodeOfEveryRing) {
   for (int64_t units : {1, 2, 8})
     for (int64_t stages : {1, 2, 5})
-      EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = 2, .units = units,
-                                     .stages = stages}),
-                      whole),
-                "")
+      EXPECT_EQ(
+          keeps(
+              decodeProgram(
+                  {.keyDim = 16, .valueDim = 16, .pageSize = 2, .units = units, .stages = stages}),
+              whole),
+          "")
           << "units " << units << " stages " << stages;
-  EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .stagesText = "[2, 4]"}), whole), "");
+  EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .stagesText = "[2, 4]"}), whole),
+            "");
 }
 
 TEST_F(KeepResults, DecodeInSplits) {
-  DecodeShape shape{.keyDim = 32, .valueDim = 32, .split = ", split = #attn.split<steps = [[64, 16], [4096, 32]]>"};
+  DecodeShape shape{.keyDim = 32,
+                    .valueDim = 32,
+                    .split = ", split = #attn.split<steps = [[64, 16], [4096, 32]]>"};
   for (const std::string &passes : {prefetch, whole})
     EXPECT_EQ(keeps(decodeProgram(shape), passes), "") << passes;
 }
@@ -116,11 +124,17 @@ TEST_F(KeepResults, DecodeOfRandomShapes) {
   unsigned seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
-  auto between = [&](int64_t low, int64_t high) { return low + int64_t(random() % (high - low + 1)); };
+  auto between = [&](int64_t low, int64_t high) {
+    return low + int64_t(random() % (high - low + 1));
+  };
   for (int trial = 0; trial < 8; ++trial) {
-    DecodeShape shape{.keyDim = 16 * between(1, 6), .valueDim = 16 * between(1, 6),
-                      .group = between(1, 9), .rows = 8 * between(1, 4), .pageSize = between(1, 70),
-                      .keys = 16 * between(1, 2), .units = int64_t(1) << between(0, 3),
+    DecodeShape shape{.keyDim = 16 * between(1, 6),
+                      .valueDim = 16 * between(1, 6),
+                      .group = between(1, 9),
+                      .rows = 8 * between(1, 4),
+                      .pageSize = between(1, 70),
+                      .keys = 16 * between(1, 2),
+                      .units = int64_t(1) << between(0, 3),
                       .stages = between(1, 4)};
     EXPECT_EQ(pipelineKeepsResults(context, decodeProgram(shape),
                                    "builtin.module(tile.kernel(" + whole + "))", random()),
@@ -130,10 +144,11 @@ TEST_F(KeepResults, DecodeOfRandomShapes) {
 }
 
 TEST_F(KeepResults, Append) {
-  for (AppendShape shape : {AppendShape{}, AppendShape{.dim = 80, .group = 3, .rotary = 32, .norm = false},
-                            AppendShape{.dim = 96, .group = 7, .rotary = 96, .pageSize = 5},
-                            AppendShape{.dim = 128, .group = 1, .rotary = 64, .interleaved = true},
-                            AppendShape{.dim = 256, .group = 16, .rotary = 256}})
+  for (AppendShape shape :
+       {AppendShape{}, AppendShape{.dim = 80, .group = 3, .rotary = 32, .norm = false},
+        AppendShape{.dim = 96, .group = 7, .rotary = 96, .pageSize = 5},
+        AppendShape{.dim = 128, .group = 1, .rotary = 64, .interleaved = true},
+        AppendShape{.dim = 256, .group = 16, .rotary = 256}})
     for (const std::string &passes : {assign, whole})
       EXPECT_EQ(keeps(appendProgram(shape), passes), "") << appendProgram(shape);
 }

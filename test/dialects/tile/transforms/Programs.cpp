@@ -62,9 +62,10 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
   tile.return
 }
 )"};
-  t.put("MERGE", s.merge ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
-                           "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
-                         : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+  t.put("MERGE",
+        s.merge ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
+                  "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
+                : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
   t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);
@@ -93,8 +94,9 @@ $BODY    tile.store_rows query %qr, %query_out[%item] : !qf, tensor<?x?x$DIMxbf1
   tile.return
 }
 )"};
-  std::string rope = "rope(#attn.rope<pairing = " + std::string(s.interleaved ? "interleaved" : "half") +
-                     ", dim = " + number(s.rotary) + ", theta = 10000.0, inverse_frequencies = [";
+  std::string rope =
+      "rope(#attn.rope<pairing = " + std::string(s.interleaved ? "interleaved" : "half") +
+      ", dim = " + number(s.rotary) + ", theta = 10000.0, inverse_frequencies = [";
   for (int64_t i = 0; i < s.rotary / 2; ++i)
     rope += (i ? ", " : "") + std::to_string(std::pow(10000.0, -2.0 * i / s.rotary));
   rope += "]>) position %positions";

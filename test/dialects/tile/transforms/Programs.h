@@ -16,10 +16,10 @@ struct DecodeShape {
   int64_t keyDim = 64, valueDim = 64, group = 4, rows = 8, pageSize = 16;
   int64_t keys = 16, units = 4, stages = 3;
   std::string type = "bf16";
-  std::string split = "";         ///< `, split = …` of the schedule
-  std::string stagesText = "";    ///< replaces the number of stages: "[2, 3]"
-  std::string divide = "keys";    ///< rows: rings are shared by the units
-  bool merge = true;              ///< units meet in merge_units
+  std::string split = "";      ///< `, split = …` of the schedule
+  std::string stagesText = ""; ///< replaces the number of stages: "[2, 3]"
+  std::string divide = "keys"; ///< rows: rings are shared by the units
+  bool merge = true;           ///< units meet in merge_units
 };
 std::string decodeProgram(const DecodeShape &shape);
 
