@@ -1,7 +1,8 @@
 //===- attncc.hpp - the attncc runtime for C++20 ----------------------------===//
 //
-// Public. A thin layer over attncc.h: move-only owners, spans in, Result out, no exceptions. The C
-// structs are used as they are; their `size` is set here, so designated initialisers leave it out:
+// Public. A thin layer over attncc.h: move-only owners, spans in, Result out, no exceptions. The
+// structs are those of the C interface with their size and zeros filled in, so that designated
+// initialisers name what matters only:
 //
 //   auto device = *Device::open("sim");
 //   auto package = *Package::open(device, "out");
@@ -16,6 +17,7 @@
 
 #include <attncc/attncc.h>
 
+#include <bit>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -80,14 +82,68 @@ protected:
 };
 } // namespace detail
 
-using Limits = attncc_limits;
-using Batch = attncc_batch;
-using KvLayer = attncc_kv_layer;
-using AppendArguments = attncc_append_args;
-using AttendArguments = attncc_attend_args;
-using LoadOptions = attncc_load_options;
 using PageCopy = attncc_page_copy;
 using Stream = attncc_stream;
+
+/// attncc_load_options
+struct LoadOptions {
+  uint32_t size = sizeof(attncc_load_options);
+  const char *target = nullptr, *cache_dir = nullptr, *expected_id = nullptr;
+  uint32_t jit_threads = 0, forbid_jit = 0;
+};
+
+/// attncc_kv_layer
+struct KvLayer {
+  uint32_t size = sizeof(attncc_kv_layer);
+  uint32_t kv_heads = 0;
+  void *k = nullptr, *v = nullptr;
+  int64_t num_pages = 0;
+  int64_t k_page_stride = 0, k_token_stride = 0, k_head_stride = 0;
+  int64_t v_page_stride = 0, v_token_stride = 0, v_head_stride = 0;
+  const float *k_scale = nullptr, *v_scale = nullptr;
+};
+
+/// attncc_limits
+struct Limits {
+  uint32_t size = sizeof(attncc_limits);
+  uint32_t max_sequences = 0, max_tokens = 0, max_query_length = 0, max_kv_length = 0;
+  uint32_t policy = ATTNCC_INVARIANT;
+  uint32_t query_heads = 0, kv_heads = 0;
+  uint32_t tables_are_ready = 0;
+};
+
+/// attncc_batch
+struct Batch {
+  uint32_t size = sizeof(attncc_batch);
+  uint32_t num_sequences = 0, num_tokens = 0, max_query_length = 0, max_kv_length = 0;
+  const int32_t *query_start = nullptr, *kv_length = nullptr, *block_table = nullptr;
+  int64_t block_table_stride = 0;
+  const int32_t *page_indptr = nullptr;
+  const int64_t *slot_mapping = nullptr;
+};
+
+/// attncc_append_args
+struct AppendArguments {
+  uint32_t size = sizeof(attncc_append_args);
+  uint32_t prologue = ATTNCC_PROLOGUE_FUSED;
+  attncc_tensor query = {}, key = {}, value = {}, query_out = {}, cos_sin = {};
+  const int64_t *position = nullptr;
+  const void *q_norm = nullptr, *k_norm = nullptr;
+};
+
+/// attncc_attend_args
+struct AttendArguments {
+  uint32_t size = sizeof(attncc_attend_args);
+  attncc_tensor query = {}, output = {}, lse = {};
+};
+
+namespace detail {
+/// The C struct with the same fields.
+template <class C, class T> C toC(const T &value) {
+  static_assert(sizeof(C) == sizeof(T) && alignof(C) == alignof(T));
+  return std::bit_cast<C>(value);
+}
+} // namespace detail
 
 /// DLPack's type codes.
 struct DataType {
@@ -163,17 +219,19 @@ public:
   Result<void> set_workspace(void *memory, size_t bytes, Stream stream = nullptr) {
     return detail::done(attncc_plan_set_workspace(get(), memory, bytes, stream));
   }
-  Result<void> update(Batch batch, Stream stream = nullptr) {
-    batch.size = sizeof batch;
-    return detail::done(attncc_plan_update(get(), &batch, stream));
+  Result<void> update(const Batch &batch, Stream stream = nullptr) {
+    auto known = detail::toC<attncc_batch>(batch);
+    return detail::done(attncc_plan_update(get(), &known, stream));
   }
-  Result<void> append(Kv &kv, uint32_t layer, AppendArguments arguments, Stream stream = nullptr) {
-    arguments.size = sizeof arguments;
-    return detail::done(attncc_append(get(), kv.get(), layer, &arguments, stream));
+  Result<void> append(Kv &kv, uint32_t layer, const AppendArguments &arguments,
+                      Stream stream = nullptr) {
+    auto known = detail::toC<attncc_append_args>(arguments);
+    return detail::done(attncc_append(get(), kv.get(), layer, &known, stream));
   }
-  Result<void> attend(Kv &kv, uint32_t layer, AttendArguments arguments, Stream stream = nullptr) {
-    arguments.size = sizeof arguments;
-    return detail::done(attncc_attend(get(), kv.get(), layer, &arguments, stream));
+  Result<void> attend(Kv &kv, uint32_t layer, const AttendArguments &arguments,
+                      Stream stream = nullptr) {
+    auto known = detail::toC<attncc_attend_args>(arguments);
+    return detail::done(attncc_attend(get(), kv.get(), layer, &known, stream));
   }
   Result<void> check(Stream stream = nullptr) {
     return detail::done(attncc_plan_check(get(), stream));
@@ -255,30 +313,30 @@ public:
 class Package : public detail::Owner<attncc_package, attncc_package_release> {
 public:
   using Owner::Owner;
-  static Result<Package> open(const Device &device, const char *folder, LoadOptions options = {}) {
-    options.size = sizeof options;
+  static Result<Package> open(const Device &device, const char *folder,
+                              const LoadOptions &options = {}) {
+    auto known = detail::toC<attncc_load_options>(options);
     attncc_package *package = nullptr;
-    if (attncc_status status = attncc_package_open(device.get(), folder, &options, &package))
+    if (attncc_status status = attncc_package_open(device.get(), folder, &known, &package))
       return detail::lastError(status);
     return Package(package);
   }
   const char *manifest() const { return attncc_package_manifest(get()); }
   const char *id() const { return attncc_package_id(get()); }
-  /// Sets the size of each layer.
   Result<Kv> bind(const char *group, std::span<const KvLayer> layers) {
-    std::vector<KvLayer> sized(layers.begin(), layers.end());
-    for (KvLayer &layer : sized)
-      layer.size = sizeof layer;
+    std::vector<attncc_kv_layer> known;
+    for (const KvLayer &layer : layers)
+      known.push_back(detail::toC<attncc_kv_layer>(layer));
     attncc_kv *kv = nullptr;
     if (attncc_status status =
-            attncc_kv_bind(get(), group, sized.data(), static_cast<uint32_t>(sized.size()), &kv))
+            attncc_kv_bind(get(), group, known.data(), static_cast<uint32_t>(known.size()), &kv))
       return detail::lastError(status);
     return Kv(kv);
   }
-  Result<Plan> plan(const char *group, Limits limits) {
-    limits.size = sizeof limits;
+  Result<Plan> plan(const char *group, const Limits &limits) {
+    auto known = detail::toC<attncc_limits>(limits);
     attncc_plan *plan = nullptr;
-    if (attncc_status status = attncc_plan_create(get(), group, &limits, &plan))
+    if (attncc_status status = attncc_plan_create(get(), group, &known, &plan))
       return detail::lastError(status);
     return Plan(plan);
   }
@@ -289,13 +347,19 @@ public:
       return detail::lastError(status);
     return bytes;
   }
-  /// `layers`: one for each layer of the group.
+  /// `layers`: one for each layer of the group; their kv_heads are read.
   Result<void> pool_layout(const char *group, int64_t num_pages, void *base,
                            std::span<KvLayer> layers) const {
-    for (KvLayer &layer : layers)
-      layer.size = sizeof layer;
+    std::vector<attncc_kv_layer> known;
+    for (const KvLayer &layer : layers)
+      known.push_back(detail::toC<attncc_kv_layer>(layer));
     size_t bytes = 0;
-    return detail::done(attncc_pool_layout(get(), group, num_pages, base, layers.data(), &bytes));
+    if (attncc_status status =
+            attncc_pool_layout(get(), group, num_pages, base, known.data(), &bytes))
+      return detail::lastError(status);
+    for (size_t i = 0; i < known.size(); ++i)
+      layers[i] = std::bit_cast<KvLayer>(known[i]);
+    return {};
   }
   Result<Pool> pool(const char *group, int64_t num_pages) const {
     attncc_pool *pool = nullptr;

@@ -6,12 +6,23 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #define SIZE(type, bytes) static_assert(sizeof(type) == (bytes))
 #define OFFSET(type, field, bytes) static_assert(offsetof(type, field) == (bytes))
 #include "test/runtime/abi/Layout.inc"
+// The structs of the C++ header have the same layout, field by field.
+namespace in_cpp {
+using attncc_load_options = attncc::runtime::LoadOptions;
+using attncc_kv_layer = attncc::runtime::KvLayer;
+using attncc_limits = attncc::runtime::Limits;
+using attncc_batch = attncc::runtime::Batch;
+using attncc_append_args = attncc::runtime::AppendArguments;
+using attncc_attend_args = attncc::runtime::AttendArguments;
+#include "test/runtime/abi/Layout.inc"
+} // namespace in_cpp
 #undef SIZE
 #undef OFFSET
 
@@ -82,7 +93,7 @@ protected:
   }
 
   /// Extends every sequence by its number of tokens and writes the step's inputs.
-  attncc_batch step(const std::vector<int64_t> &tokens) {
+  rt::Batch step(const std::vector<int64_t> &tokens) {
     int64_t row = 0, longestQuery = 0;
     for (int64_t s = 0; s < kSequences; ++s) {
       rt::PageCopy copies[1];
@@ -183,7 +194,7 @@ TEST_F(Step, AppendsAndAttendsOnTheSimulator) {
 }
 
 TEST_F(Step, PageListsInPlaceOfTables) {
-  attncc_batch batch = step({5, 16, 9});
+  rt::Batch batch = step({5, 16, 9});
   must(plan.update(batch));
   must(plan.append(kv, 0, appendArguments()));
   batch = step({1, 1, 1});
@@ -204,7 +215,7 @@ TEST_F(Step, PageListsInPlaceOfTables) {
 }
 
 TEST_F(Step, SlotsInPlaceOfTables) {
-  attncc_batch batch = step({2, 1, 1});
+  rt::Batch batch = step({2, 1, 1});
   auto *slots = static_cast<int64_t *>(must(device.allocate(4 * 8)));
   slots[0] = -1; // not written
   slots[1] = 31 * kPageSize + 2;
@@ -263,7 +274,7 @@ TEST_F(Step, PoolCopiesGoThroughCopyPages) {
 }
 
 TEST_F(Step, ChildrenKeepTheirParentsAlive) {
-  attncc_batch batch = step({1, 1, 1});
+  rt::Batch batch = step({1, 1, 1});
   package = {};
   must(plan.update(batch));
   must(plan.append(kv, 0, appendArguments()));
@@ -278,7 +289,7 @@ TEST_F(Step, OlderAndNewerStructs) {
   struct Newer {
     attncc_batch known;
     uint64_t added;
-  } newer = {step({1, 1, 1}), 0};
+  } newer = {std::bit_cast<attncc_batch>(step({1, 1, 1})), 0};
   newer.known.size = sizeof newer;
   EXPECT_EQ(attncc_plan_update(plan.get(), &newer.known, nullptr), ATTNCC_OK);
   newer.added = 1;
