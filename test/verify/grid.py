@@ -1,0 +1,127 @@
+"""The grid on what the compiler emits: real models and forms of memory, head dims and rope that no model here has.
+
+Every case of every package must pass. The traffic of decode is stated at 4,096 tokens; the issue's shape (GQA 4:1,
+head_dim 128) must stay within 1.02 of the least. A manifest that says another rope than the kernel computes must fail.
+
+usage: grid.py ATTNCC MODELS
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+attncc, models = sys.argv[1], pathlib.Path(sys.argv[2])
+failures = 0
+
+
+def check(holds, message):
+    global failures
+    if not holds:
+        failures += 1
+        print(f"FAILED: {message}", flush=True)
+
+
+def run(*command):
+    return subprocess.run([str(word) for word in command], text=True, capture_output=True)
+
+
+def compile_package(folder, spec, *options):
+    done = run(attncc, spec, "-o", folder, "--quiet", *options)
+    check(done.returncode == 0, f"{spec} {' '.join(options)}: {done.stderr}")
+    return done.returncode == 0
+
+
+def verify(folder, what, cases):
+    """The report; None if there is none."""
+    done = run(attncc, "verify", folder, "--json", f"--cases={cases}")
+    if not done.stdout:
+        check(False, f"{what}: exit code {done.returncode}: {done.stderr}")
+        return None
+    report = json.loads(done.stdout)
+    check(done.returncode == (0 if report["ok"] else 5), f"{what}: exit code {done.returncode}")
+    if "cases" not in report:
+        check(False, f"{what}: {report['diagnostics']}")
+        return None
+    return report
+
+
+def must_pass(folder, what, cases):
+    report = verify(folder, what, cases)
+    if report is None:
+        return None
+    for diagnostic in report["diagnostics"]:
+        check(False, f"{what}: {diagnostic['message']}")
+    check(report["ok"], what)
+    check(all(case["ratio"] <= 2 and not case["findings"] for case in report["cases"]), f"{what}: a ratio or finding")
+    for role in report["roles"]:
+        print(f"{what}: {role['role']} {role['passed']}/{role['cases']} p50 {role['ratio_p50']:.2f} "
+              f"max {role['ratio_max']:.2f} traffic {role['traffic']}", flush=True)
+    return report
+
+
+def traffic(report):
+    return next(role["traffic"] for role in report["roles"] if role["role"] == "decode")
+
+
+def model(**layers):
+    return {"schema": "attncc.model/1", "layers": 2, "max_position": 9000, "dtype": "bf16",
+            "layer_classes": [{"query_heads": 8, "kv_heads": 2, "head_dim": 64, "rope": {}} | layers]}
+
+
+with tempfile.TemporaryDirectory() as work:
+    work = pathlib.Path(work)
+    count = 0
+
+    def package(spec, *options):
+        global count
+        count += 1
+        folder = work / f"package{count}"
+        if isinstance(spec, dict):
+            path = work / f"model{count}.json"
+            path.write_text(json.dumps(spec))
+            spec = path
+        return folder if compile_package(folder, spec, *options) else None
+
+    # The step's model at the default size.
+    llama = package(models / "llama-3.2-1b.json")
+    report = must_pass(llama, "llama-3.2-1b", 300) if llama else None
+    if report:
+        check(len(report["cases"]) >= 300, f"{len(report['cases'])} cases, expected 300")
+        roles = {role["role"] for role in report["roles"]}
+        check(roles == {"append", "decode", "merge"}, f"roles {roles}")
+        check(all(case["bank_conflicts"] == 0 for case in report["cases"]), "bank conflicts")
+
+    # A longer rope, no rope, 7 query heads to one, norms, an odd head dim.
+    for name in ["llama-3.1-8b", "qwen3-8b", "qwen2.5-0.5b", "smollm2-135m", "phi-3-mini", "gpt2"]:
+        folder = package(models / f"{name}.json")
+        report = must_pass(folder, name, 60) if folder else None
+        if report and name == "llama-3.1-8b":
+            check(traffic(report) <= 1.02, f"traffic {traffic(report)}, expected at most 1.02")
+
+    for what, spec, options in [
+            ("pages of one token", model(), ["--page-size=1"]),
+            ("pages of three tokens", model(), ["--page-size=3"]),
+            ("pages of 256 tokens, HND, f16", model(), ["--page-size=256", "--kv-order=HND", "--dtype=f16"]),
+            ("head_dim 16", model(head_dim=16), []),
+            ("head_dim 112, f16", model(head_dim=112), ["--dtype=f16"]),
+            ("head_dim 256, 8 heads to one", model(head_dim=256, query_heads=8, kv_heads=1), []),
+            ("interleaved rope of 32 of 96, norms",
+             model(head_dim=96, rope={"pairing": "interleaved", "dim": 32}, qk_norm={"epsilon": 1e-5}), []),
+            ("single tokens only", model(), ["--max-draft=1"])]:
+        folder = package(spec, *options)
+        if folder:
+            must_pass(folder, what, 40)
+
+    # The kernel rotates halves; the manifest is made to say pairs side by side.
+    if llama:
+        manifest = json.loads((llama / "manifest.json").read_text())
+        manifest["layer_classes"][0]["prologue"]["rope"]["pairing"] = "interleaved"
+        (llama / "manifest.json").write_text(json.dumps(manifest))
+        report = verify(llama, "another rope", 20)
+        if report:
+            failed = [case["id"] for case in report["cases"] if not case["passed"]]
+            check(failed and all("/append/" in case for case in failed), f"another rope: failed {failed}")
+
+print(f"{failures} failures")
+sys.exit(failures != 0)
