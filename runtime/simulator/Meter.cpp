@@ -23,8 +23,8 @@ UniqueBytes::UniqueBytes(uint64_t begin, uint64_t end)
 }
 
 UniqueBytes::~UniqueBytes() {
-  for (uint64_t i = 0; table && i < chunks; ++i)
-    delete[] table[i].load(std::memory_order_relaxed);
+  for (Word *chunk : touched)
+    delete[] chunk;
   std::free(table);
 }
 
@@ -34,10 +34,13 @@ void UniqueBytes::mark(uint64_t sector, uint32_t bytes) {
   Word *chunk = entry.load(std::memory_order_acquire);
   if (!chunk) {
     Word *fresh = new Word[sectorsPerChunk]();
-    if (entry.compare_exchange_strong(chunk, fresh, std::memory_order_acq_rel))
+    if (entry.compare_exchange_strong(chunk, fresh, std::memory_order_acq_rel)) {
       chunk = fresh;
-    else
+      std::lock_guard guard(lock);
+      touched.push_back(fresh);
+    } else {
       delete[] fresh;
+    }
   }
   Word &word = chunk[offset % sectorsPerChunk];
   if (bytes & ~word.load(std::memory_order_relaxed))
@@ -46,19 +49,17 @@ void UniqueBytes::mark(uint64_t sector, uint32_t bytes) {
 
 uint64_t UniqueBytes::sectors() const {
   uint64_t count = 0;
-  for (uint64_t i = 0; i < chunks; ++i)
-    if (const Word *chunk = table[i].load(std::memory_order_relaxed))
-      for (unsigned k = 0; k < sectorsPerChunk; ++k)
-        count += chunk[k].load(std::memory_order_relaxed) != 0;
+  for (const Word *chunk : touched)
+    for (unsigned k = 0; k < sectorsPerChunk; ++k)
+      count += chunk[k].load(std::memory_order_relaxed) != 0;
   return count;
 }
 
 uint64_t UniqueBytes::bytes() const {
   uint64_t count = 0;
-  for (uint64_t i = 0; i < chunks; ++i)
-    if (const Word *chunk = table[i].load(std::memory_order_relaxed))
-      for (unsigned k = 0; k < sectorsPerChunk; ++k)
-        count += std::popcount(chunk[k].load(std::memory_order_relaxed));
+  for (const Word *chunk : touched)
+    for (unsigned k = 0; k < sectorsPerChunk; ++k)
+      count += std::popcount(chunk[k].load(std::memory_order_relaxed));
   return count;
 }
 

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <mutex>
 
 namespace attncc::simulator {
 
@@ -36,6 +37,8 @@ private:
   using Word = std::atomic<uint32_t>;
   uint64_t firstSector, chunks;
   std::atomic<Word *> *table; ///< calloc: untouched parts cost nothing
+  std::vector<Word *> touched; ///< the chunks of the table that exist
+  std::mutex lock; ///< of `touched`
 };
 
 /// Counters of one host thread.
