@@ -151,8 +151,7 @@ void Importer::buildDecode() {
     types.push_back(RankedTensorType::get({layer.queryHeads}, builder.getF32Type()));
     names.push_back("sinks");
   }
-  auto phase =
-      attn::PhaseAttr::get(builder.getContext(), attn::Role::Decode, options.maxQuery);
+  auto phase = attn::PhaseAttr::get(builder.getContext(), attn::Role::Decode, options.maxQuery);
   func::FuncOp function = open("decode", phase, types, names);
   Value query = function.getArgument(0);
   auto read = attn::ReadKvOp::create(builder, loc, rowsOf(layer.kvHeads, layer.headDim, element),
@@ -176,9 +175,9 @@ void Importer::buildDecode() {
       builder, loc, scoresType,
       RankedTensorType::get({ShapedType::kDynamic, layer.queryHeads}, builder.getF32Type()), scores,
       layer.sinks ? Value(function.getArgument(2)) : Value());
-  Value output = attn::WeightedSumOp::create(builder, loc,
-                                             rowsOf(layer.queryHeads, layer.valueDim, element),
-                                             softmax.getProbabilities(), read.getValue());
+  Value output =
+      attn::WeightedSumOp::create(builder, loc, rowsOf(layer.queryHeads, layer.valueDim, element),
+                                  softmax.getProbabilities(), read.getValue());
   close(function, {output, softmax.getLogSumExp()});
 }
 
@@ -192,9 +191,9 @@ OwningOpRef<ModuleOp> Importer::run() {
     return nullptr;
   }
   auto emitAtLayer = [&] { return emitError(loc); };
-  cacheType = attn::PagedKvType::getChecked(
-      emitAtLayer, builder.getContext(), options.pageSize, layer.kvHeads, layer.headDim, element,
-      layer.valueDim, element, options.order);
+  cacheType = attn::PagedKvType::getChecked(emitAtLayer, builder.getContext(), options.pageSize,
+                                            layer.kvHeads, layer.headDim, element, layer.valueDim,
+                                            element, options.order);
   if (!cacheType)
     return nullptr;
   module = ModuleOp::create(loc);

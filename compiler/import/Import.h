@@ -28,8 +28,9 @@ struct ImportOptions {
   int64_t maxQuery = 8; // most query tokens of one sequence in a decode call
 };
 
-/// A module with the functions of `layerClass`. Needs the attn and func dialects loaded. A class that attn
-/// cannot say yet (latent attention, norms that multiply by 1 + weight) gives null and a diagnostic.
+/// A module with the functions of `layerClass`. Needs the attn and func dialects loaded. A class
+/// that attn cannot say yet (latent attention, norms that multiply by 1 + weight) gives null and a
+/// diagnostic.
 mlir::OwningOpRef<mlir::ModuleOp> importLayerClass(mlir::MLIRContext &context,
                                                    const spec::ModelSpec &spec,
                                                    const spec::LayerClass &layerClass,

@@ -123,8 +123,7 @@ void ScoresAttr::print(AsmPrinter &printer) const {
   printer << ">";
 }
 
-LogicalResult ScoresAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 Scores scores) {
+LogicalResult ScoresAttr::verify(function_ref<InFlightDiagnostic()> emitError, Scores scores) {
   if (!isPositive(scores.scale)) // (C1)
     return emitError() << "scale must be positive and finite, got " << decimal(scores.scale);
   if (!isPositive(scores.softcap.value_or(1))) // (C2)
@@ -166,8 +165,8 @@ Attribute RopeAttr::parse(AsmParser &parser, Type) {
     if (name == "attention_factor")
       return parseDouble(parser, rope.attentionFactor);
     if (name == "inverse_frequencies")
-      return failure(parser.parseEqual() || parser.parseCommaSeparatedList(
-                                                AsmParser::Delimiter::Square, parseFrequency));
+      return failure(parser.parseEqual() ||
+                     parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseFrequency));
     return unknownField(parser, name,
                         "pairing, dim, theta, scaling, attention_factor, inverse_frequencies");
   };
@@ -244,8 +243,7 @@ void SplitAttr::print(AsmPrinter &printer) const {
   printer << ">";
 }
 
-LogicalResult SplitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                SplitRule rule) {
+LogicalResult SplitAttr::verify(function_ref<InFlightDiagnostic()> emitError, SplitRule rule) {
   if (rule.steps.empty()) // (C1)
     return emitError() << "a split rule needs at least one step";
   int64_t last = 0;
@@ -253,8 +251,8 @@ LogicalResult SplitAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     if (step.splitLength <= 0) // (C1)
       return emitError() << "split length must be positive, got " << step.splitLength;
     if (step.maxLength <= last) // (C1)
-      return emitError() << "sequence lengths must be positive and increase, got "
-                         << step.maxLength << " after " << last;
+      return emitError() << "sequence lengths must be positive and increase, got " << step.maxLength
+                         << " after " << last;
     last = step.maxLength;
   }
   return success();

@@ -63,7 +63,7 @@ static LogicalResult expectGroups(Operation *op, int64_t heads, int64_t kvHeads)
 //===----------------------------------------------------------------------===//
 
 LogicalResult RmsNormOp::verify() {
-  if (failed(expectSameShape(*this, getInput(), getResult())) || // (C1)
+  if (failed(expectSameShape(*this, getInput(), getResult())) ||                         // (C1)
       failed(expectEqual(*this, "weight dims", dimOf(getWeight(), 0), "the head's dims", // (C2)
                          dimOf(getInput(), 2))))
     return failure();
@@ -98,10 +98,11 @@ LogicalResult AppendKvOp::verify() {
   if (getValue())
     parts.push_back({"value", getValue(), type.getValueDim(), type.getValueType()});
   for (const Part &part : parts) {
-    if (failed(expectEqual(*this, Twine(part.name) + " heads", dimOf(part.tensor, 1), "the cache's heads", // (C1)
+    if (failed(expectEqual(*this, Twine(part.name) + " heads", dimOf(part.tensor, 1),
+                           "the cache's heads", // (C1)
                            type.getKvHeads())) ||
-        failed(expectEqual(*this, Twine(part.name) + " dims", dimOf(part.tensor, 2), "the cache's dims",
-                           part.dim)) ||
+        failed(expectEqual(*this, Twine(part.name) + " dims", dimOf(part.tensor, 2),
+                           "the cache's dims", part.dim)) ||
         failed(expectEqual(*this, Twine(part.name) + " rows", dimOf(part.tensor, 0), "key rows",
                            dimOf(getKey(), 0))))
       return failure();
@@ -126,8 +127,8 @@ LogicalResult DenseKvOp::verify() {
         std::tuple("value", getValue(), type.getValueDim(), type.getValueType())}) {
     if (failed(expectEqual(*this, Twine(name) + " heads", dimOf(tensor, 1), "the result's heads",
                            type.getKvHeads())) ||
-        failed(expectEqual(*this, Twine(name) + " dims", dimOf(tensor, 2), "the result's dims",
-                           dim)))
+        failed(
+            expectEqual(*this, Twine(name) + " dims", dimOf(tensor, 2), "the result's dims", dim)))
       return failure();
     if (tensorOf(tensor).getElementType() != element)
       return emitOpError() << name << " elements are " << tensorOf(tensor).getElementType()
@@ -142,12 +143,13 @@ LogicalResult DenseKvOp::verify() {
 
 LogicalResult ReadKvOp::verify() {
   KvShape shape = kvShape(getKv().getType());
-  for (auto [name, tensor, dim] : {std::tuple("key", getKey(), shape.keyDim),
-                                   std::tuple("value", getValue(), shape.valueDim)})
-    if (failed(expectEqual(*this, Twine(name) + " heads", dimOf(tensor, 1), "the cache's heads", // (C1)
+  for (auto [name, tensor, dim] :
+       {std::tuple("key", getKey(), shape.keyDim), std::tuple("value", getValue(), shape.valueDim)})
+    if (failed(expectEqual(*this, Twine(name) + " heads", dimOf(tensor, 1),
+                           "the cache's heads", // (C1)
                            shape.kvHeads)) ||
-        failed(expectEqual(*this, Twine(name) + " dims", dimOf(tensor, 2), "the cache's dims",
-                           dim)))
+        failed(
+            expectEqual(*this, Twine(name) + " dims", dimOf(tensor, 2), "the cache's dims", dim)))
       return failure();
   return expectEqual(*this, "value rows", dimOf(getValue(), 0), "key rows", // (C2)
                      dimOf(getKey(), 0));
@@ -171,13 +173,13 @@ LogicalResult ScoresOp::verify() {
   if (queryElement != keyElement) // (C1)
     return emitOpError() << "query elements are " << queryElement << ", key elements "
                          << keyElement;
-  if (failed(expectGroups(*this, dimOf(getQuery(), 1), dimOf(getKey(), 1))) || // (C2)
+  if (failed(expectGroups(*this, dimOf(getQuery(), 1), dimOf(getKey(), 1))) ||        // (C2)
       failed(expectEqual(*this, "result heads", dimOf(getResult(), 0), "query heads", // (C3)
                          dimOf(getQuery(), 1))) ||
       failed(expectEqual(*this, "result rows", dimOf(getResult(), 1), "query rows",
                          dimOf(getQuery(), 0))) ||
-      failed(expectEqual(*this, "result keys", dimOf(getResult(), 2), "key rows",
-                         dimOf(getKey(), 0))))
+      failed(
+          expectEqual(*this, "result keys", dimOf(getResult(), 2), "key rows", dimOf(getKey(), 0))))
     return failure();
   return expectPositive(*this, "scale", getScale()); // (C4)
 }
@@ -229,7 +231,8 @@ LogicalResult SoftmaxOp::verify() {
   if (getProbabilities().getType() != getScores().getType()) // (C1)
     return emitOpError() << "probabilities are " << getProbabilities().getType()
                          << ", the scores are " << getScores().getType();
-  if (failed(expectEqual(*this, "log-sum-exp heads", dimOf(getLogSumExp(), 1), "the scores' heads", // (C2)
+  if (failed(expectEqual(*this, "log-sum-exp heads", dimOf(getLogSumExp(), 1),
+                         "the scores' heads", // (C2)
                          dimOf(getScores(), 0))) ||
       failed(expectEqual(*this, "log-sum-exp rows", dimOf(getLogSumExp(), 0), "the scores' rows",
                          dimOf(getScores(), 1))))
@@ -242,7 +245,8 @@ LogicalResult SoftmaxOp::verify() {
 
 LogicalResult WeightedSumOp::verify() {
   if (failed(expectGroups(*this, dimOf(getProbabilities(), 0), dimOf(getValue(), 1))) || // (C1)
-      failed(expectEqual(*this, "probability columns", dimOf(getProbabilities(), 2), "value rows", // (C2)
+      failed(expectEqual(*this, "probability columns", dimOf(getProbabilities(), 2),
+                         "value rows", // (C2)
                          dimOf(getValue(), 0))) ||
       failed(expectEqual(*this, "result rows", dimOf(getResult(), 0), "probability rows", // (C3)
                          dimOf(getProbabilities(), 1))) ||
@@ -300,8 +304,7 @@ LogicalResult AttentionOp::verify() {
     if (getLogSumExp())
       return emitOpError() << "with split has its log-sum-exp in the partials";
     if (failed(expectEqual(*this, "partial heads", partials.getHeads(), "query heads", heads)) ||
-        failed(expectEqual(*this, "partial group", partials.getGroup(),
-                           "query heads per kv head",
+        failed(expectEqual(*this, "partial group", partials.getGroup(), "query heads per kv head",
                            ShapedType::isDynamic(heads) ? heads : heads / kv.kvHeads)) ||
         failed(expectEqual(*this, "partial dims", partials.getDim(), "value dims", kv.valueDim)))
       return failure();
@@ -311,7 +314,8 @@ LogicalResult AttentionOp::verify() {
                                        "query heads", heads)))
     return failure();
   if (getBiasKind().has_value() != static_cast<bool>(getBias())) // (C5)
-    return emitOpError() << (getBias() ? "has a bias without its kind" : "has a bias kind without a bias");
+    return emitOpError() << (getBias() ? "has a bias without its kind"
+                                       : "has a bias kind without a bias");
   if (getBiasKind() == BiasKind::Alibi && // (C5)
       failed(expectEqual(*this, "number of slopes", dimOf(getBias(), 0), "query heads", heads)))
     return failure();
@@ -390,8 +394,8 @@ static ParseResult parseAppendTypes(OpAsmParser &parser, Type &key, Type &value,
   if (parser.parseTypeList(types))
     return failure();
   if (types.size() < 2 || types.size() > 3)
-    return parser.emitError(location) << "expected the types of key, value and cache, got "
-                                      << types.size() << " types";
+    return parser.emitError(location)
+           << "expected the types of key, value and cache, got " << types.size() << " types";
   key = types.front();
   if (types.size() == 3)
     value = types[1];

@@ -8,7 +8,8 @@
 using namespace mlir;
 using namespace attncc;
 
-ParseResult attn::parseFields(AsmParser &parser, llvm::function_ref<ParseResult(StringRef)> parseField) {
+ParseResult attn::parseFields(AsmParser &parser,
+                              llvm::function_ref<ParseResult(StringRef)> parseField) {
   llvm::StringSet<> seen;
   return parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater, [&]() -> ParseResult {
     SMLoc location = parser.getCurrentLocation();
@@ -62,8 +63,9 @@ ParseResult attn::parseSteps(AsmParser &parser, SplitRule &rule) {
   return failure(parser.parseEqual() ||
                  parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
                    SplitStep step;
-                   if (parser.parseLSquare() || parser.parseInteger(step.maxLength) || parser.parseComma() ||
-                       parser.parseInteger(step.splitLength) || parser.parseRSquare())
+                   if (parser.parseLSquare() || parser.parseInteger(step.maxLength) ||
+                       parser.parseComma() || parser.parseInteger(step.splitLength) ||
+                       parser.parseRSquare())
                      return failure();
                    rule.steps.push_back(step);
                    return success();

@@ -14,9 +14,11 @@ namespace attncc::attn {
 
 /// `<` name …, name … `>`: calls parseField behind each name, which parses what follows it. Returns
 /// failure with a diagnostic for a name given twice.
-mlir::ParseResult parseFields(mlir::AsmParser &parser,
-                              llvm::function_ref<mlir::ParseResult(llvm::StringRef name)> parseField);
-mlir::ParseResult unknownField(mlir::AsmParser &parser, llvm::StringRef name, llvm::StringRef known);
+mlir::ParseResult
+parseFields(mlir::AsmParser &parser,
+            llvm::function_ref<mlir::ParseResult(llvm::StringRef name)> parseField);
+mlir::ParseResult unknownField(mlir::AsmParser &parser, llvm::StringRef name,
+                               llvm::StringRef known);
 
 // `= value`
 mlir::ParseResult parseInteger(mlir::AsmParser &parser, int64_t &value);

@@ -63,7 +63,8 @@ TileRange attn::visitedTiles(const Mask &mask, const MaskArguments &arguments,
                              int64_t firstPosition, int64_t lastPosition, int64_t queryLength,
                              int64_t kvLength, int64_t keys, std::optional<KeyInterval> part) {
   assert(firstPosition <= lastPosition && keys > 0 && "rows and tiles are not empty");
-  // Bounds never decrease: the first row has the least lower and upper bound, the last the greatest.
+  // Bounds never decrease: the first row has the least lower and upper bound, the last the
+  // greatest.
   KeyInterval first = visibleKeys(mask, arguments, firstPosition, kvLength);
   KeyInterval last = visibleKeys(mask, arguments, lastPosition, kvLength);
   KeyInterval split = part.value_or(KeyInterval{0, kvLength});

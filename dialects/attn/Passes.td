@@ -10,8 +10,12 @@ def FuseAttentionPass : Pass<"attn-fuse-attention", "::mlir::ModuleOp"> {
     Starts at every `attn.weighted_sum` and walks up: softmax, then mask and bias in either order, softcap,
     scores, to one `attn.read_kv`, or to tensors, which become `attn.dense_kv`. Every value in between has
     one use. A chain that nearly matches gets a remark on the op in the way.
+
+    The same chain in linalg on tensors is brought to this form first: products are known by their
+    indexing maps, the softmax as `linalg.softmax` or as its parts, masks as selects of -inf by
+    comparisons of positions. More than one sequence becomes an `scf.forall`.
   }];
-  let dependentDialects = ["::attncc::attn::AttnDialect"];
+  let dependentDialects = ["::attncc::attn::AttnDialect", "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def SplitKvPass : Pass<"attn-split-kv", "::mlir::ModuleOp"> {

@@ -138,13 +138,14 @@ SplitAttr ScheduleAttr::getSplit() const {
   return getValue().split ? SplitAttr::get(getContext(), *getValue().split) : SplitAttr();
 }
 
-LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   Schedule s) {
-  const std::pair<const char *, int64_t> counts[] = {
-      {"units", s.units},           {"rows", s.rows},
-      {"keys", s.keys},             {"key stages", s.stages.key},
-      {"value stages", s.stages.value}, {"query_stages", s.stages.query},
-      {"blocks_per_sm", s.blocksPerSm}};
+LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError, Schedule s) {
+  const std::pair<const char *, int64_t> counts[] = {{"units", s.units},
+                                                     {"rows", s.rows},
+                                                     {"keys", s.keys},
+                                                     {"key stages", s.stages.key},
+                                                     {"value stages", s.stages.value},
+                                                     {"query_stages", s.stages.query},
+                                                     {"blocks_per_sm", s.blocksPerSm}};
   for (auto [name, count] : counts)
     if (count < 1) // (C1)
       return emitError() << name << " must be at least 1, got " << count;
@@ -157,8 +158,8 @@ LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (s.split)
     for (const SplitStep &step : s.split->steps)
       if (step.splitLength % s.keys != 0) // (C2)
-        return emitError() << "split length " << step.splitLength
-                           << " is not a multiple of the " << s.keys << " keys of a tile";
+        return emitError() << "split length " << step.splitLength << " is not a multiple of the "
+                           << s.keys << " keys of a tile";
 
   if (s.orientation == Orientation::Swapped) { // (C3)
     if (s.product != Product::Mma)
@@ -191,8 +192,8 @@ LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (!specialised && s.skipTiles) // (C6)
     return emitError() << "skip_tiles needs specialised roles";
   if (s.registers.size() != (specialised ? 3u : 0u)) // (C6)
-    return emitError() << "roles " << stringifyEnum(s.roles) << " take "
-                       << (specialised ? 3 : 0) << " registers, got " << s.registers.size();
+    return emitError() << "roles " << stringifyEnum(s.roles) << " take " << (specialised ? 3 : 0)
+                       << " registers, got " << s.registers.size();
   if (s.pingPong && s.units != 2 && s.units != 3) // (C7)
     return emitError() << "ping_pong needs 2 or 3 units, got " << s.units;
   if (s.output == Output::Staged && (s.copy != Copy::Tensor || s.stages.query < 2)) // (C8)

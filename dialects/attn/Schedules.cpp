@@ -33,13 +33,14 @@ static Error refuse(const Schedule &schedule, const TargetInfo &target, const st
 
 static Error lacks(const TargetInfo &target, const std::string &field, llvm::StringRef value,
                    const std::string &what) {
-  return makeError(Status::Unsupported, field + " = " + value.str() + " needs " + what + ", which " +
-                                            std::string(target.name) + " has not");
+  return makeError(Status::Unsupported, field + " = " + value.str() + " needs " + what +
+                                            ", which " + std::string(target.name) + " has not");
 }
 
 Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &shape,
                                  const TargetInfo &target) {
-  auto kind = schedule.product == Product::Mma ? MatrixProduct::Kind::Mma : MatrixProduct::Kind::Wgmma;
+  auto kind =
+      schedule.product == Product::Mma ? MatrixProduct::Kind::Mma : MatrixProduct::Kind::Wgmma;
   if (!target.hasProduct(kind))
     return lacks(target, "product", stringifyEnum(schedule.product), "that instruction");
   if (schedule.copy == Copy::Tensor && !target.tensorCopies)
@@ -53,14 +54,15 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
                                               std::to_string(shape.pageSize));
   for (const MatrixProduct &product : target.products)
     if (product.kind == kind && (shape.keyDim % product.k || shape.valueDim % product.k))
-      return makeError(Status::Unsupported,
-                       "head dims " + std::to_string(shape.keyDim) + " and " +
-                           std::to_string(shape.valueDim) + " must be multiples of the product's " +
-                           std::to_string(product.k));
+      return makeError(Status::Unsupported, "head dims " + std::to_string(shape.keyDim) + " and " +
+                                                std::to_string(shape.valueDim) +
+                                                " must be multiples of the product's " +
+                                                std::to_string(product.k));
 
   int64_t threads = schedule.threads();
   if (threads > target.maxThreadsPerBlock)
-    return refuse(schedule, target, "threads", threads, "the block size", target.maxThreadsPerBlock);
+    return refuse(schedule, target, "threads", threads, "the block size",
+                  target.maxThreadsPerBlock);
   // Registers are handed out in eights.
   int64_t perThread = std::min<int64_t>(
       target.registersPerThread,
@@ -75,8 +77,8 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
     int64_t asked = 128 * std::max(schedule.registers[0], schedule.registers[1]) +
                     threads * schedule.registers[2];
     if (asked > target.registersPerSm)
-      return refuse(schedule, target, "registers of all roles", asked, "the registers of a multiprocessor",
-                    target.registersPerSm);
+      return refuse(schedule, target, "registers of all roles", asked,
+                    "the registers of a multiprocessor", target.registersPerSm);
     if (int64_t estimate = registerEstimate(schedule, shape); estimate > schedule.registers[2])
       return refuse(schedule, target, "register estimate", estimate,
                     "the compute role's registers in the schedule", schedule.registers[2]);
@@ -89,9 +91,11 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
   if (schedule.blocksPerSm * (shared + kSharedReserve) > target.maxSharedOptIn + kSharedReserve)
     return refuse(schedule, target, "ring bytes of all blocks", schedule.blocksPerSm * shared,
                   "the shared memory of a multiprocessor", target.maxSharedOptIn);
-  int64_t barriers = 1 + (schedule.unit > 1 ? schedule.units : 0) + (schedule.pingPong ? schedule.units : 0);
+  int64_t barriers =
+      1 + (schedule.unit > 1 ? schedule.units : 0) + (schedule.pingPong ? schedule.units : 0);
   if (barriers > target.maxNamedBarriers)
-    return refuse(schedule, target, "named barriers", barriers, "the barriers", target.maxNamedBarriers);
+    return refuse(schedule, target, "named barriers", barriers, "the barriers",
+                  target.maxNamedBarriers);
   return {};
 }
 
@@ -109,7 +113,8 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
   schedule.rows = llvm::alignTo(llvm::divideCeil(all, chunks), 8);
 
   // Units divide the keys, so every unit has its own ring; a third stage is given up last.
-  for (auto [units, stages] : {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
+  for (auto [units, stages] :
+       {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
     schedule.units = units;
     schedule.stages.key = schedule.stages.value = stages;
     if (ringBytes(schedule, shape) <= target.maxSharedPerBlock - kSharedReserve)
@@ -133,6 +138,7 @@ Schedule attn::mergeSchedule(const SplitRule &split) {
 SplitRule attn::defaultSplitRule(int64_t maxPosition) {
   SplitRule rule{{{2048, 256}, {8192, 1024}, {131072, 2048}}};
   if (maxPosition > rule.steps.back().maxLength)
-    rule.steps.push_back({maxPosition, static_cast<int64_t>(llvm::alignTo(llvm::divideCeil(maxPosition, 64), 256))});
+    rule.steps.push_back(
+        {maxPosition, static_cast<int64_t>(llvm::alignTo(llvm::divideCeil(maxPosition, 64), 256))});
   return rule;
 }

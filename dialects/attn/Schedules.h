@@ -32,13 +32,14 @@ struct KernelShape {
   int64_t elementBytes = 2;
 };
 
-/// The registers of one thread, by the formulas above; the query counts only in the swapped form, the
-/// direct form reads it from shared memory.
+/// The registers of one thread, by the formulas above; the query counts only in the swapped form,
+/// the direct form reads it from shared memory.
 int64_t registerEstimate(const Schedule &schedule, const KernelShape &shape);
 /// The bytes of the rings of keys and values of one block.
 int64_t ringBytes(const Schedule &schedule, const KernelShape &shape);
 
-/// Shared memory that rings leave to everything else in a block: barriers, and the alignment of swizzled tiles.
+/// Shared memory that rings leave to everything else in a block: barriers, and the alignment of
+/// swizzled tiles.
 inline constexpr int64_t kSharedReserve = 1024;
 
 /// An error that names the first limit which the schedule breaks and gives both numbers. What the
@@ -47,16 +48,16 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
                            const TargetInfo &target);
 
 /// The cost model's schedule for decode: the fewest chunks of rows, in equal multiples of 8, that
-/// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where shared
-/// memory asks for it.
+/// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where
+/// shared memory asks for it.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, merge one warp for a row; neither has a key loop.
 Schedule appendSchedule();
 Schedule mergeSchedule(const SplitRule &split);
 
-/// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more step
-/// beyond that.
+/// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more
+/// step beyond that.
 SplitRule defaultSplitRule(int64_t maxPosition);
 
 } // namespace attncc::attn

@@ -5,9 +5,9 @@
 //
 //   %k, %v = attn.read_kv %kv
 //   %s = attn.scores %q, %k scale 0.125
-//   %c = attn.softcap %s cap 50.0           →   %o, %lse = attn.attention %q, %kv
-//   %m = attn.mask %c, <causal>                     scores(<scale = 0.125, softcap = 50.0>) mask(<causal>)
-//   %p, %lse = attn.softmax %m
+//   %c = attn.softcap %s cap 50.0          →   %o, %lse = attn.attention %q, %kv
+//   %m = attn.mask %c, <causal>                    scores(<scale = 0.125, softcap = 50.0>)
+//   %p, %lse = attn.softmax %m                     mask(<causal>)
 //   %o = attn.weighted_sum %p, %v
 //
 // From below: softmax, then masks (their conjunction) and at most one bias in any
@@ -15,13 +15,18 @@
 // scores. Every value in between has one use, and nothing writes the cache between
 // its read and the fused op. Keys and values that are plain tensors become an
 // attn.dense_kv. A chain that breaks off gets a remark at the op in the way.
+// Attention that is written in linalg is brought to this chain first (LinalgChain.cpp).
 // Tests: test/dialects/attn/fuse-attention.mlir, fuse-attention-near-misses.mlir.
 //
 //===----------------------------------------------------------------------===//
 #include "dialects/attn/Attn.h"
 #include "dialects/attn/Passes.h"
+#include "dialects/attn/transforms/LinalgChain.h"
+#include "dialects/attn/transforms/LinalgScores.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Dominance.h"
@@ -47,10 +52,7 @@ public:
   void fuse();
 
 private:
-  LogicalResult inTheWay(Operation *op, const Twine &why) {
-    op->emitRemark() << "attention is not fused: " << why;
-    return failure();
-  }
+  LogicalResult inTheWay(Operation *op, const Twine &why) { return notFused(op, why); }
   LogicalResult inTheWay(Value value, const Twine &why) {
     return inTheWay(value.getDefiningOp() ? value.getDefiningOp() : end.getOperation(), why);
   }
@@ -102,7 +104,8 @@ LogicalResult Chain::matchScoreOps() {
       continue;
     }
     if (!isa<MaskOp, BiasOp>(op))
-      return inTheWay(op, "'" + op->getName().getStringRef() + "' stands between softmax and scores");
+      return inTheWay(op,
+                      "'" + op->getName().getStringRef() + "' stands between softmax and scores");
     if (softcap)
       return inTheWay(op, "a softcap behind mask or bias acts on more than the scores");
     if (auto found = dyn_cast<BiasOp>(op)) {
@@ -144,10 +147,11 @@ LogicalResult Chain::matchKv() {
   return success();
 }
 
-/// Where all operands are known and no use of a result stands before: at the softmax, else at the end. No op in between may
-/// write the cache that was read.
+/// Where all operands are known and no use of a result stands before: at the softmax, else at the
+/// end. No op in between may write the cache that was read.
 LogicalResult Chain::placeFusedOp() {
-  place = dominance.properlyDominates(end.getValue(), softmax) ? softmax.getOperation() : end.getOperation();
+  place = dominance.properlyDominates(end.getValue(), softmax) ? softmax.getOperation()
+                                                               : end.getOperation();
   if (place == end)
     for (Operation *user : softmax.getLogSumExp().getUsers())
       if (!dominance.properlyDominates(end.getOperation(), user))
@@ -168,7 +172,8 @@ LogicalResult Chain::match() {
   ops.push_back(end);
   softmax = end.getProbabilities().getDefiningOp<SoftmaxOp>();
   if (!softmax)
-    return inTheWay(end.getProbabilities(), "the probabilities are not the result of 'attn.softmax'");
+    return inTheWay(end.getProbabilities(),
+                    "the probabilities are not the result of 'attn.softmax'");
   if (failed(single(end.getProbabilities())))
     return failure();
   ops.push_back(softmax);
@@ -213,6 +218,7 @@ void Chain::fuse() {
 namespace {
 struct FuseAttentionPass : attn::impl::FuseAttentionPassBase<FuseAttentionPass> {
   void runOnOperation() override {
+    raiseLinalgChains(getOperation());
     SmallVector<WeightedSumOp> ends;
     getOperation().walk([&](WeightedSumOp end) { ends.push_back(end); });
     auto &dominance = getAnalysis<DominanceInfo>();

@@ -49,7 +49,8 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     if (schedule.empty())
       return ScheduleAttr();
     // `<units = 2>` is enough.
-    std::string text = StringRef(schedule).starts_with("<") ? "#attn.schedule" + schedule : schedule;
+    std::string text =
+        StringRef(schedule).starts_with("<") ? "#attn.schedule" + schedule : schedule;
     auto parsed = dyn_cast_or_null<ScheduleAttr>(parseAttribute(text, &getContext()));
     if (parsed)
       return parsed;
@@ -59,31 +60,33 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
   LogicalResult scheduleAttention(AttentionOp attention, PhaseAttr phase, const TargetInfo &info,
                                   ScheduleAttr override) {
     if (phase.getRole() != Role::Decode)
-      return attention.emitError() << "the cost model knows no schedule for phase "
-                                   << stringifyEnum(phase.getRole());
+      return attention.emitError()
+             << "the cost model knows no schedule for phase " << stringifyEnum(phase.getRole());
     if (cast<RankedTensorType>(attention.getQuery().getType()).isDynamicDim(1))
       return attention.emitError("a schedule needs a static number of query heads");
     if (!attention.getSplit())
       return attention.emitError("decode has no split; run --attn-split-kv first");
     KernelShape shape = kernelShape(attention, phase);
     SplitRule rule = attention.getSplitAttr().toRule();
-    attn::Schedule chosen =
-        override ? override.getValue() : decodeSchedule(shape, rule, info);
+    attn::Schedule chosen = override ? override.getValue() : decodeSchedule(shape, rule, info);
     // The split is the function's: a schedule that names another one contradicts the merge.
     if (chosen.split && !(*chosen.split == rule))
-      return attention.emitError() << "the schedule's split " << SplitAttr::get(&getContext(), *chosen.split)
-                                   << " is not the function's " << attention.getSplitAttr();
+      return attention.emitError()
+             << "the schedule's split " << SplitAttr::get(&getContext(), *chosen.split)
+             << " is not the function's " << attention.getSplitAttr();
     chosen.split = rule;
     if (Result<void> legal = checkSchedule(chosen, shape, info); !legal)
       return attention.emitError() << legal.error().diagnostic.message;
-    auto attribute = ScheduleAttr::getChecked([&] { return attention.emitError(); }, &getContext(), chosen);
+    auto attribute =
+        ScheduleAttr::getChecked([&] { return attention.emitError(); }, &getContext(), chosen);
     if (!attribute)
       return failure();
     attention.setScheduleAttr(attribute);
     return success();
   }
 
-  LogicalResult scheduleFunction(func::FuncOp function, const TargetInfo &info, ScheduleAttr override) {
+  LogicalResult scheduleFunction(func::FuncOp function, const TargetInfo &info,
+                                 ScheduleAttr override) {
     auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
     if (!phase)
       return success();
@@ -93,8 +96,10 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       auto merges = function.getOps<MergeOp>();
       if (merges.empty() || !(*merges.begin()).getSplit())
         return function.emitError("a merge function has no 'attn.merge' with the split rule");
-      function->setAttr(kScheduleAttrName,
-                        ScheduleAttr::get(&getContext(), mergeSchedule((*merges.begin()).getSplitAttr().toRule())));
+      function->setAttr(
+          kScheduleAttrName,
+          ScheduleAttr::get(&getContext(),
+                            mergeSchedule((*merges.begin()).getSplitAttr().toRule())));
     }
     WalkResult walk = function.walk([&](AttentionOp attention) {
       return WalkResult(scheduleAttention(attention, phase, info, override));

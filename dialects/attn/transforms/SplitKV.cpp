@@ -47,7 +47,8 @@ static FailureOr<AttentionOp> returnedAttention(func::FuncOp function) {
   auto results = attention.getResults();
   bool returnsThem = llvm::equal(terminator.getOperands(), results) ||
                      llvm::equal(terminator.getOperands(), results.take_front());
-  bool usedElsewhere = llvm::any_of(attention->getUsers(), [&](Operation *user) { return user != terminator; });
+  bool usedElsewhere =
+      llvm::any_of(attention->getUsers(), [&](Operation *user) { return user != terminator; });
   if (!returnsThem || usedElsewhere)
     return terminator.emitError("a decode function that is split returns the results of its "
                                 "'attn.attention' and nothing else");

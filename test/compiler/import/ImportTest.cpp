@@ -47,8 +47,9 @@ struct Import : testing::Test {
 
 // The eight dense configs, and those with windows, softcaps and sinks, say what their classes say.
 TEST_F(Import, EveryConfigFusesToItsNumbers) {
-  for (const char *name : {"gemma-2-9b", "gpt-oss-20b", "gpt2", "llama-3.1-8b", "llama-3.2-1b",
-                           "mistral-7b-v0.1", "phi-3-mini", "qwen2.5-0.5b", "qwen3-8b", "smollm2-135m"}) {
+  for (const char *name :
+       {"gemma-2-9b", "gpt-oss-20b", "gpt2", "llama-3.1-8b", "llama-3.2-1b", "mistral-7b-v0.1",
+        "phi-3-mini", "qwen2.5-0.5b", "qwen3-8b", "smollm2-135m"}) {
     SCOPED_TRACE(name);
     spec::ModelSpec spec = model(name);
     ASSERT_FALSE(spec.classes.empty());

@@ -91,8 +91,7 @@ TEST(Mask, BoundsAreTheDefinition) {
 void checkRange(const Mask &mask, const Sequence &sequence, int64_t prefixLength, int64_t first,
                 int64_t last, int64_t q, int64_t keys, KeyInterval part) {
   MaskArguments arguments = sequence.arguments(prefixLength);
-  TileRange range =
-      visitedTiles(mask, arguments, first, last, q, sequence.length, keys, part);
+  TileRange range = visitedTiles(mask, arguments, first, last, q, sequence.length, keys, part);
   ASSERT_LE(range.begin, range.plainBegin);
   ASSERT_LE(range.plainBegin, range.plainEnd);
   ASSERT_LE(range.plainEnd, range.end);
@@ -145,14 +144,15 @@ TEST(Mask, SplitsPartitionTheRange) {
           checkRange(mask, sequence, 12, 24 - q, 23, q, keys, part);
           if (HasFatalFailure())
             return;
-          TileRange range = visitedTiles(mask, sequence.arguments(12), 24 - q, 23, q, 24, keys, part);
+          TileRange range =
+              visitedTiles(mask, sequence.arguments(12), 24 - q, 23, q, 24, keys, part);
           EXPECT_TRUE(range == TileRange{} ||
                       (range.begin * keys >= part.begin && (range.end - 1) * keys < part.end));
         }
 }
 
-// A conjunction, where there is one, keeps exactly what both masks keep; only a prefix beside another bound to
-// the right, or two chunk lengths, have none.
+// A conjunction, where there is one, keeps exactly what both masks keep; only a prefix beside
+// another bound to the right, or two chunk lengths, have none.
 TEST(Mask, ConjunctionKeepsWhatBothKeep) {
   Sequence sequence(24);
   std::vector<Mask> masks = allMasks();

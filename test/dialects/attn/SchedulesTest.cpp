@@ -21,7 +21,8 @@ TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
     for (int64_t group : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 32, 64})
       for (int64_t maxQuery = 1; maxQuery <= 8; ++maxQuery) {
         KernelShape shape{dim, dim, group, maxQuery, 16, 2};
-        SCOPED_TRACE(testing::Message() << "dim " << dim << " group " << group << " tokens " << maxQuery);
+        SCOPED_TRACE(testing::Message()
+                     << "dim " << dim << " group " << group << " tokens " << maxQuery);
         Schedule schedule = decodeSchedule(shape, split, sm80());
         Result<void> legal = checkSchedule(schedule, shape, sm80());
         ASSERT_TRUE(legal) << legal.error().diagnostic.message;
@@ -39,8 +40,8 @@ TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
       }
 }
 
-// What ptxas compiles without spills: 32 rows up to head_dim 112, 24 at 160, 16 at 256. 32 rows of 8 tokens
-// and 4 heads are two chunks of 16 beyond that.
+// What ptxas compiles without spills: 32 rows up to head_dim 112, 24 at 160, 16 at 256. 32 rows of
+// 8 tokens and 4 heads are two chunks of 16 beyond that.
 TEST(Schedules, RowsFollowTheRegisters) {
   auto rows = [](int64_t dim) {
     return decodeSchedule({dim, dim, 4, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows;
@@ -52,7 +53,8 @@ TEST(Schedules, RowsFollowTheRegisters) {
   EXPECT_EQ(rows(256), 16);
 }
 
-// The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, statistics 16, and 32.
+// The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, statistics 16,
+// and 32.
 TEST(Schedules, RegisterEstimateByHand) {
   Schedule schedule;
   schedule.rows = 32;
@@ -85,10 +87,11 @@ TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {
   Schedule schedule;
   EXPECT_EQ(message(schedule), "legal");
   schedule.blocksPerSm = 8;
-  EXPECT_EQ(message(schedule), "register estimate 90 exceeds the registers per thread of sm_80, 64");
-  schedule.blocksPerSm = 2;
   EXPECT_EQ(message(schedule),
-            "ring bytes of all blocks 196608 exceeds the shared memory of a multiprocessor of sm_80, 166912");
+            "register estimate 90 exceeds the registers per thread of sm_80, 64");
+  schedule.blocksPerSm = 2;
+  EXPECT_EQ(message(schedule), "ring bytes of all blocks 196608 exceeds the shared memory of a "
+                               "multiprocessor of sm_80, 166912");
   schedule.blocksPerSm = 1;
   schedule.product = Product::Wgmma;
   EXPECT_EQ(message(schedule), "product = wgmma needs that instruction, which sm_80 has not");
