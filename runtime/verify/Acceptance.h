@@ -1,6 +1,6 @@
 //===- Acceptance.h - when a kernel's result is correct --------------------===//
 //
-// Internal. docs/architecture.md, "What attention means here": per case and output
+// Internal. docs/architecture.md, "Correct": per case and output
 // tensor, E(x) = max |x - oracle|. A tensor of the output type is correct when
 // E(kernel) <= 2 E(plain) + 1 ulp at max |oracle|, a tensor of log-sum-exps when
 // E(kernel) <= 2 E(plain) + 2^-20 max(1, |lse|); infinities and rows that see no

@@ -6,7 +6,8 @@
 //           behind their last entry, tensors by stride, NaN wherever nobody may look.
 // Both are made here and nowhere else, so a kernel that misreads a page, a stride or a
 // table differs from the oracle. Images are host memory, mapped sparsely: a pool may
-// begin at page 2^26. Test: test/verify/CaseDataTest.cpp.
+// begin at page 2^26. Test: test/verify/VerifyTest.cpp,
+// whose host executor computes from the images alone.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -4,7 +4,7 @@
 // fills the output in. PackageExecutor launches a package's kernels through the runtime
 // the way an engine does (bind, plan, update, append or attend); the tests of verify
 // have one that computes on the host, rightly or wrongly.
-// Test: test/verify/RunCaseTest.cpp, test/verify/PackageExecutorTest.cpp.
+// Test: test/verify/VerifyTest.cpp, test/verify/PackageExecutorTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

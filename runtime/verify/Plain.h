@@ -1,7 +1,7 @@
 //===- Plain.h - attention in the kernels' precision, without tricks --------===//
 //
 // Internal. The yardstick for a kernel's error (docs/architecture.md, "What
-// attention means here"): f32 scores, maximum, exp and sums in key order;
+// attention means here" and "Correct"): f32 scores, maximum, exp and sums in key order;
 // exp(s - m) rounded to the input type before the second product; divided in f32;
 // output rounded once. Merge: f32 weights and sums in part order, rounded once.
 // Append: f32 norm, angle = position * inverse frequency as an f32 product, sine

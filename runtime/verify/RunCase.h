@@ -9,7 +9,7 @@
 //   merge    the same, and "merged": the merge kernel alone, i.e. the final output
 //            against the oracle's merge of the partial results that decode left
 //
-// Test: test/verify/RunCaseTest.cpp.
+// Test: test/verify/VerifyTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

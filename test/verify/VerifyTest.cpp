@@ -114,6 +114,19 @@ TEST(Verify, propertiesNameWhatTheyFind) {
   EXPECT_EQ(failed(Mistake::None), "");
 }
 
+// With little context, everything but K and V weighs too much for a limit.
+TEST(Verify, limitsTrafficOfLongContextsOnly) {
+  VerifyOptions options;
+  options.cases = 1;
+  ClassShape shape = makeShape(NumberType::BF16);
+  EXPECT_FALSE(verify(shape, Mistake::MovesTooMuch, options)->passed());
+  shape.maxPosition = 1000;
+  EXPECT_TRUE(verify(shape, Mistake::MovesTooMuch, options)->passed());
+  shape.maxPosition = 1024;
+  options.trafficLimit = 3.5;
+  EXPECT_TRUE(verify(shape, Mistake::MovesTooMuch, options)->passed());
+}
+
 TEST(Verify, doesNotDependOnTheNumberOfThreads) {
   VerifyOptions one, three;
   one.cases = three.cases = 60;
