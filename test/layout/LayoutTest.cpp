@@ -165,7 +165,7 @@ TEST(Layout, RowVectorsCoverEveryShapeOfTheKernels) {
         expectCoversOnce(l);
         EXPECT_EQ(l.defectFor(rows, dim), std::nullopt);
         EXPECT_EQ(l.warps(), units);
-        for (int64_t v = 0; v < 4; ++v)
+        for (int64_t v = 0; v < (rows == 1 ? 2 : 4); ++v)
           EXPECT_EQ(l.registerPart(v), (Row{0, v}));
       }
       Layout copy = copyRows(rows, dim, 2);
@@ -173,6 +173,8 @@ TEST(Layout, RowVectorsCoverEveryShapeOfTheKernels) {
       for (int64_t v = 0; v < 8; ++v)
         EXPECT_EQ(copy.registerPart(v), (Row{0, v}));
     }
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    EXPECT_LE(blockDistributed(1, dim, 1).registersPerThread(), 32) << dim;
   EXPECT_EQ(blockDistributed(8, 128, 4).str(),
             "register = [[0,1],[0,2]], lane = [[0,4],[0,8],[0,16],[0,32],[0,64]], "
             "warp = [[1,0],[2,0]], repeat = [row 2 register]");

@@ -284,7 +284,9 @@ Layout rowStatistics(const Layout &accumulator, bool partial = false);
 /// nothing to move are replicated.
 Layout rowVectors(int64_t rows, int64_t columns, int64_t vector, int64_t columnLanes = 32,
                   int64_t warps = 1);
-/// The block's share of the merged result of `units` one-warp units: float4 per lane.
+/// The block's share of the merged result of `units` one-warp units: float4 per lane; a single row,
+/// which one warp adds up from several splits at once, in shorter vectors where these leave a lane
+/// at most 32 columns.
 Layout blockDistributed(int64_t rows, int64_t columns, int64_t units);
 /// Rows of one warp in the append kernel, such that column j and j + rotary / 2 are in one lane
 /// (`rotary` = 0: no rotation). Vectors of 8 columns, or shorter ones where only they leave a lane

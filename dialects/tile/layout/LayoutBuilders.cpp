@@ -131,24 +131,39 @@ Layout rowVectors(int64_t rows, int64_t columns, int64_t vector, int64_t columnL
                            std::move(repeats));
 }
 
+namespace {
+
+/// Lanes along columns and neighbouring columns of each, for rows of one warp: the widest vector of
+/// at least `narrowest` and at most `widest` that leaves a lane few enough columns to stay in
+/// registers. Lanes divide a `period` of the columns.
+struct Chunks {
+  int64_t vector, lanes;
+};
+
+Chunks chunksOf(int64_t columns, int64_t period, int64_t narrowest, int64_t widest) {
+  constexpr int64_t columnsPerLane = 32;
+  widest = std::min(widest, powerOfTwoIn(period));
+  Chunks best{1, 1};
+  for (int64_t v = std::min(narrowest, widest); v <= widest; v *= 2) {
+    int64_t n = std::min(powerOfTwoIn(period / v), int64_t(1) << warpLanes);
+    if (columns / n <= columnsPerLane || n >= best.lanes)
+      best = {v, n};
+  }
+  return best;
+}
+
+} // namespace
+
 Layout blockDistributed(int64_t rows, int64_t columns, int64_t units) {
-  return rowVectors(rows, columns, std::min<int64_t>(4, powerOfTwoIn(columns)), 32, units);
+  // A block of rows is read from shared memory four columns at a time, without bank conflicts.
+  Chunks chunks = chunksOf(columns, columns, rows == 1 ? 1 : 4, 4);
+  return rowVectors(rows, columns, chunks.vector, chunks.lanes, units);
 }
 
 Layout appendRows(int64_t rows, int64_t columns, int64_t rotary) {
-  constexpr int64_t columnsPerLane = 32; // more would not stay in registers next to a rotation
   int64_t period = rotary ? std::gcd(rotary / 2, columns) : columns;
-  int64_t widest = std::min<int64_t>(8, powerOfTwoIn(period));
-  int64_t vector = 1, lanes = 1;
-  // From 2 on: a register holds a pair of 16-bit elements.
-  for (int64_t v = std::min<int64_t>(2, widest); v <= widest; v *= 2) {
-    int64_t n = std::min(powerOfTwoIn(period / v), int64_t(1) << warpLanes);
-    if (columns / n <= columnsPerLane || n >= lanes) {
-      vector = v;
-      lanes = n;
-    }
-  }
-  return rowVectors(rows, columns, vector, lanes);
+  Chunks chunks = chunksOf(columns, period, 2, 8); // 2: a register of 16-bit elements
+  return rowVectors(rows, columns, chunks.vector, chunks.lanes);
 }
 
 Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes) {

@@ -48,7 +48,7 @@ protected:
 
 const std::string assign = "tile-assign-layouts", pipeline = assign + ",tile-pipeline",
                   prefetch = pipeline + ",tile-prefetch", persist = prefetch + ",tile-persist",
-                  whole = persist + ",canonicalize,cse,tile-pack-shared-memory{limit=262144}";
+                  whole = persist + ",canonicalize,cse,tile-pack-shared-memory{limit=1048576}";
 
 // One shape, the pipeline one pass longer at a time.
 TEST_F(KeepResults, DecodeAfterEachPass) {
