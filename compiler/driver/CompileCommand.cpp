@@ -105,8 +105,8 @@ int CompileCommand::emitStage(const spec::ModelSpec &spec) {
 }
 
 int CompileCommand::run() {
-  if (arguments.file.empty() || (output.empty() && emit.empty())) {
-    std::cerr << "attncc: a spec and -o FOLDER are needed; run attncc --help\n";
+  if (arguments.file.empty() || output.empty() == emit.empty()) {
+    std::cerr << "attncc: a spec and either -o FOLDER or --emit=STAGE are needed; run attncc --help\n";
     return kUsage;
   }
   options.package.target = arguments.target;

@@ -2,7 +2,7 @@
 #include "compiler/driver/Pipeline.h"
 
 #include "compiler/conversion/AttnToTile.h"
-#include "compiler/conversion/TileToNVVM.h"
+#include "compiler/conversion/TileToNVVM/TileToNVVM.h"
 #include "compiler/import/Import.h"
 #include "compiler/target/EmitPtx.h"
 #include "dialects/attn/Attn.h"
@@ -96,6 +96,7 @@ struct Compiler::State {
   static DialectRegistry registry() {
     DialectRegistry registry;
     registry.insert<attn::AttnDialect, tile::TileDialect, func::FuncDialect>();
+    registerNVVMConversionDependencies(registry);
     registerPtxEmission(registry);
     return registry;
   }
@@ -105,8 +106,11 @@ struct Compiler::State {
   Result<OwningOpRef<ModuleOp>> import(const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
                                        const PipelineOptions &options, int64_t maxQueryTokens);
   Result<void> run(ModuleOp module, const std::string &stage, llvm::function_ref<void(OpPassManager &)> add);
+  Result<void> toAttn(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
   Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
   std::vector<OwningOpRef<ModuleOp>> kernelsOf(ModuleOp module);
+  Result<CompiledKernel> finish(ModuleOp alone, const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
+                                const PipelineOptions &options, package::Interval queryTokens);
 };
 
 Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spec,
@@ -136,12 +140,25 @@ Result<void> Compiler::State::run(ModuleOp module, const std::string &stage,
   });
 }
 
+/// A schedule of the user's own is the one thing here that the user can get wrong.
+Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spec,
+                                     const PipelineOptions &options) {
+  Result<void> done = run(module, options.schedule.empty() ? "attn" : "--schedule", [&](OpPassManager &passes) {
+    addAttnPasses(passes, spec, options);
+  });
+  if (done || options.schedule.empty())
+    return done;
+  Error error = done.error();
+  error.status = Status::InvalidArgument;
+  error.diagnostic.code = "schedule";
+  return error;
+}
+
 Result<void> Compiler::State::toTile(ModuleOp module, const spec::ModelSpec &spec,
                                      const PipelineOptions &options) {
-  return run(module, "attn", [&](OpPassManager &passes) {
-    addAttnPasses(passes, spec, options);
-    passes.addPass(createConvertAttnToTilePass());
-  });
+  if (Result<void> done = toAttn(module, spec, options); !done)
+    return done;
+  return run(module, "tile", [&](OpPassManager &passes) { passes.addPass(createConvertAttnToTilePass()); });
 }
 
 /// Each kernel in a module of its own.
@@ -158,71 +175,96 @@ std::vector<OwningOpRef<ModuleOp>> Compiler::State::kernelsOf(ModuleOp module) {
 Compiler::Compiler() : state(std::make_unique<State>()) {}
 Compiler::~Compiler() = default;
 
-namespace {
-
-/// The bounds of query tokens that get a decode kernel of their own: one token, because its tile has
-/// the fewest rows, and the rest. Rows never mix, so both add in one order.
-std::vector<package::Interval> queryIntervals(int64_t maxQueryTokens) {
-  if (maxQueryTokens == 1)
-    return {{1, 1}};
-  return {{1, 1}, {2, maxQueryTokens}};
+/// Tile kernel → PTX. `alone` holds nothing else; its kernel gets the entry's name.
+Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::ModelSpec &spec,
+                                               const spec::LayerClass &layerClass,
+                                               const PipelineOptions &options,
+                                               package::Interval queryTokens) {
+  const TargetInfo *target = findTarget(options.package.target);
+  auto kernel = *alone.getOps<tile::KernelOp>().begin();
+  attn::Role role = kernel.getPhase().getRole();
+  const attn::Schedule &schedule = kernel.getSchedule().getValue();
+  CompiledKernel result;
+  result.role = attn::stringifyEnum(role).str();
+  result.layerClass = layerClass.name;
+  result.schedule = textOf(kernel.getSchedule());
+  result.summary = summaryOf(schedule, role);
+  result.entry = entryName(result.role, spec, layerClass, options.package, result.schedule);
+  result.threads = schedule.threads();
+  if (role != attn::Role::Append) {
+    result.queryTokens = queryTokens;
+    result.split = *schedule.split;
+  }
+  if (role == attn::Role::Decode)
+    result.rows = schedule.rows;
+  kernel.setSymName(result.entry);
+  if (Result<void> done = run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, options); }); !done)
+    return done.error();
+  result.shared = (*alone.getOps<tile::KernelOp>().begin()).getSharedMemory().value_or(0);
+  if (Result<void> done = run(alone, "nvvm", [&](OpPassManager &passes) {
+        passes.addPass(createConvertTileToNVVMPass(*target));
+      });
+      !done)
+    return done.error();
+  Result<std::string> ptx = emitPtx(alone, *target);
+  if (!ptx)
+    return ptx.error();
+  result.ptx = std::move(*ptx);
+  result.ptxVersion = std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
+  return result;
 }
 
-} // namespace
+/// The schedule of the module's decode kernel, as text.
+static std::string decodeScheduleOf(ModuleOp module) {
+  for (auto kernel : module.getOps<tile::KernelOp>())
+    if (kernel.getPhase().getRole() == attn::Role::Decode)
+      return textOf(kernel.getSchedule());
+  return "";
+}
 
 Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,
                                                       const spec::LayerClass &layerClass,
                                                       const PipelineOptions &options) {
-  const TargetInfo *target = findTarget(options.package.target);
+  auto lower = [&](int64_t maxQueryTokens) -> Result<OwningOpRef<ModuleOp>> {
+    Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, maxQueryTokens);
+    if (module)
+      if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
+        return lowered.error();
+    return module;
+  };
+  int64_t most = options.package.maxQueryTokens;
+  Result<OwningOpRef<ModuleOp>> draft = lower(most);
+  if (!draft)
+    return draft.error();
   std::vector<CompiledKernel> kernels;
-  for (const package::Interval &queryTokens : queryIntervals(options.package.maxQueryTokens)) {
-    bool isLast = queryTokens.most == options.package.maxQueryTokens;
-    Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, queryTokens.most);
-    if (!module)
-      return module.error();
-    if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
-      return lowered.error();
-    for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
-      auto kernel = *alone->getOps<tile::KernelOp>().begin();
-      attn::Role role = kernel.getPhase().getRole();
-      if (role != attn::Role::Decode && !isLast)
-        continue; // append and merge serve any number of query tokens
-      const attn::Schedule &schedule = kernel.getSchedule().getValue();
-      CompiledKernel result;
-      result.role = attn::stringifyEnum(role).str();
-      result.layerClass = layerClass.name;
-      result.schedule = textOf(kernel.getSchedule());
-      result.summary = summaryOf(schedule, role);
-      result.entry = entryName(result.role, spec, layerClass, options.package, result.schedule);
-      result.threads = schedule.threads();
-      if (role == attn::Role::Decode) {
-        result.queryTokens = queryTokens;
-        result.rows = schedule.rows;
-        result.split = *schedule.split;
-      } else if (role == attn::Role::Merge) {
-        result.queryTokens = {1, options.package.maxQueryTokens};
-        result.split = *schedule.split;
-      }
-      kernel.setSymName(result.entry);
-      if (Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
-            addTilePasses(passes, options);
-          });
-          !done)
+  auto finish = [&](ModuleOp module, package::Interval queryTokens, auto wanted) -> Result<void> {
+    for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(module)) {
+      attn::Role role = (*alone->getOps<tile::KernelOp>().begin()).getPhase().getRole();
+      if (!wanted(role))
+        continue;
+      package::Interval interval = role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
+      Result<CompiledKernel> kernel = state->finish(*alone, spec, layerClass, options, interval);
+      if (!kernel)
+        return kernel.error();
+      kernels.push_back(std::move(*kernel));
+    }
+    return {};
+  };
+  // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix, so
+  // both kernels add in one order.
+  package::Interval rest = {1, most};
+  if (most > 1) {
+    Result<OwningOpRef<ModuleOp>> single = lower(1);
+    if (!single)
+      return single.error();
+    if (decodeScheduleOf(**single) != decodeScheduleOf(**draft)) {
+      if (Result<void> done = finish(**single, {1, 1}, [](attn::Role role) { return role == attn::Role::Decode; }); !done)
         return done.error();
-      result.shared = (*alone->getOps<tile::KernelOp>().begin()).getSharedMemory().value_or(0);
-      if (Result<void> done = state->run(*alone, "nvvm", [&](OpPassManager &passes) {
-            passes.addPass(createConvertTileToNVVMPass(options.package.target));
-          });
-          !done)
-        return done.error();
-      Result<std::string> ptx = emitPtx(*alone, *target);
-      if (!ptx)
-        return ptx.error();
-      result.ptx = std::move(*ptx);
-      result.ptxVersion = std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
-      kernels.push_back(std::move(result));
+      rest.least = 2;
     }
   }
+  if (Result<void> done = finish(**draft, rest, [](attn::Role) { return true; }); !done)
+    return done.error();
   return kernels;
 }
 
@@ -243,10 +285,7 @@ Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::Laye
   if (stage == Stage::Import)
     return textOf(**module);
   if (stage == Stage::Attn) {
-    if (Result<void> done = state->run(**module, "attn", [&](OpPassManager &passes) {
-          addAttnPasses(passes, spec, options);
-        });
-        !done)
+    if (Result<void> done = state->toAttn(**module, spec, options); !done)
       return done.error();
     return textOf(**module);
   }
@@ -257,7 +296,7 @@ Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::Laye
     if (Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
           addTilePasses(passes, options);
           if (stage == Stage::Nvvm)
-            passes.addPass(createConvertTileToNVVMPass(options.package.target));
+            passes.addPass(createConvertTileToNVVMPass(*findTarget(options.package.target)));
         });
         !done)
       return done.error();

@@ -23,6 +23,7 @@ namespace {
 Error folderError(const std::string &folder, std::string message) {
   Error error = makeError(Status::InvalidArgument, std::move(message));
   error.diagnostic.where.file = folder;
+  error.diagnostic.code = "output-folder";
   return error;
 }
 
@@ -45,7 +46,7 @@ Result<void> writeFile(const fs::path &path, const std::string &text) {
   stream.write(text.data(), static_cast<std::streamsize>(text.size()));
   stream.close();
   if (code || !stream)
-    return folderError(path.string(), std::string("cannot write: ") + std::strerror(errno));
+    return folderError(path.string(), path.filename().string() + ": " + std::strerror(errno));
   return {};
 }
 
@@ -80,8 +81,10 @@ Result<void> writePackage(const PackageFiles &package, const std::string &folder
   std::error_code code;
   Result<void> written;
   for (const auto &[name, text] : package.files)
-    if (written = writeFile(fresh / name, text); !written)
+    if (written = writeFile(fresh / name, text); !written) {
+      written = folderError(folder, "cannot write the package: " + written.error().diagnostic.message);
       break;
+    }
   if (written && !takePlace(fresh, target, *exists))
     written = folderError(target.string(), std::string("cannot rename the new package to this name: ") + std::strerror(errno));
   if (!written || *exists)
