@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/AttnToTile.h"
+#include "compiler/conversion/TileToNVVM/TileToNVVM.h"
 #include "dialects/attn/Attn.h"
 #include "dialects/attn/Passes.h"
 #include "dialects/tile/Passes.h"
@@ -33,6 +34,8 @@ int main(int argc, char **argv) {
   attncc::tile::registerTilePasses();
   attncc::tile::interpreter::registerInterpretPass();
   attncc::registerConvertAttnToTilePass();
+  attncc::registerConvertTileToNVVMPass();
+  attncc::registerNVVMConversionDependencies(registry);
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "attncc's passes, one at a time\n", registry));

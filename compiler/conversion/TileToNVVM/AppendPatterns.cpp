@@ -93,8 +93,9 @@ struct RopePattern : TilePattern<tile::RopeOp> {
         continue;
       int64_t column = layout->registerPart(reg).column;
       if (!turns.count(column)) {
-        Value pair = b.shiftRight(thread.column(reg), rope.pairing == attn::Pairing::Interleaved);
-        Value frequency = b.load(b.offset(table, b.mul(pair, 4)), b.f32Type(), 4);
+        int64_t perPair = rope.pairing == attn::Pairing::Interleaved ? 2 : 1;
+        Value ofThread = b.offset(table, b.mul(b.divUnsigned(thread.columnOfThread, perPair), 4));
+        Value frequency = b.load(b.offset(ofThread, column / perPair * 4), b.f32Type(), 4);
         turns[column] = turn(b, position, frequency, rope.attentionFactor);
       }
       auto [cosine, sine] = turns[column];

@@ -81,8 +81,8 @@ private:
         [&] {
           Values row;
           for (size_t r = 0; r < registers.size(); r += run) {
-            Value bytes = b.mul(b.zeroExtend(thread.column(registers[r])), elementBytes);
-            row.append(b.loadVector(b.offset(pointer, bytes), b.i32Type(), perVector));
+            Value source = thread.inRow(pointer, registers[r], elementBytes);
+            row.append(b.loadVector(source, b.i32Type(), perVector));
           }
           return row;
         },
@@ -140,9 +140,8 @@ struct LoadVectorPattern : TilePattern<tile::LoadVectorOp> {
     ThreadCoordinates thread(b, *layout, kernel.units());
     Values words;
     for (int64_t reg = 0; reg < layout->registersPerThread(); reg += run) {
-      Value bytes = b.mul(b.zeroExtend(thread.column(reg)), elementBytes);
-      words.append(b.loadVector(b.offset(adaptor.getSource().front(), bytes), b.i32Type(),
-                                run * elementBytes / 4));
+      Value source = thread.inRow(adaptor.getSource().front(), reg, elementBytes);
+      words.append(b.loadVector(source, b.i32Type(), run * elementBytes / 4));
     }
     rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{words});
     return mlir::success();

@@ -162,6 +162,11 @@ Value ThreadCoordinates::column(int64_t reg) {
   return builder.add(columnOfThread, layout.registerPart(reg).column);
 }
 
+Value ThreadCoordinates::inRow(Value row, int64_t reg, int64_t elementBytes) {
+  Value ofThread = builder.offset(row, builder.zeroExtend(builder.mul(columnOfThread, elementBytes)));
+  return builder.offset(ofThread, layout.registerPart(reg).column * elementBytes);
+}
+
 Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t units) {
   Value first;
   auto require = [&](Value index, int64_t mask) {

@@ -139,6 +139,9 @@ struct ThreadCoordinates {
   /// The thread's part plus the register's.
   Value row(int64_t reg);
   Value column(int64_t reg);
+  /// The address of the register's column in a row of elements: the thread's part is added first, so
+  /// that the register's becomes an immediate.
+  Value inRow(Value row, int64_t reg, int64_t elementBytes);
   Value rowOfThread, columnOfThread;
 
 private:

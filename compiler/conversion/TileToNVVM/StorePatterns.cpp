@@ -6,8 +6,8 @@
 //   f32 [sequences][max splits][max query length][query heads][dim]   partial rows
 //   f32 [sequences][max splits][max query length][query heads]        their log-sum-exps
 //
-// merge_splits adds a row's splits in index order, four at a time: their loads
-// are under way together, then
+// merge_splits adds a row's splits in index order, up to four at a time: their
+// loads are under way together, then
 //   m' = max(m, e_0 … e_3)   l' = l·2^(m - m') + Σ 2^(e_i - m')   o' likewise.
 //
 // Test: test/compiler/conversion/TileToNVVM/stores.mlir
@@ -36,9 +36,8 @@ void storeRow(KernelBuilder &b, ThreadCoordinates &thread, const Layout &layout,
   int64_t size = bytesOf(element);
   int64_t run = columnRun(layout, 16 / size);
   for (size_t r = 0; r < registers.size(); r += run) {
-    Value bytes = b.mul(b.zeroExtend(thread.column(registers[r])), size);
     int64_t first = registers[r] * size / 4;
-    b.storeVector(values.slice(first, std::max<int64_t>(1, run * size / 4)), b.offset(row, bytes));
+    b.storeVector(values.slice(first, run * size / 4), thread.inRow(row, registers[r], size));
   }
 }
 
@@ -277,8 +276,11 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
 struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
   using TilePattern::TilePattern;
 
-  /// Splits whose loads are under way together.
-  static constexpr int64_t together = 4;
+  /// Splits whose loads are under way together: four, fewer where a lane has many columns.
+  static int64_t splitsTogether(int64_t registers) {
+    return std::clamp<int64_t>(maxLoads / registers, 1, 4);
+  }
+  static constexpr int64_t maxLoads = 96; // of f32, beside the sums and the addresses
 
   mlir::LogicalResult matchAndRewrite(tile::MergeSplitsOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
@@ -293,6 +295,7 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
     RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, b.i32(0));
     Value firstIndex = results.index(b, place);
     int64_t registers = layout->registersPerThread(), run = columnRun(*layout, 4);
+    int64_t together = splitsTogether(registers);
 
     Values initial{b.f32(-1e30), b.f32(0)};
     initial.append(registers, b.f32(0));
@@ -310,8 +313,7 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
                   Values part{b.fmul(b.load(results.lseAt(b, index), b.f32Type(), 4), b.f32(log2OfE))};
                   Value row = results.rowAt(b, index);
                   for (int64_t reg = 0; reg < registers; reg += run)
-                    part.append(b.loadVector(
-                        b.offset(row, b.mul(b.zeroExtend(thread.column(reg)), 4)), b.f32Type(), run));
+                    part.append(b.loadVector(thread.inRow(row, reg, 4), b.f32Type(), run));
                   return part;
                 },
                 [&] {
