@@ -56,6 +56,7 @@ Verb attncc::addVerify(CLI::App &app) {
   app.add_option("--role", command->role, "Only this role")->check(CLI::IsMember({"append", "decode", "merge"}));
   app.add_option("--class", options.layerClass, "Only this layer class");
   app.add_option("--repro", command->repro, "Only the case in this file: the \"repro\" of a failed case in --json");
+  app.add_option("--record", options.record, "Folder that keeps every launch for tools/replay-launches");
   app.add_flag("--fail-fast", options.failFast, "Stop at the first failure");
   app.add_option("--jobs", options.jobs, "Host threads; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
   addReportOptions(app, command->report);

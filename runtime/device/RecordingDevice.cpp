@@ -120,6 +120,14 @@ Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &sh
   fs::path place = folder / (std::string(4 - std::min<size_t>(4, number.size()), '0') + number + "-" + recorded.entry);
   std::error_code code;
   fs::create_directories(place, code);
+  std::vector<char> probe;
+  for (const Region &region : regions) {
+    probe.resize(region.end - region.begin);
+    if (!inner->copy(probe.data(), reinterpret_cast<const void *>(region.begin), probe.size(), stream)) {
+      fs::remove_all(place, code);
+      return inner->launch(*recorded.inner, shape, params, buffers, stream);
+    }
+  }
   auto keep = [&](const Region &region, const char *suffix) {
     std::vector<char> content(region.end - region.begin);
     if (Result<void> copied = inner->copy(content.data(), reinterpret_cast<const void *>(region.begin), content.size(), stream); !copied)

@@ -20,7 +20,8 @@
 
 namespace attncc::device {
 
-/// Forwards everything to `inner`; launches whose buffers exceed kLargestRecord bytes are not kept.
+/// Forwards everything to `inner`. Launches whose buffers exceed kLargestRecord bytes, or whose bounds
+/// reach past their memory (the page list of a CSR table is known by an upper bound only), are not kept.
 class RecordingDevice final : public Device {
 public:
   static constexpr uint64_t kLargestRecord = 64 << 20;

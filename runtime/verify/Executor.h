@@ -49,10 +49,12 @@ public:
 
 class PackageExecutor final : public Executor {
 public:
-  /// `threads`: host threads of a simulator, 0: one per core. `target` empty: the best.
+  /// `threads`: host threads of a simulator, 0: one per core. `target` empty: the best. `record`:
+  /// folder that keeps every launch, or empty.
   static Result<std::unique_ptr<PackageExecutor>> open(const std::string &device,
                                                        const std::string &folder,
-                                                       const std::string &target, unsigned threads);
+                                                       const std::string &target, unsigned threads,
+                                                       const std::string &record = "");
 
   Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                         CaseData &data) override;

@@ -1,5 +1,6 @@
 //===- PackageExecutor.cpp - see Executor.h ---------------------------------===//
 
+#include "runtime/device/RecordingDevice.h"
 #include "runtime/device/SimulatorDevice.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/verify/Executor.h"
@@ -65,7 +66,8 @@ Partials readPartials(const ClassShape &shape, const VerifyCase &c, const CaseDa
 Result<std::unique_ptr<PackageExecutor>> PackageExecutor::open(const std::string &deviceName,
                                                                const std::string &folder,
                                                                const std::string &target,
-                                                               unsigned threads) {
+                                                               unsigned threads,
+                                                               const std::string &record) {
   Result<std::shared_ptr<device::Device>> device = device::Device::open(deviceName);
   if (!device)
     return device.error();
@@ -75,6 +77,8 @@ Result<std::unique_ptr<PackageExecutor>> PackageExecutor::open(const std::string
     simulator->setOptions(options);
     simulator->setRecording(true);
   }
+  if (!record.empty())
+    device = std::shared_ptr<device::Device>(std::make_shared<device::RecordingDevice>(*device, record));
   package::LoadOptions options;
   options.target = target;
   Result<std::shared_ptr<const package::Package>> package =

@@ -20,10 +20,13 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   Result<std::vector<ClassShape>> shapes = classShapes(package.manifest(), target);
   if (!shapes)
     return shapes.error();
+  VerifyOptions running = options;
+  if (!options.record.empty())
+    running.jobs = 1;
   Result<VerifyReport> report =
-      runVerify(*shapes, options, [&]() -> Result<std::unique_ptr<Executor>> {
+      runVerify(*shapes, running, [&]() -> Result<std::unique_ptr<Executor>> {
         Result<std::unique_ptr<PackageExecutor>> executor =
-            PackageExecutor::open(device, folder, options.target, 1);
+            PackageExecutor::open(device, folder, options.target, 1, options.record);
         if (!executor)
           return executor.error();
         return std::unique_ptr<Executor>(std::move(*executor));
