@@ -1,10 +1,26 @@
 //===- Schedules.cpp - which schedules are legal, and which one is chosen --===//
 #include "dialects/attn/Schedules.h"
 
+#include "dialects/attn/Attn.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace attncc;
 using namespace attncc::attn;
+
+Result<Schedule> attn::parseSchedule(mlir::MLIRContext &context, llvm::StringRef text) {
+  std::string message = "it is another attribute";
+  mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &diagnostic) {
+    message = diagnostic.str();
+    return mlir::success();
+  });
+  std::string full = text.starts_with("<") ? "#attn.schedule" + text.str() : text.str();
+  auto parsed = llvm::dyn_cast_or_null<ScheduleAttr>(mlir::parseAttribute(full, &context));
+  if (parsed)
+    return parsed.getValue();
+  return makeError(Status::InvalidArgument, "'" + text.str() + "' is no schedule: " + message);
+}
 
 int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shape) {
   int64_t lanes = 32 * schedule.unit;

@@ -20,7 +20,15 @@
 #include "dialects/attn/Values.h"
 #include "runtime/support/Result.h"
 
+namespace mlir {
+class MLIRContext;
+} // namespace mlir
+
 namespace attncc::attn {
+
+/// Reads `#attn.schedule<…>`, or just `<…>`. InvalidArgument with the parser's or verifier's
+/// message where it is none. Needs the attn dialect loaded.
+Result<Schedule> parseSchedule(mlir::MLIRContext &context, llvm::StringRef text);
 
 /// What a schedule must know of the attention that it is for.
 struct KernelShape {

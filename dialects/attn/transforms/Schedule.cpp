@@ -13,7 +13,6 @@
 #include "dialects/attn/Passes.h"
 #include "dialects/attn/Schedules.h"
 
-#include "mlir/AsmParser/AsmParser.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 
@@ -44,21 +43,8 @@ namespace {
 struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
   using SchedulePassBase::SchedulePassBase;
 
-  /// The schedule of the option, or null; failure where it does not parse.
-  FailureOr<ScheduleAttr> given() {
-    if (schedule.empty())
-      return ScheduleAttr();
-    // `<units = 2>` is enough.
-    std::string text =
-        StringRef(schedule).starts_with("<") ? "#attn.schedule" + schedule : schedule;
-    auto parsed = dyn_cast_or_null<ScheduleAttr>(parseAttribute(text, &getContext()));
-    if (parsed)
-      return parsed;
-    return getOperation().emitError() << "option schedule is not an #attn.schedule: " << schedule;
-  }
-
   LogicalResult scheduleAttention(AttentionOp attention, PhaseAttr phase, const TargetInfo &info,
-                                  ScheduleAttr override) {
+                                  const std::optional<attn::Schedule> &given) {
     if (phase.getRole() != Role::Decode)
       return attention.emitError()
              << "the cost model knows no schedule for phase " << stringifyEnum(phase.getRole());
@@ -68,7 +54,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       return attention.emitError("decode has no split; run --attn-split-kv first");
     KernelShape shape = kernelShape(attention, phase);
     SplitRule rule = attention.getSplitAttr().toRule();
-    attn::Schedule chosen = override ? override.getValue() : decodeSchedule(shape, rule, info);
+    attn::Schedule chosen = given ? *given : decodeSchedule(shape, rule, info);
     // The split is the function's: a schedule that names another one contradicts the merge.
     if (chosen.split && !(*chosen.split == rule))
       return attention.emitError()
@@ -86,7 +72,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
   }
 
   LogicalResult scheduleFunction(func::FuncOp function, const TargetInfo &info,
-                                 ScheduleAttr override) {
+                                 const std::optional<attn::Schedule> &given) {
     auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
     if (!phase)
       return success();
@@ -102,7 +88,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
                             mergeSchedule((*merges.begin()).getSplitAttr().toRule())));
     }
     WalkResult walk = function.walk([&](AttentionOp attention) {
-      return WalkResult(scheduleAttention(attention, phase, info, override));
+      return WalkResult(scheduleAttention(attention, phase, info, given));
     });
     return failure(walk.wasInterrupted());
   }
@@ -116,11 +102,17 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       getOperation().emitError() << "unknown target '" << target << "', known are: " << known;
       return signalPassFailure();
     }
-    FailureOr<ScheduleAttr> override = given();
-    if (failed(override))
-      return signalPassFailure();
+    std::optional<attn::Schedule> given;
+    if (!schedule.empty()) {
+      Result<attn::Schedule> parsed = parseSchedule(getContext(), schedule);
+      if (!parsed) {
+        getOperation().emitError() << parsed.error().diagnostic.message;
+        return signalPassFailure();
+      }
+      given = *parsed;
+    }
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (failed(scheduleFunction(function, *info, *override)))
+      if (failed(scheduleFunction(function, *info, given)))
         return signalPassFailure();
   }
 };

@@ -1,5 +1,14 @@
 // RUN: attncc-opt %s | attncc-opt | FileCheck %s
+// RUN: %python %S/../examples-in-docs.py %s %source/dialects/attn/AttnAttrs.td
 // Every attribute survives printing and parsing, numbers to the last bit. Schedules: schedule-attribute.mlir.
+
+// The documented examples.
+// CHECK-LABEL: @examples
+// CHECK-SAME: schedule = #attn.schedule<unit = 1, units = 2, rows = 16, {{.*}}stages = 2,
+func.func private @examples() attributes {
+  mask = #attn.mask<causal, window = 4096>,
+  rope = #attn.rope<pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>,
+  schedule = #attn.schedule<units = 2, rows = 16, stages = 2>}
 
 // CHECK-LABEL: @masks
 // CHECK-SAME: all = #attn.mask<causal, window = 4096, chunk = 8192, prefix, documents, tree>

@@ -4,6 +4,8 @@
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<units=40>" 2>&1 | FileCheck %s --check-prefix=THREADS
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<stages=16>" 2>&1 | FileCheck %s --check-prefix=SHARED
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=rows" 2>&1 | FileCheck %s --check-prefix=SYNTAX
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<rows=7>" 2>&1 | FileCheck %s --check-prefix=FIELD
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=#attn.mask<causal>" 2>&1 | FileCheck %s --check-prefix=OTHER
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<split=#attn.split<length=64>>" 2>&1 | FileCheck %s --check-prefix=SPLIT
 // Every refusal names the limit and gives both numbers.
 
@@ -11,7 +13,9 @@
 // COPY: error: copy = tensor needs copies by a tensor map, which sm_80 has not
 // THREADS: error: threads 1280 exceeds the block size of sm_80, 1024
 // SHARED: error: ring bytes 262144 exceeds the shared memory of a block less 1024 of sm_80, 100352
-// SYNTAX: error: option schedule is not an #attn.schedule: rows
+// SYNTAX: error: 'rows' is no schedule: expected attribute value
+// FIELD: error: '<rows=7>' is no schedule: swapped rows must be a multiple of 8 and at most 32, got 7
+// OTHER: error: '#attn.mask<causal>' is no schedule: it is another attribute
 // SPLIT: error: the schedule's split #attn.split<length = 64> is not the function's #attn.split<length = 2048>
 
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 4, key = 256 x bf16, value = 256 x bf16>

@@ -1,4 +1,5 @@
 // RUN: attncc-opt %s | attncc-opt | FileCheck %s
+// RUN: %python %S/../examples-in-docs.py %s %source/dialects/attn/AttnTypes.td
 // Every form of the KV types and the partials survives printing and parsing.
 
 // CHECK-LABEL: @paged
@@ -27,8 +28,8 @@ func.func private @quantised(!attn.paged_kv<page_size = 16, kv_heads = 8, key = 
 func.func private @per_channel(!attn.paged_kv<page_size = 16, kv_heads = 8, key = 128 x i4, value = 128 x i4, scales = per_channel<group = 32>>)
 
 // CHECK-LABEL: @contiguous
-// CHECK-SAME: !attn.contiguous_kv<kv_heads = 8, key = 128 x bf16, value = 64 x f32>
-func.func private @contiguous(!attn.contiguous_kv<kv_heads = 8, key = 128 x bf16, value = 64 x f32>)
+// CHECK-SAME: !attn.contiguous_kv<kv_heads = 8, key = 128 x bf16, value = 128 x bf16>
+func.func private @contiguous(!attn.contiguous_kv<kv_heads = 8, key = 128 x bf16, value = 128 x bf16>)
 
 // CHECK-LABEL: @partials
 // CHECK-SAME: !attn.partials<heads = 32, group = 4, dim = 128>
