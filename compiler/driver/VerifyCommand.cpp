@@ -14,13 +14,14 @@ using namespace attncc;
 namespace {
 struct VerifyCommand {
   Report report{"verify"};
-  std::string folder, device = "sim", role, repro;
+  std::string folder, device = "sim", role, repro, hardware = "sm_80";
   verify::VerifyOptions options;
 
   int run() {
     for (verify::Role known : {verify::Role::Append, verify::Role::Decode, verify::Role::Merge})
       if (role == verify::name(known))
         options.role = known;
+    options.hopper = hardware == "sm_90";
     if (!repro.empty()) {
       Result<std::string> text = readFile(repro);
       if (!text)
@@ -56,6 +57,8 @@ Verb attncc::addVerify(CLI::App &app) {
   app.add_option("--role", command->role, "Only this role")->check(CLI::IsMember({"append", "decode", "merge"}));
   app.add_option("--class", options.layerClass, "Only this layer class");
   app.add_option("--repro", command->repro, "Only the case in this file: the \"repro\" of a failed case in --json");
+  app.add_option("--sim-hardware", command->hardware, "Whose tensor core arithmetic the simulator follows")
+      ->check(CLI::IsMember({"sm_80", "sm_90"}))->capture_default_str();
   app.add_option("--record", options.record, "Folder that keeps every launch for tools/replay-launches");
   app.add_flag("--fail-fast", options.failFast, "Stop at the first failure");
   app.add_option("--jobs", options.jobs, "Host threads; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();

@@ -65,24 +65,24 @@ Partials readPartials(const ClassShape &shape, const VerifyCase &c, const CaseDa
 
 Result<std::unique_ptr<PackageExecutor>> PackageExecutor::open(const std::string &deviceName,
                                                                const std::string &folder,
-                                                               const std::string &target,
-                                                               unsigned threads,
-                                                               const std::string &record) {
+                                                               const ExecutorOptions &options) {
   Result<std::shared_ptr<device::Device>> device = device::Device::open(deviceName);
   if (!device)
     return device.error();
   if (device::SimulatorDevice *simulator = (*device)->asSimulator()) {
-    simulator::Options options;
-    options.threads = threads;
-    simulator->setOptions(options);
+    simulator::Options running;
+    running.threads = options.threads;
+    running.tensorCore = options.hopper ? simulator::TensorCore::Sm90 : simulator::TensorCore::Sm80;
+    simulator->setOptions(running);
     simulator->setRecording(true);
   }
-  if (!record.empty())
-    device = std::shared_ptr<device::Device>(std::make_shared<device::RecordingDevice>(*device, record));
-  package::LoadOptions options;
-  options.target = target;
+  if (!options.record.empty())
+    device = std::shared_ptr<device::Device>(
+        std::make_shared<device::RecordingDevice>(*device, options.record));
+  package::LoadOptions load;
+  load.target = options.target;
   Result<std::shared_ptr<const package::Package>> package =
-      package::Package::open(*device, folder, options);
+      package::Package::open(*device, folder, load);
   if (!package)
     return package.error();
   auto executor = std::make_unique<PackageExecutor>();

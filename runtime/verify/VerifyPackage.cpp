@@ -10,7 +10,7 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   // The first package says what there is to verify; every host thread has one of its own, whose
   // simulator then keeps to that thread.
   Result<std::unique_ptr<PackageExecutor>> first =
-      PackageExecutor::open(device, folder, options.target, 1);
+      PackageExecutor::open(device, folder, {.target = options.target});
   if (!first)
     return first.error();
   const package::Package &package = (*first)->package();
@@ -26,7 +26,8 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   Result<VerifyReport> report =
       runVerify(*shapes, running, [&]() -> Result<std::unique_ptr<Executor>> {
         Result<std::unique_ptr<PackageExecutor>> executor =
-            PackageExecutor::open(device, folder, options.target, 1, options.record);
+            PackageExecutor::open(device, folder,
+                                  {.target = options.target, .record = options.record, .hopper = options.hopper});
         if (!executor)
           return executor.error();
         return std::unique_ptr<Executor>(std::move(*executor));
