@@ -42,7 +42,8 @@ void AsyncCopies::wait(uint32_t mask, uint32_t pending) {
       if (uint64_t(copy.group) + pending < closed[lane]) {
         ready |= uint32_t(1) << lane;
         uint32_t bytes = copy.sourceBytes[lane];
-        std::memcpy(copy.destination[lane], copy.source[lane], bytes);
+        if (bytes) // else there may be no source
+          std::memcpy(copy.destination[lane], copy.source[lane], bytes);
         std::memset(copy.destination[lane] + bytes, 0, copy.bytes - bytes);
       }
     });

@@ -227,11 +227,8 @@ template <class F, Step S> uint16_t integralHalf(uint16_t code) {
 }
 
 uint32_t toTf32(uint32_t code) {
-  float x = F32::decode(code);
-  if (x != x)
-    return canonicalNan;
   if ((code & 0x7f800000) == 0x7f800000)
-    return code;
+    return code & ~uint32_t(0x1fff); // infinity, or a NaN cut short
   return (code + 0x1000) & ~uint32_t(0x1fff); // nearest, ties away
 }
 

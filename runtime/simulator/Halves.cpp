@@ -26,8 +26,8 @@ template <class F> struct Arithmetic {
     uint16_t result = fused(a, b, c);
     return (result & 0x7fff) > infinity ? canonicalNan16 : result & 0x8000 ? 0 : result;
   }
-  static uint16_t negate(uint16_t a) { return a ^ 0x8000; }
-  static uint16_t absolute(uint16_t a) { return a & 0x7fff; }
+  static uint16_t negate(uint16_t a) { return isNan(a) ? canonicalNan16 : a ^ 0x8000; }
+  static uint16_t absolute(uint16_t a) { return isNan(a) ? canonicalNan16 : a & 0x7fff; }
   template <bool Nan> static uint16_t minimum(uint16_t a, uint16_t b) {
     if (Nan && (isNan(a) || isNan(b)))
       return canonicalNan16;

@@ -1,8 +1,8 @@
 //===- Integers.cpp - integer arithmetic, logic and shifts ----------------===//
 //
-// PTX ISA §9.7.1, §9.7.2, §9.7.8. Division by zero is unspecified there; here the quotient
-// is all ones and the remainder is the dividend, as ptxas folds it.
-// Pinned by test/simulator/ScalarTest.cpp.
+// PTX ISA §9.7.1, §9.7.2, §9.7.8. Division by zero is unspecified there; here quotient
+// and remainder are all ones, as on an H200.
+// Pinned by test/simulator/ScalarTest.cpp and GoldenTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/Decoder.h"
@@ -53,7 +53,7 @@ template <class T> T divide(T a, T b) {
 }
 template <class T> T remainder(T a, T b) {
   if (b == 0)
-    return a;
+    return T(~T(0));
   if (std::is_signed_v<T> && b == T(-1))
     return 0;
   return T(a % b);

@@ -8,7 +8,7 @@
 // - any: one result with 64-bit integers, for exponents outside that window and for
 //   infinities and NaN.
 //
-// Pinned by test/simulator/TensorCoreTest.cpp.
+// Pinned by test/simulator/TensorCoreTest.cpp and GoldenTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/TensorCore.h"
@@ -22,7 +22,8 @@ namespace attncc::simulator {
 
 namespace {
 
-constexpr int zeroExponent = -126;
+constexpr int zeroExponent = -512; // below every other, so that the term does not count
+constexpr int leastExponent = -133;
 constexpr int columns = 8;
 constexpr int leastFast = -90, greatestFast = 120;
 
@@ -38,7 +39,7 @@ float decode(uint16_t code, MatrixType type) {
   return type == MatrixType::F16 ? halfToFloat(code) : bfloatToFloat(code);
 }
 
-/// Exponent of the leading bit, or the format's least for subnormals, or that of zero.
+/// Exponent of the leading bit, the format's least for subnormals, or that of zero.
 int exponentOf(uint16_t code, Format format) {
   if ((code & 0x7fff) == 0)
     return zeroExponent;
@@ -65,7 +66,7 @@ float chunkOfAny(const float *a, const int *aExponent, const float *b, const int
                  unsigned count, float c, int fraction) {
   double special = c;
   bool finite = std::isfinite(c);
-  int largest = exponentOf(c);
+  int largest = c == 0 ? leastExponent : std::max(leastExponent, exponentOf(c));
   for (unsigned i = 0; i < count; ++i) {
     double p = double(a[i]) * double(b[i]);
     special += p;
@@ -83,7 +84,8 @@ float chunkOfAny(const float *a, const int *aExponent, const float *b, const int
   for (unsigned i = 0; i < count; ++i)
     sum += cut(double(a[i]) * double(b[i]));
   // The sum has at most 33 bits, so the double is exact unless it is a subnormal f32's tail.
-  return truncateToFloat(std::ldexp(static_cast<double>(sum), largest - fraction));
+  float result = truncateToFloat(std::ldexp(static_cast<double>(sum), largest - fraction));
+  return result == 0 ? 0 : result; // never -0
 }
 
 /// Operands with their values and exponents laid out for eight columns at a time.

@@ -5,14 +5,16 @@
 //
 //   1. k is cut into chunks; the result of one is the addend of the next.
 //   2. E is the largest exponent among the products (unnormalised: ea + eb, subnormals have
-//      their format's least exponent, a zero -126) and the addend.
+//      their format's least exponent) and the addend, zero terms left out, and at least -133.
 //   3. Every product and the addend is truncated towards zero to a multiple of 2^(E-F), and
 //      all are added exactly.
-//   4. The sum is truncated towards zero to 24 bits.
+//   4. The sum is truncated towards zero to 24 bits; a zero is +0.
 //
-//   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk.
+//   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk. Zero terms, the least E and the
+//   sign of zero are as on an H200, which the sm_90 model matches in every bit of 1,048,576 results.
 //
-// Pinned by test/simulator/TensorCoreTest.cpp against an independent evaluation.
+// Pinned by test/simulator/TensorCoreTest.cpp against an independent evaluation and by
+// test/simulator/GoldenTest.cpp against the H200.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -186,7 +186,7 @@ TEST(Scalar, Floats) {
       {"max.NaN.f32 %r2, 0f7FC00000, 0f3F800000;", 0x7fffffff},
       {"min.f32 %r2, 0f7FC00000, 0fFFC00000;", 0x7fffffff},
       {"max.ftz.f32 %r2, 0f00000001, 0fBF800000;", 0},
-      {"neg.f32 %r2, 0f7FC12345;", 0xffc12345},
+      {"neg.f32 %r2, 0f7FC12345;", 0x7fffffff},
       {"abs.ftz.f32 %r2, 0f80000001;", 0},
       {"copysign.f32 %r2, 0f80000000, 0f3F800000;", 0xbf800000},
       {"div.rn.f32 %r2, 0f3F800000, 0f40400000;", 0x3eaaaaab},
@@ -227,7 +227,7 @@ TEST(Scalar, Halves) {
       {"fma.rn.relu.f16x2 %r2, 0x3c003c00, 0xbc003c00, 0x00007e00;", 0x00007fff},
       {"max.bf16x2 %r2, 0x7fc03f80, 0x3f80ff80;", 0x3f803f80},
       {"max.NaN.f16x2 %r2, 0x7e003c00, 0x3c004000;", 0x7fff4000},
-      {"neg.f16x2 %r2, 0x3c00fe01;", 0xbc007e01},
+      {"neg.f16x2 %r2, 0x3c00fe01;", 0xbc007fff},
       {"abs.bf16x2 %r2, 0xbf803f80;", 0x3f803f80},
       {"ex2.approx.f16x2 %r2, 0x3c00bc00;", 0x40003800},
       {"ex2.approx.ftz.bf16x2 %r2, 0x3f80c308;", 0x40000000}, // 2^-136 is subnormal

@@ -29,7 +29,7 @@ Term termOf(uint16_t code, MatrixType type) {
   Wide significand = code & ((1 << fractionBits) - 1);
   if (field)
     significand += 1 << fractionBits;
-  int exponent = (code & 0x7fff) == 0 ? -126 : (field ? field : 1) - bias;
+  int exponent = (field ? field : 1) - bias;
   return {code >> 15 ? -significand : significand, exponent, fractionBits};
 }
 Term termOf(float x) {
@@ -53,7 +53,7 @@ Wide cut(const Term &term, int largest, int fraction) {
 }
 
 float chunk(const std::vector<Term> &terms, int fraction) {
-  int largest = -1000;
+  int largest = -133;
   for (const Term &term : terms)
     largest = std::max(largest, term.exponent);
   Wide sum = 0;
@@ -71,18 +71,21 @@ float chunk(const std::vector<Term> &terms, int fraction) {
     ++exponent;
   }
   float result = std::ldexp(float(uint32_t(magnitude)), exponent);
-  return negative ? -result : result;
+  return negative && result != 0 ? -result : result;
 }
 
 float model(const MatrixProduct &p, unsigned m, unsigned n, unsigned k, MatrixType type,
             unsigned chunkLength, int fraction) {
   float accumulator = p.c[m][n];
   for (unsigned from = 0; from < k; from += chunkLength) {
-    std::vector<Term> terms{termOf(accumulator)};
+    std::vector<Term> terms;
+    if (accumulator != 0)
+      terms.push_back(termOf(accumulator));
     for (unsigned i = from; i < std::min(k, from + chunkLength); ++i) {
       Term a = termOf(p.a[m][i], type), b = termOf(p.b[i][n], type);
-      terms.push_back({a.significand * b.significand, a.exponent + b.exponent,
-                       a.fractionBits + b.fractionBits});
+      if (a.significand != 0 && b.significand != 0)
+        terms.push_back({a.significand * b.significand, a.exponent + b.exponent,
+                         a.fractionBits + b.fractionBits});
     }
     accumulator = chunk(terms, fraction);
   }
