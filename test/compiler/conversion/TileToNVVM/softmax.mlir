@@ -1,0 +1,58 @@
+// RUN: attncc-opt %s --convert-tile-to-nvvm --cse | FileCheck %s
+
+#s = #tile.layout<register = [[1,0],[0,8]], lane = [[2,0],[4,0],[0,1],[0,2],[0,4]]>
+#m = #tile.layout<register = [[1,0]], lane = [[2,0],[4,0],[0,0],[0,0],[0,0]]>
+#l = #tile.layout<register = [[1,0]], lane = [[2,0],[4,0],[0,0],[0,0],[0,0]], partial>
+#o = #tile.layout<register = [[1,0],[0,8]], lane = [[2,0],[4,0],[0,1],[0,2],[0,4]]>
+#x = #tile.layout<register = [[0,1],[0,2]], lane = [[0,4],[0,8],[1,0],[2,0],[4,0]], warp = [[0,0],[0,0]]>
+#xm = #tile.layout<lane = [[0,0],[0,0],[1,0],[2,0],[4,0]], warp = [[0,0],[0,0]]>
+!m = !tile.tile<8x1xf32, registers, #m>
+!l = !tile.tile<8x1xf32, registers, #l>
+!o = !tile.tile<8x16xf32, registers, #o>
+!x = !tile.tile<8x16xf32, registers, #x>
+!xm = !tile.tile<8x1xf32, registers, #xm>
+
+// CHECK-LABEL: llvm.func @softmax
+// CHECK-SAME: %[[SCALE:[^ ]+]]: f32) attributes
+tile.kernel @softmax(%out: tensor<?x?x16xbf16>, %lse_out: tensor<?x?xf32>, %batch: !tile.batch, %workspace: !tile.workspace, %scale: f32)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<decode, max_query = 1>, shared_memory = 8192 : i32} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  %c0 = arith.constant 0 : index
+  %s0 = tile.zero : !tile.tile<8x16xf32, registers, #s>
+  %m0, %l0 = tile.softmax_init : !m, !l
+  // A key is kept that comes before the item's end and not after the row's own position: one compare and one select a score.
+  // CHECK-COUNT-4: arith.select %{{.+}}, %{{.+}}, %cst{{.*}} : f32
+  %s = tile.mask %s0[%item, %c0] mask(#attn.mask<causal>) : !tile.tile<8x16xf32, registers, #s>
+  // The maximum of a row is in the registers of one lane and in the lanes of bits 2 to 4; two rows are in a thread.
+  // CHECK: arith.maxnumf
+  // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c4_i32, %c31_i32 : f32
+  // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c8_i32, %c31_i32 : f32
+  // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c16_i32, %c31_i32 : f32
+  // CHECK-COUNT-3: nvvm.shfl.sync{{ +}}bfly
+  // One factor for each row, then one fma and one exp2 for each score; the sum stays per lane.
+  // CHECK-COUNT-2: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"
+  // CHECK: %[[EXPONENT:.+]] = llvm.intr.fma(%{{.+}}, %[[SCALE]], %{{.+}}) : (f32, f32, f32) -> f32
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"(%[[EXPONENT]])
+  // CHECK-COUNT-3: llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"
+  // CHECK-NOT: nvvm.shfl
+  %p, %m1, %l1, %f = tile.softmax_step %s, %m0, %l0 scale %scale : !tile.tile<8x16xf32, registers, #s>, !m, !l
+  // Units meet: their rings are free, each stores, all read.
+  // CHECK: nvvm.barrier
+  // CHECK-COUNT-4: llvm.store %{{.+}}, %{{.+}} {alignment = 4 : i64} : f32, !llvm.ptr<3>
+  // The addends of the sum, of two rows, over the lanes of bits 2 to 4; the first of the replicated lanes stores.
+  // CHECK-COUNT-6: nvvm.shfl.sync{{ +}}bfly
+  // CHECK: scf.if
+  // CHECK-COUNT-2: llvm.store %{{.+}}, %{{.+}} {alignment = 8 : i64} : vector<2xf32>, !llvm.ptr<3>
+  // CHECK: nvvm.barrier
+  // CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 8 : i64} : !llvm.ptr<3> -> vector<2xf32>
+  // CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xf32>
+  // CHECK-NOT: llvm.load
+  %mx, %lx, %ox = tile.merge_units %m1, %l1, %p {scratch = 0 : i32} : (!m, !l, !o) -> (!xm, !xm, !x)
+  // A sum of 0 gives a row of zeros, and its logarithm -inf.
+  // CHECK: %[[EMPTY:.+]] = arith.cmpf oeq, %[[SUM:.+]], %cst{{.*}} : f32
+  // CHECK: arith.select %[[EMPTY]], %cst{{.*}}
+  // CHECK: "lg2.approx.ftz.f32 $0, $1;", "=f,f" %[[SUM]]
+  %r, %lse = tile.normalize %ox, %mx, %lx : (!x, !xm, !xm) -> (!x, !xm)
+  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !x, !xm, tensor<?x?x16xbf16>
+  tile.return
+}
