@@ -34,11 +34,11 @@ const char *verb(Mode mode) {
   return mode == Mode::Read ? "read" : mode == Mode::Write ? "write" : "atomic";
 }
 
-[[noreturn]] void outOfBounds(Warp &warp, const Op &op, int lane, uint64_t address,
-                              uint32_t bytes, Mode mode) {
+[[noreturn]] void outOfBounds(Warp &warp, const Op &op, int lane, uint64_t address, uint32_t bytes,
+                              Mode mode) {
   const std::vector<MemoryMap::Range> &ranges = warp.block->state.ranges;
-  std::string message = std::string(verb(mode)) + " of " + plural(bytes, "byte") + " at " +
-                        hex(address);
+  std::string message =
+      std::string(verb(mode)) + " of " + plural(bytes, "byte") + " at " + hex(address);
   std::string label;
   const MemoryMap::Range *nearest = nullptr;
   uint64_t distance = ~uint64_t(0);
@@ -67,8 +67,8 @@ const char *verb(Mode mode) {
   warp.fail(Finding::Kind::OutOfBounds, op, lane, message, address, label);
 }
 
-void resolveLocal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                  uint32_t bytes, HostLanes &host) {
+void resolveLocal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                  HostLanes &host) {
   uint32_t size = warp.block->kernel.localBytes;
   forEachLane(mask, [&](int lane) {
     uint64_t at = address[lane];
@@ -83,8 +83,8 @@ void resolveLocal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addre
   warp.block->meter.localBytes += uint64_t(bytes) * std::popcount(mask);
 }
 
-void resolveParam(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                  uint32_t bytes, Mode mode, HostLanes &host) {
+void resolveParam(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                  Mode mode, HostLanes &host) {
   auto parameters = warp.block->state.launch->parameters;
   forEachLane(mask, [&](int lane) {
     uint64_t at = address[lane];
@@ -117,8 +117,8 @@ void formAddresses(Warp &warp, const Access &access, uint32_t mask, uint64_t *ad
   }
 }
 
-void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                   uint32_t bytes, HostLanes &host) {
+void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                   HostLanes &host) {
   std::vector<std::byte> &shared = warp.block->shared;
   forEachLane(mask, [&](int lane) {
     uint64_t at = address[lane];
@@ -133,9 +133,8 @@ void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
   });
 }
 
-void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                   uint32_t bytes, uint32_t usedFrom, uint32_t usedBytes, Mode mode,
-                   HostLanes &host) {
+void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                   uint32_t usedFrom, uint32_t usedBytes, Mode mode, HostLanes &host) {
   LaunchState &state = warp.block->state;
   const std::vector<MemoryMap::Range> &ranges = state.ranges;
   const bool metered = state.options->meter;
@@ -165,8 +164,8 @@ void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
         outOfBounds(warp, op, lane, from, usedBytes, mode);
       if (mode != Mode::Read && !range.writable)
         warp.fail(Finding::Kind::ReadOnly, op, lane,
-                  std::string(verb(mode)) + " to the read-only buffer '" + range.label + "'",
-                  from, range.label);
+                  std::string(verb(mode)) + " to the read-only buffer '" + range.label + "'", from,
+                  range.label);
       host.pointer[lane] = reinterpret_cast<std::byte *>(address[lane]);
       same |= uint32_t(1) << lane;
     });
@@ -174,8 +173,7 @@ void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
       if (mode != Mode::Write)
         warp.block->meter.global(number, false, address, same, bytes, *state.uniqueRead[number]);
       if (mode != Mode::Read)
-        warp.block->meter.global(number, true, address, same, bytes,
-                                 *state.uniqueWritten[number]);
+        warp.block->meter.global(number, true, address, same, bytes, *state.uniqueWritten[number]);
     }
     rest &= ~same;
   }

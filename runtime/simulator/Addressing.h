@@ -26,12 +26,11 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
 void formAddresses(Warp &warp, const Access &access, uint32_t mask, uint64_t *address);
 
 /// Bounds and alignment of shared memory: host pointers for `bytes` at each address.
-void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                   uint32_t bytes, HostLanes &host);
+void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                   HostLanes &host);
 /// The same for global memory, with `usedFrom` and `usedBytes` saying which part of the
 /// `bytes` has to lie inside the range. Counts traffic.
-void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
-                   uint32_t bytes, uint32_t usedFrom, uint32_t usedBytes, Mode mode,
-                   HostLanes &host);
+void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
+                   uint32_t usedFrom, uint32_t usedBytes, Mode mode, HostLanes &host);
 
 } // namespace attncc::simulator

@@ -16,9 +16,8 @@ void AsyncCopies::clear() {
 }
 
 void AsyncCopies::issue(const Copy &copy) {
-  forEachLane(copy.mask, [&](int lane) {
-    std::memset(copy.destination[lane], pendingByte, copy.bytes);
-  });
+  forEachLane(copy.mask,
+              [&](int lane) { std::memset(copy.destination[lane], pendingByte, copy.bytes); });
   // Lanes whose open groups differ in number wait apart, so they are kept apart.
   for (uint32_t rest = copy.mask; rest;) {
     uint32_t group = closed[std::countr_zero(rest)], same = 0;

@@ -38,8 +38,8 @@ public:
   void wait(uint32_t mask, uint32_t pending);
 
 private:
-  std::vector<Copy> copies; ///< a ring would do; groups are few and short
-  size_t first = 0; ///< copies before it have completed
+  std::vector<Copy> copies;          ///< a ring would do; groups are few and short
+  size_t first = 0;                  ///< copies before it have completed
   std::array<uint32_t, 32> closed{}; ///< number of closed groups per lane
 };
 

@@ -19,21 +19,32 @@ enum class Act { Add, Exchange, Compare, Min, Max, And, Or, Xor, Increment, Decr
 
 template <class T, Act A> T apply(T old, T b, T c) {
   switch (A) {
-  case Act::Add: return T(std::make_unsigned_t<T>(old) + std::make_unsigned_t<T>(b));
-  case Act::Exchange: return b;
-  case Act::Compare: return old == b ? c : old;
-  case Act::Min: return std::min(old, b);
-  case Act::Max: return std::max(old, b);
-  case Act::And: return old & b;
-  case Act::Or: return old | b;
-  case Act::Xor: return old ^ b;
-  case Act::Increment: return old >= b ? 0 : old + 1;
-  case Act::Decrement: return old == 0 || old > b ? b : old - 1;
+  case Act::Add:
+    return T(std::make_unsigned_t<T>(old) + std::make_unsigned_t<T>(b));
+  case Act::Exchange:
+    return b;
+  case Act::Compare:
+    return old == b ? c : old;
+  case Act::Min:
+    return std::min(old, b);
+  case Act::Max:
+    return std::max(old, b);
+  case Act::And:
+    return old & b;
+  case Act::Or:
+    return old | b;
+  case Act::Xor:
+    return old ^ b;
+  case Act::Increment:
+    return old >= b ? 0 : old + 1;
+  case Act::Decrement:
+    return old == 0 || old > b ? b : old - 1;
   }
   return old;
 }
 template <bool Ftz> uint32_t addFloat(uint32_t old, uint32_t b, uint32_t) {
-  float x = maybeFlush<Ftz>(std::bit_cast<float>(old)), y = maybeFlush<Ftz>(std::bit_cast<float>(b));
+  float x = maybeFlush<Ftz>(std::bit_cast<float>(old)),
+        y = maybeFlush<Ftz>(std::bit_cast<float>(b));
   return std::bit_cast<uint32_t>(canonical(maybeFlush<Ftz>(x + y)));
 }
 uint64_t addDouble(uint64_t old, uint64_t b, uint64_t) {
@@ -41,8 +52,8 @@ uint64_t addDouble(uint64_t old, uint64_t b, uint64_t) {
 }
 template <class F> uint32_t addPair(uint32_t old, uint32_t b, uint32_t) {
   auto half = [&](int shift) {
-    return uint32_t(F::encode(addToOdd(F::decode(uint16_t(old >> shift)),
-                                       F::decode(uint16_t(b >> shift)))))
+    return uint32_t(F::encode(
+               addToOdd(F::decode(uint16_t(old >> shift)), F::decode(uint16_t(b >> shift)))))
            << shift;
   };
   return half(0) | half(16);
@@ -66,16 +77,26 @@ template <class T, auto Function> void atomic(Warp &warp, const Op &op, uint32_t
 
 template <class T> Handler integerHandler(int act) {
   switch (static_cast<Act>(act)) {
-  case Act::Add: return &atomic<T, &apply<T, Act::Add>>;
-  case Act::Exchange: return &atomic<T, &apply<T, Act::Exchange>>;
-  case Act::Compare: return &atomic<T, &apply<T, Act::Compare>>;
-  case Act::Min: return &atomic<T, &apply<T, Act::Min>>;
-  case Act::Max: return &atomic<T, &apply<T, Act::Max>>;
-  case Act::And: return &atomic<T, &apply<T, Act::And>>;
-  case Act::Or: return &atomic<T, &apply<T, Act::Or>>;
-  case Act::Xor: return &atomic<T, &apply<T, Act::Xor>>;
-  case Act::Increment: return &atomic<T, &apply<T, Act::Increment>>;
-  case Act::Decrement: return &atomic<T, &apply<T, Act::Decrement>>;
+  case Act::Add:
+    return &atomic<T, &apply<T, Act::Add>>;
+  case Act::Exchange:
+    return &atomic<T, &apply<T, Act::Exchange>>;
+  case Act::Compare:
+    return &atomic<T, &apply<T, Act::Compare>>;
+  case Act::Min:
+    return &atomic<T, &apply<T, Act::Min>>;
+  case Act::Max:
+    return &atomic<T, &apply<T, Act::Max>>;
+  case Act::And:
+    return &atomic<T, &apply<T, Act::And>>;
+  case Act::Or:
+    return &atomic<T, &apply<T, Act::Or>>;
+  case Act::Xor:
+    return &atomic<T, &apply<T, Act::Xor>>;
+  case Act::Increment:
+    return &atomic<T, &apply<T, Act::Increment>>;
+  case Act::Decrement:
+    return &atomic<T, &apply<T, Act::Decrement>>;
   }
   return nullptr;
 }
@@ -119,12 +140,21 @@ void decodeAtomic(Decoder &d, bool returns) {
     d.unknown();
   switch (type) {
   case Type::U32:
-  case Type::B32: d.op().run = integerHandler<uint32_t>(act); return;
-  case Type::S32: d.op().run = integerHandler<int32_t>(act); return;
+  case Type::B32:
+    d.op().run = integerHandler<uint32_t>(act);
+    return;
+  case Type::S32:
+    d.op().run = integerHandler<int32_t>(act);
+    return;
   case Type::U64:
-  case Type::B64: d.op().run = integerHandler<uint64_t>(act); return;
-  case Type::S64: d.op().run = integerHandler<int64_t>(act); return;
-  default: d.unknown();
+  case Type::B64:
+    d.op().run = integerHandler<uint64_t>(act);
+    return;
+  case Type::S64:
+    d.op().run = integerHandler<int64_t>(act);
+    return;
+  default:
+    d.unknown();
   }
 }
 

@@ -20,8 +20,7 @@ constexpr uint64_t quantum = 1 << 16;
 
 } // namespace
 
-Block::Block(LaunchState &state, Meter &meter)
-    : state(state), meter(meter), kernel(*state.kernel) {
+Block::Block(LaunchState &state, Meter &meter) : state(state), meter(meter), kernel(*state.kernel) {
   size_t count = (state.launch->block.count() + 31) / 32;
   size_t registers = (kernel.registerImage.size() + 63) / 64 * 64;
   size_t local = (size_t(kernel.localBytes) * 32 + 63) / 64 * 64;
@@ -68,8 +67,8 @@ bool Block::completes(const Barrier &barrier) const {
   uint32_t arrived = barrier.arrived;
   if (barrier.everyone)
     for (const Warp &warp : warps)
-      if (warp.finished() && std::find(barrier.warps.begin(), barrier.warps.end(), warp.index) ==
-                                 barrier.warps.end())
+      if (warp.finished() &&
+          std::find(barrier.warps.begin(), barrier.warps.end(), warp.index) == barrier.warps.end())
         arrived += 32;
   return arrived >= barrier.expected;
 }

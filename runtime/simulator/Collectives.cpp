@@ -56,10 +56,22 @@ template <Shuffle S> void shuffle(Warp &warp, const Op &op, uint32_t mask) {
     int from = lane;
     bool in = false;
     switch (S) {
-    case Shuffle::Up: from = lane - bval; in = from >= highest; break;
-    case Shuffle::Down: from = lane + bval; in = from <= highest; break;
-    case Shuffle::Butterfly: from = lane ^ bval; in = from <= highest; break;
-    case Shuffle::Index: from = lowest | (bval & ~segment); in = from <= highest; break;
+    case Shuffle::Up:
+      from = lane - bval;
+      in = from >= highest;
+      break;
+    case Shuffle::Down:
+      from = lane + bval;
+      in = from <= highest;
+      break;
+    case Shuffle::Butterfly:
+      from = lane ^ bval;
+      in = from <= highest;
+      break;
+    case Shuffle::Index:
+      from = lowest | (bval & ~segment);
+      in = from <= highest;
+      break;
     }
     if (!in)
       from = lane;
@@ -105,8 +117,12 @@ template <Vote V> void vote(Warp &warp, const Op &op, uint32_t mask) {
     case Vote::Ballot:
       forEachLane(group, [&](int lane) { warp.values<uint32_t>(op.slot[0])[lane] = true_; });
       break;
-    case Vote::Any: writePredicate(warp, op.slot[0], group, true_ ? allLanes : 0); break;
-    case Vote::All: writePredicate(warp, op.slot[0], group, true_ == group ? allLanes : 0); break;
+    case Vote::Any:
+      writePredicate(warp, op.slot[0], group, true_ ? allLanes : 0);
+      break;
+    case Vote::All:
+      writePredicate(warp, op.slot[0], group, true_ == group ? allLanes : 0);
+      break;
     case Vote::Uniform:
       writePredicate(warp, op.slot[0], group, true_ == group || !true_ ? allLanes : 0);
       break;
@@ -122,7 +138,8 @@ void decodeVote(Decoder &d) {
     d.unknown();
   d.expectOperands(3);
   bool negated;
-  d.op().slot[0] = mode == 0 ? d.destination(d.operand(0), 4) : d.destinationPredicate(d.operand(0));
+  d.op().slot[0] =
+      mode == 0 ? d.destination(d.operand(0), 4) : d.destinationPredicate(d.operand(0));
   d.op().slot[1] = d.sourcePredicate(d.operand(1), negated);
   d.op().flags = negated;
   takeMembers(d, 2);
@@ -140,9 +157,8 @@ template <class T, bool All> void match(Warp &warp, const Op &op, uint32_t mask)
     uint32_t agreed = 0;
     forEachLane(group, [&](int lane) {
       uint32_t same = 0;
-      forEachLane(group, [&](int other) {
-        same |= uint32_t(values[other] == values[lane]) << other;
-      });
+      forEachLane(group,
+                  [&](int other) { same |= uint32_t(values[other] == values[lane]) << other; });
       if (All)
         same = same == group ? group : 0;
       agreed |= uint32_t(same != 0) << lane;

@@ -17,20 +17,34 @@ enum class Compare { Eq, Ne, Lt, Le, Gt, Ge, Equ, Neu, Ltu, Leu, Gtu, Geu, Num, 
 template <class T, Compare C> bool compare(T a, T b) {
   bool unordered = a != a || b != b;
   switch (C) {
-  case Compare::Eq: return a == b;
-  case Compare::Ne: return a != b && !unordered;
-  case Compare::Lt: return a < b;
-  case Compare::Le: return a <= b;
-  case Compare::Gt: return a > b;
-  case Compare::Ge: return a >= b;
-  case Compare::Equ: return a == b || unordered;
-  case Compare::Neu: return a != b || unordered;
-  case Compare::Ltu: return a < b || unordered;
-  case Compare::Leu: return a <= b || unordered;
-  case Compare::Gtu: return a > b || unordered;
-  case Compare::Geu: return a >= b || unordered;
-  case Compare::Num: return !unordered;
-  case Compare::Nan: return unordered;
+  case Compare::Eq:
+    return a == b;
+  case Compare::Ne:
+    return a != b && !unordered;
+  case Compare::Lt:
+    return a < b;
+  case Compare::Le:
+    return a <= b;
+  case Compare::Gt:
+    return a > b;
+  case Compare::Ge:
+    return a >= b;
+  case Compare::Equ:
+    return a == b || unordered;
+  case Compare::Neu:
+    return a != b || unordered;
+  case Compare::Ltu:
+    return a < b || unordered;
+  case Compare::Leu:
+    return a <= b || unordered;
+  case Compare::Gtu:
+    return a > b || unordered;
+  case Compare::Geu:
+    return a >= b || unordered;
+  case Compare::Num:
+    return !unordered;
+  case Compare::Nan:
+    return unordered;
   }
   return false;
 }
@@ -55,9 +69,12 @@ uint32_t combine(Warp &warp, const Op &op, uint32_t bits) {
     return bits;
   uint32_t other = warp.predicate(op.slot[4]) ^ (op.flags & CompareFlags::negated ? allLanes : 0);
   switch (op.flags & CompareFlags::combines) {
-  case CompareFlags::conjunction: return bits & other;
-  case CompareFlags::disjunction: return bits | other;
-  default: return bits ^ other;
+  case CompareFlags::conjunction:
+    return bits & other;
+  case CompareFlags::disjunction:
+    return bits | other;
+  default:
+    return bits ^ other;
   }
 }
 
@@ -84,8 +101,8 @@ template <auto Function> void setRegister(Warp &warp, const Op &op, uint32_t mas
 struct Handlers {
   Handler predicates, registers;
 };
-template <auto Function> constexpr Handlers handlersOf = {&setPredicates<Function>,
-                                                          &setRegister<Function>};
+template <auto Function>
+constexpr Handlers handlersOf = {&setPredicates<Function>, &setRegister<Function>};
 
 template <class T> Handlers integerHandlers(int which) {
   static constexpr Handlers handlers[] = {
@@ -122,14 +139,15 @@ template <class Form> Handlers floatHandlers(int which) {
 }
 
 Handlers decodeComparison(Decoder &d, Type type) {
-  int which = d.oneOf({"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu",
-                       "geu", "num", "nan", "lo", "ls", "hi", "hs"});
+  int which = d.oneOf({"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu",
+                       "num", "nan", "lo", "ls", "hi", "hs"});
   if (which < 0)
     d.unknown();
   switch (type) {
-  case Type::F32: return d.has("ftz") && which < 14 ? floatHandlers<Flushed>(which)
-                         : which < 14               ? floatHandlers<Plain<float>>(which)
-                                                    : (d.unknown(), Handlers{});
+  case Type::F32:
+    return d.has("ftz") && which < 14 ? floatHandlers<Flushed>(which)
+           : which < 14               ? floatHandlers<Plain<float>>(which)
+                                      : (d.unknown(), Handlers{});
   case Type::F64:
     if (which < 14)
       return floatHandlers<Plain<double>>(which);
@@ -142,7 +160,8 @@ Handlers decodeComparison(Decoder &d, Type type) {
     if (which < 14)
       return floatHandlers<BfloatForm>(which);
     d.unknown();
-  default: break;
+  default:
+    break;
   }
   if (which >= 6 && which < 14)
     d.unknown();
@@ -153,15 +172,22 @@ Handlers decodeComparison(Decoder &d, Type type) {
     d.unknown();
   switch (type) {
   case Type::U16:
-  case Type::B16: return integerHandlers<uint16_t>(which);
-  case Type::S16: return integerHandlers<int16_t>(which);
+  case Type::B16:
+    return integerHandlers<uint16_t>(which);
+  case Type::S16:
+    return integerHandlers<int16_t>(which);
   case Type::U32:
-  case Type::B32: return integerHandlers<uint32_t>(which);
-  case Type::S32: return integerHandlers<int32_t>(which);
+  case Type::B32:
+    return integerHandlers<uint32_t>(which);
+  case Type::S32:
+    return integerHandlers<int32_t>(which);
   case Type::U64:
-  case Type::B64: return integerHandlers<uint64_t>(which);
-  case Type::S64: return integerHandlers<int64_t>(which);
-  default: d.unknown();
+  case Type::B64:
+    return integerHandlers<uint64_t>(which);
+  case Type::S64:
+    return integerHandlers<int64_t>(which);
+  default:
+    d.unknown();
   }
 }
 

@@ -76,7 +76,8 @@ void decodeReduction(Decoder &d) {
       which == 0 ? d.destination(d.operand(0), 4) : d.destinationPredicate(d.operand(0));
   size_t last = d.operands() - 1;
   d.op().slot[BarrierSlots::source] = d.sourcePredicate(d.operand(last), negated);
-  d.op().flags = BarrierFlags::waits | BarrierFlags::reduces | (negated ? BarrierFlags::negated : 0);
+  d.op().flags =
+      BarrierFlags::waits | BarrierFlags::reduces | (negated ? BarrierFlags::negated : 0);
   d.op().immediate = static_cast<uint64_t>(which);
   takeBarrierOperands(d, 1, last);
 }

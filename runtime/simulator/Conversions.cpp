@@ -32,7 +32,8 @@ struct F64 {
   static double decode(uint64_t code) { return std::bit_cast<double>(code); }
 };
 
-template <class D, auto Function, class S> void convertLanes(Warp &warp, const Op &op, uint32_t mask) {
+template <class D, auto Function, class S>
+void convertLanes(Warp &warp, const Op &op, uint32_t mask) {
   alignas(64) S in[32];
   alignas(64) D out[32];
   readLanes<S>(warp, op.slot[1], op.width[1], in);
@@ -65,10 +66,14 @@ template <class To, class From> To clampInteger(From x) {
 enum class Step { Nearest, Zero, Down, Up };
 double toInteger(double x, Step step) {
   switch (step) {
-  case Step::Nearest: return std::nearbyint(x);
-  case Step::Zero: return std::trunc(x);
-  case Step::Down: return std::floor(x);
-  case Step::Up: return std::ceil(x);
+  case Step::Nearest:
+    return std::nearbyint(x);
+  case Step::Zero:
+    return std::trunc(x);
+  case Step::Down:
+    return std::floor(x);
+  case Step::Up:
+    return std::ceil(x);
   }
   return x;
 }
@@ -103,7 +108,8 @@ template <class From> void decodeFromInteger(Decoder &d, Type to) {
   bool sat = d.has("sat");
   switch (to) {
 #define ATTNCC_TO(type, cpp)                                                                       \
-  case Type::type: return sat ? convert<&clampInteger<cpp, From>>(d) : convert<&wrap<cpp, From>>(d);
+  case Type::type:                                                                                 \
+    return sat ? convert<&clampInteger<cpp, From>>(d) : convert<&wrap<cpp, From>>(d);
     ATTNCC_TO(U8, uint8_t)
     ATTNCC_TO(S8, int8_t)
     ATTNCC_TO(U16, uint16_t)
@@ -113,17 +119,23 @@ template <class From> void decodeFromInteger(Decoder &d, Type to) {
     ATTNCC_TO(U64, uint64_t)
     ATTNCC_TO(S64, int64_t)
 #undef ATTNCC_TO
-  default: break;
+  default:
+    break;
   }
   d.require("rn");
   if (sat)
     d.unknown();
   switch (to) {
-  case Type::F32: return convert<&integerToFloat<F32, From>>(d);
-  case Type::F64: return convert<&integerToFloat<F64, From>>(d);
-  case Type::F16: return convert<&integerToFloat<F16, From>>(d);
-  case Type::BF16: return convert<&integerToFloat<BF16, From>>(d);
-  default: d.unknown();
+  case Type::F32:
+    return convert<&integerToFloat<F32, From>>(d);
+  case Type::F64:
+    return convert<&integerToFloat<F64, From>>(d);
+  case Type::F16:
+    return convert<&integerToFloat<F16, From>>(d);
+  case Type::BF16:
+    return convert<&integerToFloat<BF16, From>>(d);
+  default:
+    d.unknown();
   }
 }
 
@@ -152,7 +164,8 @@ template <class From> void decodeToInteger(Decoder &d, Type to) {
   d.has("sat"); // float to integer saturates with and without it
   switch (to) {
 #define ATTNCC_TO(type, cpp)                                                                       \
-  case Type::type: return decodeToInteger<cpp, From>(d, static_cast<Step>(step), ftz);
+  case Type::type:                                                                                 \
+    return decodeToInteger<cpp, From>(d, static_cast<Step>(step), ftz);
     ATTNCC_TO(U8, uint8_t)
     ATTNCC_TO(S8, int8_t)
     ATTNCC_TO(U16, uint16_t)
@@ -162,7 +175,8 @@ template <class From> void decodeToInteger(Decoder &d, Type to) {
     ATTNCC_TO(U64, uint64_t)
     ATTNCC_TO(S64, int64_t)
 #undef ATTNCC_TO
-  default: d.unknown();
+  default:
+    d.unknown();
   }
 }
 
@@ -180,8 +194,7 @@ uint64_t widenFlushed(uint32_t code) {
   return std::bit_cast<uint64_t>(canonical(double(flush(F32::decode(code)))));
 }
 template <bool Ftz> uint32_t narrow(uint64_t code) {
-  return std::bit_cast<uint32_t>(
-      canonical(maybeFlush<Ftz>(static_cast<float>(F64::decode(code)))));
+  return std::bit_cast<uint32_t>(canonical(maybeFlush<Ftz>(static_cast<float>(F64::decode(code)))));
 }
 template <class F> uint16_t narrowDouble(uint64_t code) { return F::encode(F64::decode(code)); }
 template <class F> uint64_t widenHalf(uint16_t code) {
@@ -228,7 +241,7 @@ template <class F, Step S> uint16_t integralHalf(uint16_t code) {
 
 uint32_t toTf32(uint32_t code) {
   if ((code & 0x7f800000) == 0x7f800000)
-    return code & ~uint32_t(0x1fff); // infinity, or a NaN cut short
+    return code & ~uint32_t(0x1fff);          // infinity, or a NaN cut short
   return (code + 0x1000) & ~uint32_t(0x1fff); // nearest, ties away
 }
 
@@ -275,20 +288,29 @@ template <auto Nearest, auto Zero, uint16_t Infinity> void decodeNarrow(Decoder 
 template <Step S> void decodeIntegral(Decoder &d, Type type) {
   switch (type) {
   case Type::F32:
-    return d.has("ftz") ? convert<&integralFloat<S, true>>(d) : convert<&integralFloat<S, false>>(d);
-  case Type::F64: return convert<&integralDouble<S>>(d);
-  case Type::F16: return convert<&integralHalf<Half, S>>(d);
-  case Type::BF16: return convert<&integralHalf<Bfloat, S>>(d);
-  default: d.unknown();
+    return d.has("ftz") ? convert<&integralFloat<S, true>>(d)
+                        : convert<&integralFloat<S, false>>(d);
+  case Type::F64:
+    return convert<&integralDouble<S>>(d);
+  case Type::F16:
+    return convert<&integralHalf<Half, S>>(d);
+  case Type::BF16:
+    return convert<&integralHalf<Bfloat, S>>(d);
+  default:
+    d.unknown();
   }
 }
 
 void decodeSame(Decoder &d, Type type) {
   switch (d.oneOf({"rni", "rzi", "rmi", "rpi"})) {
-  case 0: return decodeIntegral<Step::Nearest>(d, type);
-  case 1: return decodeIntegral<Step::Zero>(d, type);
-  case 2: return decodeIntegral<Step::Down>(d, type);
-  case 3: return decodeIntegral<Step::Up>(d, type);
+  case 0:
+    return decodeIntegral<Step::Nearest>(d, type);
+  case 1:
+    return decodeIntegral<Step::Zero>(d, type);
+  case 2:
+    return decodeIntegral<Step::Down>(d, type);
+  case 3:
+    return decodeIntegral<Step::Up>(d, type);
   }
   if (type != Type::F32)
     d.unknown();
@@ -303,13 +325,16 @@ void decodeFloatToFloat(Decoder &d, Type to, Type from) {
     return decodeSame(d, to);
   if (from == Type::F32) {
     switch (to) {
-    case Type::F64: return d.has("ftz") ? convert<&widenFlushed>(d) : convert<&widenToDouble>(d);
+    case Type::F64:
+      return d.has("ftz") ? convert<&widenFlushed>(d) : convert<&widenToDouble>(d);
     case Type::F16:
-    case Type::F16x2: return decodeNarrow<&toHalf, &toHalfZero, 0x7c00>(d, to == Type::F16x2);
+    case Type::F16x2:
+      return decodeNarrow<&toHalf, &toHalfZero, 0x7c00>(d, to == Type::F16x2);
     case Type::BF16:
     case Type::BF16x2:
       return decodeNarrow<&toBfloat, &toBfloatZero, 0x7f80>(d, to == Type::BF16x2);
-    default: d.unknown();
+    default:
+      d.unknown();
     }
   }
   if (from == Type::F64 && (to == Type::F16 || to == Type::BF16)) {
@@ -328,16 +353,18 @@ void decodeFloatToFloat(Decoder &d, Type to, Type from) {
     case Type::F16:
       d.has("ftz"); // every f16 is a normal f32
       return convert<&widen<F16>>(d);
-    case Type::BF16: return convert<&widen<BF16>>(d);
-    default: d.unknown();
+    case Type::BF16:
+      return convert<&widen<BF16>>(d);
+    default:
+      d.unknown();
     }
   }
   d.unknown();
 }
 
 bool isFloat(Type type) {
-  return type == Type::F16 || type == Type::F16x2 || type == Type::BF16 ||
-         type == Type::BF16x2 || type == Type::F32 || type == Type::F64;
+  return type == Type::F16 || type == Type::F16x2 || type == Type::BF16 || type == Type::BF16x2 ||
+         type == Type::F32 || type == Type::F64;
 }
 
 /// A source or destination that may be wider than its type.
@@ -345,9 +372,8 @@ void decodeOperands(Decoder &d, Type to, Type from) {
   unsigned toBytes = bytesOf(to), fromBytes = bytesOf(from);
   const syntax::Operand &destination = d.operand(0), &source = d.operand(1);
   unsigned toWidth = d.registerBytes(destination);
-  unsigned fromWidth = source.kind == syntax::Operand::Kind::Register
-                           ? d.registerBytes(source)
-                           : std::max(2u, fromBytes);
+  unsigned fromWidth = source.kind == syntax::Operand::Kind::Register ? d.registerBytes(source)
+                                                                      : std::max(2u, fromBytes);
   if (toWidth < std::max(2u, toBytes) || toWidth > 8)
     d.fail("destination has " + std::to_string(8 * toWidth) + " bits, expected at least " +
            std::to_string(8 * toBytes));
@@ -375,19 +401,32 @@ void decodeCvt(Decoder &d) {
   if (isFloat(from) && isFloat(to))
     return decodeFloatToFloat(d, to, from);
   switch (from) {
-  case Type::F32: return decodeToInteger<F32>(d, to);
-  case Type::F64: return decodeToInteger<F64>(d, to);
-  case Type::F16: return decodeToInteger<F16>(d, to);
-  case Type::BF16: return decodeToInteger<BF16>(d, to);
-  case Type::U8: return decodeFromInteger<uint8_t>(d, to);
-  case Type::S8: return decodeFromInteger<int8_t>(d, to);
-  case Type::U16: return decodeFromInteger<uint16_t>(d, to);
-  case Type::S16: return decodeFromInteger<int16_t>(d, to);
-  case Type::U32: return decodeFromInteger<uint32_t>(d, to);
-  case Type::S32: return decodeFromInteger<int32_t>(d, to);
-  case Type::U64: return decodeFromInteger<uint64_t>(d, to);
-  case Type::S64: return decodeFromInteger<int64_t>(d, to);
-  default: d.unknown();
+  case Type::F32:
+    return decodeToInteger<F32>(d, to);
+  case Type::F64:
+    return decodeToInteger<F64>(d, to);
+  case Type::F16:
+    return decodeToInteger<F16>(d, to);
+  case Type::BF16:
+    return decodeToInteger<BF16>(d, to);
+  case Type::U8:
+    return decodeFromInteger<uint8_t>(d, to);
+  case Type::S8:
+    return decodeFromInteger<int8_t>(d, to);
+  case Type::U16:
+    return decodeFromInteger<uint16_t>(d, to);
+  case Type::S16:
+    return decodeFromInteger<int16_t>(d, to);
+  case Type::U32:
+    return decodeFromInteger<uint32_t>(d, to);
+  case Type::S32:
+    return decodeFromInteger<int32_t>(d, to);
+  case Type::U64:
+    return decodeFromInteger<uint64_t>(d, to);
+  case Type::S64:
+    return decodeFromInteger<int64_t>(d, to);
+  default:
+    d.unknown();
   }
 }
 

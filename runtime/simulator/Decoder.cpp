@@ -19,36 +19,52 @@ struct TypeFacts {
 };
 
 const TypeFacts typeFacts[] = {
-    {"pred", 0}, {"b8", 1},  {"u8", 1},   {"s8", 1},   {"b16", 2},   {"u16", 2},   {"s16", 2},
-    {"b32", 4},  {"u32", 4}, {"s32", 4},  {"b64", 8},  {"u64", 8},   {"s64", 8},   {"f16", 2},
+    {"pred", 0},  {"b8", 1},   {"u8", 1},     {"s8", 1},   {"b16", 2}, {"u16", 2}, {"s16", 2},
+    {"b32", 4},   {"u32", 4},  {"s32", 4},    {"b64", 8},  {"u64", 8}, {"s64", 8}, {"f16", 2},
     {"f16x2", 4}, {"bf16", 2}, {"bf16x2", 4}, {"tf32", 4}, {"f32", 4}, {"f64", 8},
 };
 
 unsigned bytesOfWidth(syntax::Width width) {
   switch (width) {
-  case syntax::Width::Predicate: return 0;
-  case syntax::Width::B16: return 2;
-  case syntax::Width::B32: return 4;
-  case syntax::Width::B64: return 8;
-  case syntax::Width::B128: return 16;
+  case syntax::Width::Predicate:
+    return 0;
+  case syntax::Width::B16:
+    return 2;
+  case syntax::Width::B32:
+    return 4;
+  case syntax::Width::B64:
+    return 8;
+  case syntax::Width::B128:
+    return 16;
   }
   return 0;
 }
 
 const std::map<std::string_view, Special> specialNames = {
-    {"%tid.x", Special::TidX},         {"%tid.y", Special::TidY},
-    {"%tid.z", Special::TidZ},         {"%ntid.x", Special::NtidX},
-    {"%ntid.y", Special::NtidY},       {"%ntid.z", Special::NtidZ},
-    {"%ctaid.x", Special::CtaidX},     {"%ctaid.y", Special::CtaidY},
-    {"%ctaid.z", Special::CtaidZ},     {"%nctaid.x", Special::NctaidX},
-    {"%nctaid.y", Special::NctaidY},   {"%nctaid.z", Special::NctaidZ},
-    {"%laneid", Special::LaneId},      {"%warpid", Special::WarpId},
-    {"%nwarpid", Special::NWarpId},    {"%lanemask_eq", Special::LaneMaskEq},
-    {"%lanemask_lt", Special::LaneMaskLt}, {"%lanemask_le", Special::LaneMaskLe},
-    {"%lanemask_gt", Special::LaneMaskGt}, {"%lanemask_ge", Special::LaneMaskGe},
+    {"%tid.x", Special::TidX},
+    {"%tid.y", Special::TidY},
+    {"%tid.z", Special::TidZ},
+    {"%ntid.x", Special::NtidX},
+    {"%ntid.y", Special::NtidY},
+    {"%ntid.z", Special::NtidZ},
+    {"%ctaid.x", Special::CtaidX},
+    {"%ctaid.y", Special::CtaidY},
+    {"%ctaid.z", Special::CtaidZ},
+    {"%nctaid.x", Special::NctaidX},
+    {"%nctaid.y", Special::NctaidY},
+    {"%nctaid.z", Special::NctaidZ},
+    {"%laneid", Special::LaneId},
+    {"%warpid", Special::WarpId},
+    {"%nwarpid", Special::NWarpId},
+    {"%lanemask_eq", Special::LaneMaskEq},
+    {"%lanemask_lt", Special::LaneMaskLt},
+    {"%lanemask_le", Special::LaneMaskLe},
+    {"%lanemask_gt", Special::LaneMaskGt},
+    {"%lanemask_ge", Special::LaneMaskGe},
     {"%dynamic_smem_size", Special::DynamicShared},
     {"%total_smem_size", Special::TotalShared},
-    {"%smid", Special::SmId},          {"%nsmid", Special::NSmId},
+    {"%smid", Special::SmId},
+    {"%nsmid", Special::NSmId},
     {"%gridid", Special::GridId},
 };
 
@@ -109,6 +125,11 @@ void Decoder::run() {
 }
 
 void Decoder::declareRegisters() {
+  constexpr size_t limit = 1 << 18;
+  if (entry.registers.size() > limit)
+    throw DecodeError{entry.line, 1,
+                      "kernel '" + entry.name + "' has " + std::to_string(entry.registers.size()) +
+                          " registers, allowed are " + std::to_string(limit)};
   registerSlots.reserve(entry.registers.size());
   for (const syntax::Register &reg : entry.registers) {
     if (reg.width == syntax::Width::Predicate) {
@@ -143,16 +164,23 @@ void Decoder::declareVariables() {
     symbols[variable.name] =
         variable.constant ? variable.address - module.constantBase : variable.address;
 
+  // What no GPU has; beyond it the offsets below would not fit their types either.
+  constexpr uint64_t limit = uint64_t(1) << 24;
+  for (const auto *variables : {&entry.parameters, &entry.variables})
+    for (const syntax::Variable &variable : *variables)
+      if (variable.bytes > limit || variable.align > limit)
+        throw DecodeError{entry.line, 1,
+                          "variable '" + variable.name + "' has " + std::to_string(variable.bytes) +
+                              " bytes, allowed are " + std::to_string(limit)};
   uint64_t offset = 0;
   for (const syntax::Variable &parameter : entry.parameters) {
     offset = alignUp(offset, parameter.align);
-    kernel.info.parameters.push_back({parameter.name, uint32_t(offset),
-                                      uint32_t(parameter.bytes), parameter.pointer});
+    kernel.info.parameters.push_back(
+        {parameter.name, uint32_t(offset), uint32_t(parameter.bytes), parameter.pointer});
     symbols[parameter.name] = offset;
     offset += parameter.bytes;
   }
   kernel.info.parameterBytes = static_cast<uint32_t>(offset);
-
   uint64_t shared = sharedBase, local = localBase;
   uint32_t dynamicAlign = 1;
   std::vector<std::string> dynamic;
@@ -172,6 +200,10 @@ void Decoder::declareVariables() {
     shared = alignUp(shared, dynamicAlign);
   for (const std::string &name : dynamic)
     symbols[name] = shared;
+  if (std::max({offset, shared, local}) > limit)
+    throw DecodeError{entry.line, 1,
+                      "the variables of '" + entry.name + "' exceed " + std::to_string(limit) +
+                          " bytes"};
   kernel.info.staticShared = static_cast<uint32_t>(shared - sharedBase);
   kernel.localBytes = static_cast<uint32_t>(alignUp(local - localBase, 16));
 }
@@ -198,9 +230,7 @@ void Decoder::fail(const std::string &message) const {
   throw DecodeError{current->line, current->column, message + ": " + current->text};
 }
 
-void Decoder::unknown() const {
-  fail("this form of '" + current->opcode + "' is not known");
-}
+void Decoder::unknown() const { fail("this form of '" + current->opcode + "' is not known"); }
 
 //===----------------------------------------------------------------------===//
 // Modifiers
@@ -251,14 +281,20 @@ Type Decoder::type() {
 
 Space Decoder::space() {
   switch (oneOf({"global", "shared", "shared::cta", "local", "const", "param", "param::entry"})) {
-  case 0: return Space::Global;
+  case 0:
+    return Space::Global;
   case 1:
-  case 2: return Space::Shared;
-  case 3: return Space::Local;
-  case 4: return Space::Const;
+  case 2:
+    return Space::Shared;
+  case 3:
+    return Space::Local;
+  case 4:
+    return Space::Const;
   case 5:
-  case 6: return Space::Param;
-  default: return Space::Generic;
+  case 6:
+    return Space::Param;
+  default:
+    return Space::Generic;
   }
 }
 
@@ -428,8 +464,7 @@ uint64_t Decoder::integer(const syntax::Operand &operand) {
   return operand.bits;
 }
 
-void Decoder::address(const syntax::Operand &operand, Space space, unsigned bytes,
-                      unsigned count) {
+void Decoder::address(const syntax::Operand &operand, Space space, unsigned bytes, unsigned count) {
   if (operand.kind != syntax::Operand::Kind::Address || operand.elements.size() != 1)
     fail("expected an address in brackets");
   Access &access = op().access;

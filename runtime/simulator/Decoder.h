@@ -21,8 +21,26 @@
 namespace attncc::simulator {
 
 enum class Type : uint8_t {
-  Pred, B8, U8, S8, B16, U16, S16, B32, U32, S32, B64, U64, S64, F16, F16x2, BF16, BF16x2, TF32,
-  F32, F64,
+  Pred,
+  B8,
+  U8,
+  S8,
+  B16,
+  U16,
+  S16,
+  B32,
+  U32,
+  S32,
+  B64,
+  U64,
+  S64,
+  F16,
+  F16x2,
+  BF16,
+  BF16x2,
+  TF32,
+  F32,
+  F64,
 };
 
 unsigned bytesOf(Type type);

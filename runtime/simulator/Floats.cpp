@@ -95,7 +95,9 @@ template <bool Ftz> float divideApproximate(float a, float b) {
 template <bool Ftz> float reciprocal(float a) {
   return finish<Ftz, false>(1.0f / maybeFlush<Ftz>(a));
 }
-template <bool Ftz> float root(float a) { return finish<Ftz, false>(std::sqrt(maybeFlush<Ftz>(a))); }
+template <bool Ftz> float root(float a) {
+  return finish<Ftz, false>(std::sqrt(maybeFlush<Ftz>(a)));
+}
 template <bool Ftz> float reciprocalRoot(float a) {
   return finish<Ftz, false>(float(1 / std::sqrt(double(maybeFlush<Ftz>(a)))));
 }
@@ -168,10 +170,14 @@ template <Rounding R> void decodeArithmetic(Decoder &d, Form form) {
 void decodeArithmetic(Decoder &d) {
   Form form = decodeForm(d);
   switch (form.rounding) {
-  case Rounding::Nearest: return decodeArithmetic<Rounding::Nearest>(d, form);
-  case Rounding::Zero: return decodeArithmetic<Rounding::Zero>(d, form);
-  case Rounding::Down: return decodeArithmetic<Rounding::Down>(d, form);
-  case Rounding::Up: return decodeArithmetic<Rounding::Up>(d, form);
+  case Rounding::Nearest:
+    return decodeArithmetic<Rounding::Nearest>(d, form);
+  case Rounding::Zero:
+    return decodeArithmetic<Rounding::Zero>(d, form);
+  case Rounding::Down:
+    return decodeArithmetic<Rounding::Down>(d, form);
+  case Rounding::Up:
+    return decodeArithmetic<Rounding::Up>(d, form);
   }
 }
 
@@ -222,7 +228,9 @@ template <auto Plain, auto Ftz, auto Double> void decodeFunction(Decoder &d) {
   chooseFtz<Plain, Ftz>(d);
 }
 
-void decodeRcp(Decoder &d) { decodeFunction<&reciprocal<false>, &reciprocal<true>, &reciprocal64>(d); }
+void decodeRcp(Decoder &d) {
+  decodeFunction<&reciprocal<false>, &reciprocal<true>, &reciprocal64>(d);
+}
 void decodeSqrt(Decoder &d) { decodeFunction<&root<false>, &root<true>, &root64>(d); }
 
 template <auto Plain, auto Ftz> void decodeApproximation(Decoder &d) {
@@ -232,7 +240,9 @@ template <auto Plain, auto Ftz> void decodeApproximation(Decoder &d) {
     return decodeHalf(d, type);
   chooseFtz<Plain, Ftz>(d);
 }
-void decodeRsqrt(Decoder &d) { decodeApproximation<&reciprocalRoot<false>, &reciprocalRoot<true>>(d); }
+void decodeRsqrt(Decoder &d) {
+  decodeApproximation<&reciprocalRoot<false>, &reciprocalRoot<true>>(d);
+}
 void decodeEx2(Decoder &d) { decodeApproximation<&powerOfTwo<false>, &powerOfTwo<true>>(d); }
 void decodeLg2(Decoder &d) { decodeApproximation<&logarithm<false>, &logarithm<true>>(d); }
 void decodeSin(Decoder &d) { decodeApproximation<&sine<false>, &sine<true>>(d); }
@@ -248,20 +258,29 @@ void decodeTanh(Decoder &d) {
 
 void decodeCopysign(Decoder &d) {
   switch (d.type()) {
-  case Type::F32: return d.elementwise<&copySign<float>>();
-  case Type::F64: return d.elementwise<&copySign<double>>();
-  default: d.unknown();
+  case Type::F32:
+    return d.elementwise<&copySign<float>>();
+  case Type::F64:
+    return d.elementwise<&copySign<double>>();
+  default:
+    d.unknown();
   }
 }
 
 template <class T> bool testProperty(T x, uint32_t property) {
   switch (property) {
-  case 0: return std::isfinite(x);
-  case 1: return std::isinf(x);
-  case 2: return !std::isnan(x);
-  case 3: return std::isnan(x);
-  case 4: return std::isnormal(x);
-  default: return std::fpclassify(x) == FP_SUBNORMAL;
+  case 0:
+    return std::isfinite(x);
+  case 1:
+    return std::isinf(x);
+  case 2:
+    return !std::isnan(x);
+  case 3:
+    return std::isnan(x);
+  case 4:
+    return std::isnormal(x);
+  default:
+    return std::fpclassify(x) == FP_SUBNORMAL;
   }
 }
 
@@ -272,8 +291,7 @@ template <class T> void testLanes(Warp &warp, const Op &op, uint32_t mask) {
 }
 
 void decodeTestp(Decoder &d) {
-  int property =
-      d.oneOf({"finite", "infinite", "number", "notanumber", "normal", "subnormal"});
+  int property = d.oneOf({"finite", "infinite", "number", "notanumber", "normal", "subnormal"});
   Type type = d.type();
   if (property < 0 || (type != Type::F32 && type != Type::F64))
     d.unknown();
@@ -307,8 +325,10 @@ void decodeFloat(Decoder &d, Type type) {
   if (opcode == "div") {
     switch (d.oneOf({"rn", "full", "approx"})) {
     case 0:
-    case 1: return chooseFtz<&divide<false>, &divide<true>>(d);
-    case 2: return chooseFtz<&divideApproximate<false>, &divideApproximate<true>>(d);
+    case 1:
+      return chooseFtz<&divide<false>, &divide<true>>(d);
+    case 2:
+      return chooseFtz<&divideApproximate<false>, &divideApproximate<true>>(d);
     }
   }
   d.unknown();

@@ -55,8 +55,8 @@ template <auto Function, class F> struct Both;
 template <auto Function, class... S> struct Both<Function, uint16_t (*)(S...)> {
   template <class> using Word = uint32_t;
   static uint32_t run(Word<S>... words) {
-    return uint32_t(Function(uint16_t(words)...)) |
-           uint32_t(Function(uint16_t(words >> 16)...)) << 16;
+    return uint32_t(Function(uint16_t(words)...)) | uint32_t(Function(uint16_t(words >> 16)...))
+                                                        << 16;
   }
 };
 
@@ -100,13 +100,17 @@ template <class F> void decode(Decoder &d, bool packed) {
 
 void decodeHalf(Decoder &d, Type type) {
   switch (type) {
-  case Type::F16: return decode<Half>(d, false);
-  case Type::F16x2: return decode<Half>(d, true);
-  case Type::BF16: return decode<Bfloat>(d, false);
-  case Type::BF16x2: return decode<Bfloat>(d, true);
-  default: d.unknown();
+  case Type::F16:
+    return decode<Half>(d, false);
+  case Type::F16x2:
+    return decode<Half>(d, true);
+  case Type::BF16:
+    return decode<Bfloat>(d, false);
+  case Type::BF16x2:
+    return decode<Bfloat>(d, true);
+  default:
+    d.unknown();
   }
 }
-
 
 } // namespace attncc::simulator

@@ -156,18 +156,25 @@ template <class A, class B> uint32_t dot4(uint32_t a, uint32_t b, uint32_t c) {
 //===----------------------------------------------------------------------===//
 
 /// Instantiates a function template for the integer types that follow.
-#define ATTNCC_FOR_SIGNED_TYPE(decoder, type, function)                                           \
+#define ATTNCC_FOR_SIGNED_TYPE(decoder, type, function)                                            \
   switch (type) {                                                                                  \
   case Type::U16:                                                                                  \
-  case Type::B16: return (decoder).elementwise<&function<uint16_t>>();                             \
-  case Type::S16: return (decoder).elementwise<&function<int16_t>>();                              \
+  case Type::B16:                                                                                  \
+    return (decoder).elementwise<&function<uint16_t>>();                                           \
+  case Type::S16:                                                                                  \
+    return (decoder).elementwise<&function<int16_t>>();                                            \
   case Type::U32:                                                                                  \
-  case Type::B32: return (decoder).elementwise<&function<uint32_t>>();                             \
-  case Type::S32: return (decoder).elementwise<&function<int32_t>>();                              \
+  case Type::B32:                                                                                  \
+    return (decoder).elementwise<&function<uint32_t>>();                                           \
+  case Type::S32:                                                                                  \
+    return (decoder).elementwise<&function<int32_t>>();                                            \
   case Type::U64:                                                                                  \
-  case Type::B64: return (decoder).elementwise<&function<uint64_t>>();                             \
-  case Type::S64: return (decoder).elementwise<&function<int64_t>>();                              \
-  default: (decoder).unknown();                                                                    \
+  case Type::B64:                                                                                  \
+    return (decoder).elementwise<&function<uint64_t>>();                                           \
+  case Type::S64:                                                                                  \
+    return (decoder).elementwise<&function<int64_t>>();                                            \
+  default:                                                                                         \
+    (decoder).unknown();                                                                           \
   }
 
 /// True after handing a floating type to its family.
@@ -189,8 +196,8 @@ void carryChain(Warp &warp, const Op &op, uint32_t mask) {
     unsigned carry = Use ? (warp.carry >> lane & 1) ^ Subtract : Subtract;
     Wide<T> sum = Wide<T>(a[lane]) + (Subtract ? T(~b[lane]) : b[lane]) + carry;
     if (Set)
-      warp.carry = (warp.carry & ~(1u << lane)) |
-                   (uint32_t(sum >> (8 * sizeof(T)) & 1) ^ Subtract) << lane;
+      warp.carry = (warp.carry & ~(1u << lane)) | (uint32_t(sum >> (8 * sizeof(T)) & 1) ^ Subtract)
+                                                      << lane;
     d[lane] = T(sum);
   });
 }
@@ -204,8 +211,7 @@ void carryMultiply(Warp &warp, const Op &op, uint32_t mask) {
     T product = High ? multiplyHigh(a[lane], b[lane]) : multiplyLow(a[lane], b[lane]);
     Wide<T> sum = Wide<T>(product) + c[lane] + (Use ? warp.carry >> lane & 1 : 0);
     if (Set)
-      warp.carry = (warp.carry & ~(1u << lane)) |
-                   uint32_t(sum >> (8 * sizeof(T)) & 1) << lane;
+      warp.carry = (warp.carry & ~(1u << lane)) | uint32_t(sum >> (8 * sizeof(T)) & 1) << lane;
     d[lane] = T(sum);
   });
 }
@@ -274,17 +280,25 @@ void decodeMul(Decoder &d) {
   if (part < 0 && handOver(d, type))
     return;
   switch (part) {
-  case 0: ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyLow)
-  case 1: ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyHigh)
+  case 0:
+    ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyLow)
+  case 1:
+    ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyHigh)
   case 2:
     switch (type) {
-    case Type::U16: return d.elementwise<&multiplyWide<uint16_t>>();
-    case Type::S16: return d.elementwise<&multiplyWide<int16_t>>();
-    case Type::U32: return d.elementwise<&multiplyWide<uint32_t>>();
-    case Type::S32: return d.elementwise<&multiplyWide<int32_t>>();
-    default: d.unknown();
+    case Type::U16:
+      return d.elementwise<&multiplyWide<uint16_t>>();
+    case Type::S16:
+      return d.elementwise<&multiplyWide<int16_t>>();
+    case Type::U32:
+      return d.elementwise<&multiplyWide<uint32_t>>();
+    case Type::S32:
+      return d.elementwise<&multiplyWide<int32_t>>();
+    default:
+      d.unknown();
     }
-  default: d.unknown();
+  default:
+    d.unknown();
   }
 }
 
@@ -295,11 +309,14 @@ void decodeMadCarry(Decoder &d, bool high, bool sets, bool uses) {
   d.op().slot[0] = d.destination(d.operand(0), bytes);
   for (size_t i = 1; i < 4; ++i)
     d.op().slot[i] = d.source(d.operand(i), bytes);
-  static constexpr Handler handlers32[] = {
-      nullptr, &carryMultiply<uint32_t, false, true, false>,
-      &carryMultiply<uint32_t, false, false, true>, &carryMultiply<uint32_t, false, true, true>,
-      nullptr, &carryMultiply<uint32_t, true, true, false>,
-      &carryMultiply<uint32_t, true, false, true>, &carryMultiply<uint32_t, true, true, true>};
+  static constexpr Handler handlers32[] = {nullptr,
+                                           &carryMultiply<uint32_t, false, true, false>,
+                                           &carryMultiply<uint32_t, false, false, true>,
+                                           &carryMultiply<uint32_t, false, true, true>,
+                                           nullptr,
+                                           &carryMultiply<uint32_t, true, true, false>,
+                                           &carryMultiply<uint32_t, true, false, true>,
+                                           &carryMultiply<uint32_t, true, true, true>};
   if (type != Type::U32 && type != Type::B32 && !(type == Type::S32 && !high))
     d.unknown();
   d.op().run = handlers32[4 * high + 2 * uses + sets];
@@ -316,15 +333,22 @@ void decodeMad(Decoder &d) {
   }
   Type type = d.type();
   switch (part) {
-  case 0: ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyAddLow)
-  case 1: ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyAddHigh)
+  case 0:
+    ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyAddLow)
+  case 1:
+    ATTNCC_FOR_SIGNED_TYPE(d, type, multiplyAddHigh)
   default:
     switch (type) {
-    case Type::U16: return d.elementwise<&multiplyAddWide<uint16_t>>();
-    case Type::S16: return d.elementwise<&multiplyAddWide<int16_t>>();
-    case Type::U32: return d.elementwise<&multiplyAddWide<uint32_t>>();
-    case Type::S32: return d.elementwise<&multiplyAddWide<int32_t>>();
-    default: d.unknown();
+    case Type::U16:
+      return d.elementwise<&multiplyAddWide<uint16_t>>();
+    case Type::S16:
+      return d.elementwise<&multiplyAddWide<int16_t>>();
+    case Type::U32:
+      return d.elementwise<&multiplyAddWide<uint32_t>>();
+    case Type::S32:
+      return d.elementwise<&multiplyAddWide<int32_t>>();
+    default:
+      d.unknown();
     }
   }
 }
@@ -364,10 +388,14 @@ void decodeNeg(Decoder &d) {
   if (handOver(d, type))
     return;
   switch (type) {
-  case Type::S16: return d.elementwise<&negate<int16_t>>();
-  case Type::S32: return d.elementwise<&negate<int32_t>>();
-  case Type::S64: return d.elementwise<&negate<int64_t>>();
-  default: d.unknown();
+  case Type::S16:
+    return d.elementwise<&negate<int16_t>>();
+  case Type::S32:
+    return d.elementwise<&negate<int32_t>>();
+  case Type::S64:
+    return d.elementwise<&negate<int64_t>>();
+  default:
+    d.unknown();
   }
 }
 
@@ -376,19 +404,27 @@ void decodeAbs(Decoder &d) {
   if (handOver(d, type))
     return;
   switch (type) {
-  case Type::S16: return d.elementwise<&absolute<int16_t>>();
-  case Type::S32: return d.elementwise<&absolute<int32_t>>();
-  case Type::S64: return d.elementwise<&absolute<int64_t>>();
-  default: d.unknown();
+  case Type::S16:
+    return d.elementwise<&absolute<int16_t>>();
+  case Type::S32:
+    return d.elementwise<&absolute<int32_t>>();
+  case Type::S64:
+    return d.elementwise<&absolute<int64_t>>();
+  default:
+    d.unknown();
   }
 }
 
 template <auto F16, auto F32, auto F64> void decodeBits(Decoder &d) {
   switch (d.type()) {
-  case Type::B16: return d.elementwise<F16>();
-  case Type::B32: return d.elementwise<F32>();
-  case Type::B64: return d.elementwise<F64>();
-  default: d.unknown();
+  case Type::B16:
+    return d.elementwise<F16>();
+  case Type::B32:
+    return d.elementwise<F32>();
+  case Type::B64:
+    return d.elementwise<F64>();
+  default:
+    d.unknown();
   }
 }
 
@@ -455,9 +491,12 @@ void decodeShf(Decoder &d) {
 
 template <auto F32, auto F64> void decode32or64(Decoder &d) {
   switch (d.type()) {
-  case Type::B32: return d.elementwise<F32>();
-  case Type::B64: return d.elementwise<F64>();
-  default: d.unknown();
+  case Type::B32:
+    return d.elementwise<F32>();
+  case Type::B64:
+    return d.elementwise<F64>();
+  default:
+    d.unknown();
   }
 }
 void decodePopc(Decoder &d) { decode32or64<&population<uint32_t>, &population<uint64_t>>(d); }
@@ -467,11 +506,16 @@ void decodeBfi(Decoder &d) { decode32or64<&insertField<uint32_t>, &insertField<u
 
 void decodeBfe(Decoder &d) {
   switch (d.type()) {
-  case Type::U32: return d.elementwise<&extractField<uint32_t>>();
-  case Type::S32: return d.elementwise<&extractField<int32_t>>();
-  case Type::U64: return d.elementwise<&extractField<uint64_t>>();
-  case Type::S64: return d.elementwise<&extractField<int64_t>>();
-  default: d.unknown();
+  case Type::U32:
+    return d.elementwise<&extractField<uint32_t>>();
+  case Type::S32:
+    return d.elementwise<&extractField<int32_t>>();
+  case Type::U64:
+    return d.elementwise<&extractField<uint64_t>>();
+  case Type::S64:
+    return d.elementwise<&extractField<int64_t>>();
+  default:
+    d.unknown();
   }
 }
 
@@ -486,7 +530,8 @@ void decodeBfind(Decoder &d) {
     return shift ? d.elementwise<&topBitShift<uint64_t>>() : d.elementwise<&topBit<uint64_t>>();
   case Type::S64:
     return shift ? d.elementwise<&topBitShift<int64_t>>() : d.elementwise<&topBit<int64_t>>();
-  default: d.unknown();
+  default:
+    d.unknown();
   }
 }
 

@@ -24,8 +24,7 @@ template <class F> inline void forEachLane(uint32_t mask, F f) {
     f(std::countr_zero(mask));
 }
 
-template <class T>
-inline void keepActive(T *destination, const T *values, uint32_t mask) {
+template <class T> inline void keepActive(T *destination, const T *values, uint32_t mask) {
   if (mask == allLanes) {
     std::memcpy(destination, values, 32 * sizeof(T));
     return;

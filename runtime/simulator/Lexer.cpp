@@ -137,7 +137,8 @@ private:
         while (std::isdigit(static_cast<unsigned char>(at(position))))
           ++position;
       }
-      double value = std::strtod(std::string(text.substr(begin, position - begin)).c_str(), nullptr);
+      double value =
+          std::strtod(std::string(text.substr(begin, position - begin)).c_str(), nullptr);
       return finish(Token::Kind::Float64, begin, std::bit_cast<uint64_t>(value));
     }
     uint64_t value =

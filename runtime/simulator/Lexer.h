@@ -17,7 +17,7 @@ struct Token {
   enum class Kind : uint8_t { Word, Integer, Float32, Float64, String, Punctuation, End, Bad };
   Kind kind = Kind::End;
   std::string_view text; ///< a string without its quotes
-  uint64_t bits = 0; ///< value of a literal
+  uint64_t bits = 0;     ///< value of a literal
   unsigned line = 0;
   size_t begin = 0; ///< offset in the file
 };

@@ -49,7 +49,8 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
     placed.push_back({&variable, bytes});
     bytes += variable.bytes + 32; // neighbours keep a gap
     if (bytes > limit)
-      return makeError(Status::InvalidPackage, "variables exceed " + std::to_string(limit) + " bytes");
+      return makeError(Status::InvalidPackage,
+                       "variables exceed " + std::to_string(limit) + " bytes");
   }
   module.storage = std::make_unique<std::byte[]>(bytes + 256);
   uint64_t base = (reinterpret_cast<uint64_t>(module.storage.get()) + 255) / 256 * 256;
@@ -61,10 +62,9 @@ Result<void> placeVariables(Module &module, const syntax::File &file) {
     std::byte *to = reinterpret_cast<std::byte *>(base + offset);
     std::copy(variable->initial.begin(), variable->initial.end(), to);
     for (const syntax::Variable::Reference &reference : variable->references) {
-      auto target = std::find_if(module.variables.begin(), module.variables.end(),
-                                 [&](const Module::Variable &candidate) {
-                                   return candidate.name == reference.symbol;
-                                 });
+      auto target = std::find_if(
+          module.variables.begin(), module.variables.end(),
+          [&](const Module::Variable &candidate) { return candidate.name == reference.symbol; });
       if (target == module.variables.end())
         return makeError(Status::InvalidPackage,
                          "symbol '" + reference.symbol + "' in an initialiser is not known");

@@ -50,31 +50,81 @@ void Warp::start(Block &owner, uint32_t number, uint32_t threads) {
       uint32_t bit = uint32_t(1) << lane;
       uint32_t value = 0;
       switch (special) {
-      case Special::TidX: value = thread.x; break;
-      case Special::TidY: value = thread.y; break;
-      case Special::TidZ: value = thread.z; break;
-      case Special::NtidX: value = launch.block.x; break;
-      case Special::NtidY: value = launch.block.y; break;
-      case Special::NtidZ: value = launch.block.z; break;
-      case Special::CtaidX: value = owner.index.x; break;
-      case Special::CtaidY: value = owner.index.y; break;
-      case Special::CtaidZ: value = owner.index.z; break;
-      case Special::NctaidX: value = launch.grid.x; break;
-      case Special::NctaidY: value = launch.grid.y; break;
-      case Special::NctaidZ: value = launch.grid.z; break;
-      case Special::LaneId: value = lane; break;
-      case Special::WarpId: value = number; break;
-      case Special::NWarpId: value = (threads + 31) / 32; break;
-      case Special::LaneMaskEq: value = bit; break;
-      case Special::LaneMaskLt: value = bit - 1; break;
-      case Special::LaneMaskLe: value = bit | (bit - 1); break;
-      case Special::LaneMaskGt: value = ~(bit | (bit - 1)); break;
-      case Special::LaneMaskGe: value = ~(bit - 1); break;
-      case Special::DynamicShared: value = launch.dynamicShared; break;
-      case Special::TotalShared: value = kernel.info.staticShared + launch.dynamicShared; break;
-      case Special::SmId: value = 0; break;
-      case Special::NSmId: value = 1; break;
-      case Special::GridId: value = 0; break;
+      case Special::TidX:
+        value = thread.x;
+        break;
+      case Special::TidY:
+        value = thread.y;
+        break;
+      case Special::TidZ:
+        value = thread.z;
+        break;
+      case Special::NtidX:
+        value = launch.block.x;
+        break;
+      case Special::NtidY:
+        value = launch.block.y;
+        break;
+      case Special::NtidZ:
+        value = launch.block.z;
+        break;
+      case Special::CtaidX:
+        value = owner.index.x;
+        break;
+      case Special::CtaidY:
+        value = owner.index.y;
+        break;
+      case Special::CtaidZ:
+        value = owner.index.z;
+        break;
+      case Special::NctaidX:
+        value = launch.grid.x;
+        break;
+      case Special::NctaidY:
+        value = launch.grid.y;
+        break;
+      case Special::NctaidZ:
+        value = launch.grid.z;
+        break;
+      case Special::LaneId:
+        value = lane;
+        break;
+      case Special::WarpId:
+        value = number;
+        break;
+      case Special::NWarpId:
+        value = (threads + 31) / 32;
+        break;
+      case Special::LaneMaskEq:
+        value = bit;
+        break;
+      case Special::LaneMaskLt:
+        value = bit - 1;
+        break;
+      case Special::LaneMaskLe:
+        value = bit | (bit - 1);
+        break;
+      case Special::LaneMaskGt:
+        value = ~(bit | (bit - 1));
+        break;
+      case Special::LaneMaskGe:
+        value = ~(bit - 1);
+        break;
+      case Special::DynamicShared:
+        value = launch.dynamicShared;
+        break;
+      case Special::TotalShared:
+        value = kernel.info.staticShared + launch.dynamicShared;
+        break;
+      case Special::SmId:
+        value = 0;
+        break;
+      case Special::NSmId:
+        value = 1;
+        break;
+      case Special::GridId:
+        value = 0;
+        break;
       }
       values<uint32_t>(slot)[lane] = value;
     }
@@ -265,7 +315,8 @@ void Warp::execute(size_t chosen) {
   block->executed += before - budget;
   block->meter.lanes += lanes;
   if (block->executed > block->state.options->maxInstructionsPerBlock)
-    throw Stop{finding(Finding::Kind::DidNotFinish, std::min(split.position, uint32_t(block->kernel.ops.size() - 1)),
+    throw Stop{finding(Finding::Kind::DidNotFinish,
+                       std::min(split.position, uint32_t(block->kernel.ops.size() - 1)),
                        "did not finish within " +
                            std::to_string(block->state.options->maxInstructionsPerBlock) +
                            " warp instructions of a block")};
@@ -310,10 +361,9 @@ void Warp::stuck() const {
       position = std::min(position, split.position);
     const auto &text = block->kernel.text;
     message += "; lanes " + hex(split.mask) + " at ";
-    message += split.position < text.size()
-                   ? "line " + std::to_string(text[split.position].line) + ": " +
-                         text[split.position].text
-                   : std::string("the end");
+    message += split.position < text.size() ? "line " + std::to_string(text[split.position].line) +
+                                                  ": " + text[split.position].text
+                                            : std::string("the end");
   }
   throw Stop{finding(Finding::Kind::Divergence, position, message)};
 }

@@ -61,8 +61,8 @@ public:
   std::byte *registers = nullptr;
   std::byte *local = nullptr; ///< localBytes for each lane
   uint32_t index = 0;
-  uint32_t live = 0; ///< lanes that exist and have not exited
-  uint32_t carry = 0; ///< the carry flag of each lane
+  uint32_t live = 0;   ///< lanes that exist and have not exited
+  uint32_t carry = 0;  ///< the carry flag of each lane
   int cachedRange = 0; ///< of the last global access
   AsyncCopies copies;
 
@@ -91,17 +91,17 @@ struct LaunchState {
 };
 
 struct Barrier {
-  uint32_t expected = 0; ///< threads; 0: no generation is open
-  bool everyone = false; ///< no count was written: the threads of the block
-  uint32_t arrived = 0; ///< threads
+  uint32_t expected = 0;       ///< threads; 0: no generation is open
+  bool everyone = false;       ///< no count was written: the threads of the block
+  uint32_t arrived = 0;        ///< threads
   std::vector<uint32_t> warps; ///< that arrived
   struct Waiter {
     uint32_t warp;
     const Op *op;
   };
   std::vector<Waiter> waiting;
-  const Op *op = nullptr; ///< of the first arrival
-  uint32_t population = 0; ///< bar.red: true predicates so far
+  const Op *op = nullptr;    ///< of the first arrival
+  uint32_t population = 0;   ///< bar.red: true predicates so far
   uint32_t contributors = 0; ///< bar.red: threads so far
 };
 
@@ -120,7 +120,7 @@ public:
   const Kernel &kernel;
   Dim3 index;
   std::vector<std::byte> shared; ///< shared address sharedBase is shared[0]
-  uint64_t executed = 0; ///< warp instructions of this block
+  uint64_t executed = 0;         ///< warp instructions of this block
 
 private:
   friend class Warp;

@@ -138,8 +138,8 @@ void takeFragment(Decoder &d, size_t operand, unsigned slot, unsigned count, boo
     d.fail("expected " + std::to_string(count) + " registers in operand " +
            std::to_string(operand + 1) + ", found " + std::to_string(elements.size()));
   for (unsigned i = 0; i < count; ++i)
-    d.op().slot[slot + i] = destination ? d.destination(*elements[i], 4)
-                                        : d.source(*elements[i], 4, true);
+    d.op().slot[slot + i] =
+        destination ? d.destination(*elements[i], 4) : d.source(*elements[i], 4, true);
 }
 
 void decodeMma(Decoder &d) {

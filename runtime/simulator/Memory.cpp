@@ -84,10 +84,14 @@ void takeCacheHints(Decoder &d) {
 
 unsigned takeVector(Decoder &d) {
   switch (d.oneOf({"v2", "v4", "v8"})) {
-  case 0: return 2;
-  case 1: return 4;
-  case 2: return 8;
-  default: return 1;
+  case 0:
+    return 2;
+  case 1:
+    return 4;
+  case 2:
+    return 8;
+  default:
+    return 1;
   }
 }
 
@@ -147,7 +151,8 @@ void decodeLd(Decoder &d) {
                  : isSigned(type) ? &loadElements<int32_t>
                                   : &loadElements<uint32_t>;
     return;
-  default: d.op().run = partly ? &loadUsed<uint64_t> : &loadElements<uint64_t>;
+  default:
+    d.op().run = partly ? &loadUsed<uint64_t> : &loadElements<uint64_t>;
   }
 }
 
@@ -165,10 +170,17 @@ void decodeSt(Decoder &d) {
   d.address(d.operand(0), space, bytes, count);
   takeElements(d, 1, count, bytes, false, type == Type::F32 || type == Type::F64);
   switch (bytes) {
-  case 1: d.op().run = &storeElements<uint8_t>; return;
-  case 2: d.op().run = &storeElements<uint16_t>; return;
-  case 4: d.op().run = &storeElements<uint32_t>; return;
-  default: d.op().run = &storeElements<uint64_t>;
+  case 1:
+    d.op().run = &storeElements<uint8_t>;
+    return;
+  case 2:
+    d.op().run = &storeElements<uint16_t>;
+    return;
+  case 4:
+    d.op().run = &storeElements<uint32_t>;
+    return;
+  default:
+    d.op().run = &storeElements<uint64_t>;
   }
 }
 

@@ -16,18 +16,18 @@ uint64_t addressOf(const void *pointer) { return reinterpret_cast<uint64_t>(poin
 
 /// First range that begins after `address`.
 auto after(const std::vector<MemoryMap::Range> &ranges, uint64_t address) {
-  return std::upper_bound(ranges.begin(), ranges.end(), address,
-                          [](uint64_t at, const MemoryMap::Range &range) { return at < range.begin; });
+  return std::upper_bound(
+      ranges.begin(), ranges.end(), address,
+      [](uint64_t at, const MemoryMap::Range &range) { return at < range.begin; });
 }
 
 } // namespace
 
-Result<void> MemoryMap::add(const void *pointer, uint64_t bytes, std::string label,
-                            bool writable) {
+Result<void> MemoryMap::add(const void *pointer, uint64_t bytes, std::string label, bool writable) {
   uint64_t begin = addressOf(pointer);
   if (bytes == 0 || begin == 0 || begin + bytes < begin)
-    return makeError(Status::InvalidArgument,
-                     "range '" + label + "' of " + std::to_string(bytes) + " bytes is empty or null");
+    return makeError(Status::InvalidArgument, "range '" + label + "' of " + std::to_string(bytes) +
+                                                  " bytes is empty or null");
   auto next = after(sorted, begin);
   if (next != sorted.end() && next->begin < begin + bytes)
     return makeError(Status::InvalidArgument,

@@ -16,8 +16,8 @@ namespace attncc::simulator {
 //===----------------------------------------------------------------------===//
 
 UniqueBytes::UniqueBytes(uint64_t begin, uint64_t end)
-    : firstSector(begin >> 5), chunks(((end - 1) >> 5) / sectorsPerChunk -
-                                      (begin >> 5) / sectorsPerChunk + 1) {
+    : firstSector(begin >> 5),
+      chunks(((end - 1) >> 5) / sectorsPerChunk - (begin >> 5) / sectorsPerChunk + 1) {
   firstSector -= firstSector % sectorsPerChunk;
   table = static_cast<std::atomic<Word *> *>(std::calloc(chunks, sizeof(*table)));
 }
@@ -70,8 +70,8 @@ uint64_t UniqueBytes::bytes() const {
 Meter::Meter(size_t instructions, size_t ranges)
     : executions(instructions), sharedTraffic(instructions), traffic(ranges) {}
 
-void Meter::global(size_t range, bool write, const uint64_t *address, uint32_t mask,
-                   uint32_t bytes, UniqueBytes &unique) {
+void Meter::global(size_t range, bool write, const uint64_t *address, uint32_t mask, uint32_t bytes,
+                   UniqueBytes &unique) {
   Traffic &figures = traffic[range][write];
   ++figures.requests;
   figures.bytes += uint64_t(bytes) * std::popcount(mask);

@@ -36,9 +36,9 @@ private:
   static constexpr unsigned sectorsPerChunk = 1024;
   using Word = std::atomic<uint32_t>;
   uint64_t firstSector, chunks;
-  std::atomic<Word *> *table; ///< calloc: untouched parts cost nothing
+  std::atomic<Word *> *table;  ///< calloc: untouched parts cost nothing
   std::vector<Word *> touched; ///< the chunks of the table that exist
-  std::mutex lock; ///< of `touched`
+  std::mutex lock;             ///< of `touched`
 };
 
 /// Counters of one host thread.
@@ -58,8 +58,8 @@ public:
 
   void add(const Meter &other);
 
-  std::vector<uint64_t> executions; ///< per instruction
-  std::vector<SharedTraffic> sharedTraffic; ///< per instruction
+  std::vector<uint64_t> executions;            ///< per instruction
+  std::vector<SharedTraffic> sharedTraffic;    ///< per instruction
   std::vector<std::array<Traffic, 2>> traffic; ///< per range: read, write
   uint64_t lanes = 0, localBytes = 0, barriers = 0, matrixProducts = 0, asyncCopies = 0;
 };

@@ -131,20 +131,32 @@ void decodeSelp(Decoder &d) {
   d.op().slot[3] = d.sourcePredicate(d.operand(3), negated);
   d.op().flags = negated;
   switch (bytes) {
-  case 2: d.op().run = &select<uint16_t>; break;
-  case 4: d.op().run = &select<uint32_t>; break;
-  case 8: d.op().run = &select<uint64_t>; break;
-  default: d.unknown();
+  case 2:
+    d.op().run = &select<uint16_t>;
+    break;
+  case 4:
+    d.op().run = &select<uint32_t>;
+    break;
+  case 8:
+    d.op().run = &select<uint64_t>;
+    break;
+  default:
+    d.unknown();
   }
 }
 
 uint64_t windowOf(Space space) {
   switch (space) {
-  case Space::Shared: return sharedWindow;
-  case Space::Local: return localWindow;
-  case Space::Param: return paramWindow;
-  case Space::Const: return constantWindow;
-  default: return 0;
+  case Space::Shared:
+    return sharedWindow;
+  case Space::Local:
+    return localWindow;
+  case Space::Param:
+    return paramWindow;
+  case Space::Const:
+    return constantWindow;
+  default:
+    return 0;
   }
 }
 

@@ -42,7 +42,8 @@ inline double addToOdd(double a, double b) {
   double bb = sum - a;
   double error = (a - (sum - bb)) + (b - bb);
   uint64_t bits = std::bit_cast<uint64_t>(sum);
-  bool inexact = error != 0 && (bits & 1) == 0 && std::abs(sum) <= std::numeric_limits<double>::max();
+  bool inexact =
+      error != 0 && (bits & 1) == 0 && std::abs(sum) <= std::numeric_limits<double>::max();
   // Towards the error: one step in magnitude.
   bool away = (error > 0) == (sum > 0);
   bits += inexact ? (away ? 1 : ~uint64_t(0)) : 0;

@@ -33,12 +33,12 @@ struct TypeName {
 };
 
 const TypeName typeNames[] = {
-    {".pred", 1, Width::Predicate}, {".b8", 1, std::nullopt},  {".u8", 1, std::nullopt},
-    {".s8", 1, std::nullopt},       {".b16", 2, Width::B16},   {".u16", 2, Width::B16},
-    {".s16", 2, Width::B16},        {".f16", 2, Width::B16},   {".bf16", 2, Width::B16},
-    {".b32", 4, Width::B32},        {".u32", 4, Width::B32},   {".s32", 4, Width::B32},
-    {".f32", 4, Width::B32},        {".f16x2", 4, Width::B32}, {".bf16x2", 4, Width::B32},
-    {".b64", 8, Width::B64},        {".u64", 8, Width::B64},   {".s64", 8, Width::B64},
+    {".pred", 1, Width::Predicate}, {".b8", 1, std::nullopt},   {".u8", 1, std::nullopt},
+    {".s8", 1, std::nullopt},       {".b16", 2, Width::B16},    {".u16", 2, Width::B16},
+    {".s16", 2, Width::B16},        {".f16", 2, Width::B16},    {".bf16", 2, Width::B16},
+    {".b32", 4, Width::B32},        {".u32", 4, Width::B32},    {".s32", 4, Width::B32},
+    {".f32", 4, Width::B32},        {".f16x2", 4, Width::B32},  {".bf16x2", 4, Width::B32},
+    {".b64", 8, Width::B64},        {".u64", 8, Width::B64},    {".s64", 8, Width::B64},
     {".f64", 8, Width::B64},        {".b128", 16, Width::B128},
 };
 
@@ -90,7 +90,8 @@ private:
   }
   unsigned columnOf(const Token &token) const {
     size_t newline = text.substr(0, token.begin).rfind('\n');
-    return static_cast<unsigned>(token.begin - (newline == std::string_view::npos ? 0 : newline + 1) + 1);
+    return static_cast<unsigned>(token.begin -
+                                 (newline == std::string_view::npos ? 0 : newline + 1) + 1);
   }
   std::string found() const { return atEnd() ? "the end" : "'" + std::string(peek().text) + "'"; }
   void expect(std::string_view text) {
@@ -212,16 +213,17 @@ private:
         result.bytes = 0;
         continue;
       }
-      result.bytes *= static_cast<uint64_t>(expression());
+      uint64_t count = static_cast<uint64_t>(expression());
+      if (__builtin_mul_overflow(result.bytes, count, &result.bytes))
+        fail("'" + result.name + "' has more than 2^64 bytes");
       expect("]");
     }
     if (accept("=")) {
       initialiser(result, type->bytes);
       if (result.initial.size() > result.bytes) {
         if (!result.unsized)
-          fail("initialiser of '" + result.name + "' has " +
-               std::to_string(result.initial.size()) + " bytes, expected at most " +
-               std::to_string(result.bytes));
+          fail("initialiser of '" + result.name + "' has " + std::to_string(result.initial.size()) +
+               " bytes, expected at most " + std::to_string(result.bytes));
         result.bytes = result.initial.size();
         result.unsized = false;
       }
@@ -430,8 +432,8 @@ private:
       std::string name = word("a register");
       if (accept("<")) {
         uint64_t count = integer("a number of registers");
-        if (count > 1u << 20)
-          fail("expected at most 1048576 registers, found " + std::to_string(count));
+        if (count > 1u << 18 || current->registers.size() > 1u << 18)
+          fail("expected at most 262144 registers, found " + std::to_string(count));
         expect(">");
         scope.families[name] = {int32_t(current->registers.size()), uint32_t(count)};
         for (uint64_t i = 0; i < count; ++i)
@@ -449,8 +451,7 @@ private:
       --digits;
     bool numbered = digits < name.size() && (name[digits] != '0' || digits + 1 == name.size()) &&
                     name.size() - digits < 9;
-    uint32_t number =
-        numbered ? uint32_t(std::stoul(std::string(name.substr(digits)))) : 0;
+    uint32_t number = numbered ? uint32_t(std::stoul(std::string(name.substr(digits)))) : 0;
     for (auto scope = registerScopes.rbegin(); scope != registerScopes.rend(); ++scope) {
       if (auto it = scope->names.find(name); it != scope->names.end())
         return it->second;
@@ -549,8 +550,8 @@ private:
     }
     if (peek().kind == Token::Kind::Float32 || peek().kind == Token::Kind::Float64) {
       const Token &token = take();
-      result.kind = token.kind == Token::Kind::Float32 ? Operand::Kind::Float32
-                                                       : Operand::Kind::Float64;
+      result.kind =
+          token.kind == Token::Kind::Float32 ? Operand::Kind::Float32 : Operand::Kind::Float64;
       result.bits = token.bits;
       return result;
     }
@@ -612,14 +613,30 @@ private:
       int64_t right = expression(precedence + 1);
       uint64_t a = uint64_t(left), b = uint64_t(right);
       switch (kind) {
-      case '|': a |= b; break;
-      case '^': a ^= b; break;
-      case '&': a &= b; break;
-      case '<': a = b < 64 ? a << b : 0; break;
-      case '>': a = b < 64 ? a >> b : 0; break;
-      case '+': a += b; break;
-      case '-': a -= b; break;
-      case '*': a *= b; break;
+      case '|':
+        a |= b;
+        break;
+      case '^':
+        a ^= b;
+        break;
+      case '&':
+        a &= b;
+        break;
+      case '<':
+        a = b < 64 ? a << b : 0;
+        break;
+      case '>':
+        a = b < 64 ? a >> b : 0;
+        break;
+      case '+':
+        a += b;
+        break;
+      case '-':
+        a -= b;
+        break;
+      case '*':
+        a *= b;
+        break;
       default:
         if (right == 0)
           fail("division by zero in a constant");

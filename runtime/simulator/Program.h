@@ -24,13 +24,13 @@ using Handler = void (*)(Warp &warp, const Op &op, uint32_t mask);
 
 /// What the executor has to do besides calling the handler.
 enum class Flow : uint8_t {
-  Next, ///< straight on
-  Branch, ///< to `target` for the lanes whose guard holds
+  Next,          ///< straight on
+  Branch,        ///< to `target` for the lanes whose guard holds
   IndexedBranch, ///< to targets[slot[0]]
   Exit,
   Collective, ///< waits for the lanes of the member mask in slot[memberMask]
-  Aligned, ///< waits for the whole warp, which must have 32 live lanes
-  Barrier, ///< waits for the whole warp, then acts on a barrier of the block
+  Aligned,    ///< waits for the whole warp, which must have 32 live lanes
+  Barrier,    ///< waits for the whole warp, then acts on a barrier of the block
 };
 
 enum class Space : uint8_t { Generic, Global, Const, Shared, Local, Param };
@@ -50,7 +50,7 @@ struct Op {
   Handler run = nullptr;
   Flow flow = Flow::Next;
   bool guarded = false, guardNegated = false;
-  uint8_t flags = 0; ///< of the handler
+  uint8_t flags = 0;  ///< of the handler
   uint32_t guard = 0; ///< slot
   uint32_t position = 0;
   uint32_t target = 0; ///< Branch: position; IndexedBranch: index into Kernel::branchTables
@@ -62,9 +62,31 @@ struct Op {
 
 /// Registers that the hardware fills in.
 enum class Special : uint8_t {
-  TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ,
-  LaneId, WarpId, NWarpId, LaneMaskEq, LaneMaskLt, LaneMaskLe, LaneMaskGt, LaneMaskGe,
-  DynamicShared, TotalShared, SmId, NSmId, GridId,
+  TidX,
+  TidY,
+  TidZ,
+  NtidX,
+  NtidY,
+  NtidZ,
+  CtaidX,
+  CtaidY,
+  CtaidZ,
+  NctaidX,
+  NctaidY,
+  NctaidZ,
+  LaneId,
+  WarpId,
+  NWarpId,
+  LaneMaskEq,
+  LaneMaskLt,
+  LaneMaskLe,
+  LaneMaskGt,
+  LaneMaskGe,
+  DynamicShared,
+  TotalShared,
+  SmId,
+  NSmId,
+  GridId,
 };
 
 /// First address of a block's shared variables: the first kilobyte belongs to the system.

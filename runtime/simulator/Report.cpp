@@ -29,15 +29,24 @@ using Number = unsigned long long;
 
 const char *toString(Finding::Kind kind) {
   switch (kind) {
-  case Finding::Kind::OutOfBounds: return "out of bounds";
-  case Finding::Kind::Misaligned: return "misaligned";
-  case Finding::Kind::ReadOnly: return "read only";
-  case Finding::Kind::Divergence: return "divergence";
-  case Finding::Kind::Barrier: return "barrier";
-  case Finding::Kind::Deadlock: return "deadlock";
-  case Finding::Kind::DidNotFinish: return "did not finish";
-  case Finding::Kind::Trap: return "trap";
-  case Finding::Kind::Operand: return "operand";
+  case Finding::Kind::OutOfBounds:
+    return "out of bounds";
+  case Finding::Kind::Misaligned:
+    return "misaligned";
+  case Finding::Kind::ReadOnly:
+    return "read only";
+  case Finding::Kind::Divergence:
+    return "divergence";
+  case Finding::Kind::Barrier:
+    return "barrier";
+  case Finding::Kind::Deadlock:
+    return "deadlock";
+  case Finding::Kind::DidNotFinish:
+    return "did not finish";
+  case Finding::Kind::Trap:
+    return "trap";
+  case Finding::Kind::Operand:
+    return "operand";
   }
   return "unknown";
 }
@@ -77,8 +86,7 @@ std::string Report::text() const {
                    Number(instructions), Number(laneInstructions), Number(matrixProducts),
                    Number(asyncCopies), Number(barriers));
   result += format("shared memory: %llu accesses, %llu wavefronts, %llu conflicts\n",
-                   Number(shared.accesses), Number(shared.wavefronts),
-                   Number(shared.conflicts()));
+                   Number(shared.accesses), Number(shared.wavefronts), Number(shared.conflicts()));
   result += format("%-24s %-5s %14s %14s %14s %14s\n", "buffer", "", "bytes", "sectors",
                    "unique sectors", "unique bytes");
   for (const BufferTraffic &buffer : buffers)
@@ -90,11 +98,11 @@ std::string Report::text() const {
                          Number(traffic->uniqueSectors), Number(traffic->uniqueBytes));
   for (const SharedInstruction &instruction : sharedInstructions)
     if (instruction.traffic.conflicts())
-      result += format("line %u%s%s%s: %llu conflicts in %llu accesses: %s\n", instruction.line,
-                       instruction.source.empty() ? "" : " (", instruction.source.c_str(),
-                       instruction.source.empty() ? "" : ")",
-                       Number(instruction.traffic.conflicts()),
-                       Number(instruction.traffic.accesses), instruction.text.c_str());
+      result +=
+          format("line %u%s%s%s: %llu conflicts in %llu accesses: %s\n", instruction.line,
+                 instruction.source.empty() ? "" : " (", instruction.source.c_str(),
+                 instruction.source.empty() ? "" : ")", Number(instruction.traffic.conflicts()),
+                 Number(instruction.traffic.accesses), instruction.text.c_str());
   return result;
 }
 

@@ -39,8 +39,8 @@ Result<void> checkLaunch(const Kernel &kernel, const Launch &launch, const Optio
     return bad("block has " + std::to_string(block.count()) + " threads, the kernel allows " +
                std::to_string(info.maxThreads));
   if (launch.parameters.size() != info.parameterBytes)
-    return bad("parameters have " + std::to_string(launch.parameters.size()) +
-               " bytes, expected " + std::to_string(info.parameterBytes));
+    return bad("parameters have " + std::to_string(launch.parameters.size()) + " bytes, expected " +
+               std::to_string(info.parameterBytes));
   uint64_t shared = uint64_t(info.staticShared) + launch.dynamicShared;
   if (shared > options.maxDynamicShared)
     return bad("block needs " + std::to_string(shared) + " bytes of shared memory, allowed are " +
@@ -163,8 +163,8 @@ Result<Report> run(const Module &module, std::string_view entry, const Launch &l
   state.options = &options;
   state.ranges = memory.ranges();
   for (const Module::Variable &variable : module.variables)
-    state.ranges.push_back({variable.address, variable.address + variable.bytes, variable.name,
-                            !variable.constant});
+    state.ranges.push_back(
+        {variable.address, variable.address + variable.bytes, variable.name, !variable.constant});
   std::sort(state.ranges.begin(), state.ranges.end(),
             [](const auto &a, const auto &b) { return a.begin < b.begin; });
   for (const MemoryMap::Range &range : state.ranges) {
@@ -175,8 +175,7 @@ Result<Report> run(const Module &module, std::string_view entry, const Launch &l
   }
 
   unsigned threads = options.threads ? options.threads : std::thread::hardware_concurrency();
-  threads = static_cast<unsigned>(
-      std::min<uint64_t>(std::max(1u, threads), launch.grid.count()));
+  threads = static_cast<unsigned>(std::min<uint64_t>(std::max(1u, threads), launch.grid.count()));
   Meter total(kernel->ops.size(), state.ranges.size());
   Grid grid(state, total);
   grid.run(threads);

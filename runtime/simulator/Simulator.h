@@ -50,11 +50,11 @@ struct EntryInfo {
   std::string name;
   std::vector<Parameter> parameters;
   uint32_t parameterBytes = 0;
-  uint32_t staticShared = 0; ///< bytes of shared variables with a size
-  bool dynamicShared = false; ///< uses an `.extern .shared` array
+  uint32_t staticShared = 0;   ///< bytes of shared variables with a size
+  bool dynamicShared = false;  ///< uses an `.extern .shared` array
   Dim3 requiredBlock{0, 0, 0}; ///< .reqntid, zeros where absent
-  uint32_t maxThreads = 0; ///< product of .maxntid, 0 where absent
-  uint32_t instructions = 0; ///< static, after decoding
+  uint32_t maxThreads = 0;     ///< product of .maxntid, 0 where absent
+  uint32_t instructions = 0;   ///< static, after decoding
 };
 std::vector<EntryInfo> entries(const Module &module);
 
@@ -88,16 +88,16 @@ private:
 
 /// Arithmetic of the tensor core.
 enum class TensorCore {
-  Sm80, ///< truncating model, 24 fraction bits, chunks of 8 along k
-  Sm90, ///< truncating model, 25 fraction bits, the whole k at once
-  Exact, ///< fp64 sum, rounded once to f32
+  Sm80,           ///< truncating model, 24 fraction bits, chunks of 8 along k
+  Sm90,           ///< truncating model, 25 fraction bits, the whole k at once
+  Exact,          ///< fp64 sum, rounded once to f32
   IeeeSequential, ///< f32 round-to-nearest in the order of k
 };
 
 struct Options {
   TensorCore tensorCore = TensorCore::Sm80;
   unsigned threads = 0; ///< host threads, 0: one per core; results do not depend on it
-  bool meter = true; ///< count traffic, wavefronts and conflicts
+  bool meter = true;    ///< count traffic, wavefronts and conflicts
   uint64_t maxInstructionsPerBlock = uint64_t(1) << 32; ///< warp instructions; more is a finding
   uint32_t maxDynamicShared = 227 * 1024; ///< static and dynamic bytes a block may have
 };
@@ -115,7 +115,7 @@ struct Finding {
     Misaligned,
     ReadOnly,
     Divergence, ///< a warp-wide instruction reached by part of its warp
-    Barrier, ///< wrong use of a barrier
+    Barrier,    ///< wrong use of a barrier
     Deadlock,
     DidNotFinish, ///< instruction limit reached
     Trap,
@@ -125,11 +125,11 @@ struct Finding {
   std::string message; ///< what, with actual and expected values, or the whole deadlock picture
   std::string kernel;
   std::string instruction; ///< PTX text
-  unsigned line = 0; ///< of the PTX text
-  std::string source; ///< "file:line:column" of the .loc in force, may be empty
+  unsigned line = 0;       ///< of the PTX text
+  std::string source;      ///< "file:line:column" of the .loc in force, may be empty
   Dim3 block{0, 0, 0}, thread{0, 0, 0};
   uint64_t address = 0; ///< memory findings only
-  std::string buffer; ///< label of the nearest range, memory findings only
+  std::string buffer;   ///< label of the nearest range, memory findings only
 
   /// "kernel: line 12 (x.mlir:4:2): out of bounds: … thread (1,0,0) of block (0,0,0): instruction"
   std::string text() const;
@@ -138,11 +138,11 @@ const char *toString(Finding::Kind kind);
 
 /// Traffic of one direction on one buffer. Sectors are 32 bytes, aligned.
 struct Traffic {
-  uint64_t requests = 0; ///< warp instructions that touched the buffer
-  uint64_t bytes = 0; ///< sum over lanes
-  uint64_t sectors = 0; ///< distinct sectors of each warp instruction, summed
+  uint64_t requests = 0;      ///< warp instructions that touched the buffer
+  uint64_t bytes = 0;         ///< sum over lanes
+  uint64_t sectors = 0;       ///< distinct sectors of each warp instruction, summed
   uint64_t uniqueSectors = 0; ///< distinct in the whole launch
-  uint64_t uniqueBytes = 0; ///< distinct in the whole launch
+  uint64_t uniqueBytes = 0;   ///< distinct in the whole launch
 };
 
 struct BufferTraffic {
@@ -172,12 +172,12 @@ struct Report {
   std::vector<BufferTraffic> buffers; ///< buffers that were touched, in order of label
   SharedTraffic shared;
   std::vector<SharedInstruction> sharedInstructions; ///< in order of line
-  uint64_t instructions = 0; ///< warp instructions executed
-  uint64_t laneInstructions = 0; ///< the same, counted per active lane
-  uint64_t matrixProducts = 0; ///< mma.sync
-  uint64_t asyncCopies = 0; ///< cp.async warp instructions
-  uint64_t barriers = 0; ///< barrier arrivals of warps
-  uint64_t localBytes = 0; ///< local memory traffic, sum over lanes
+  uint64_t instructions = 0;                         ///< warp instructions executed
+  uint64_t laneInstructions = 0;                     ///< the same, counted per active lane
+  uint64_t matrixProducts = 0;                       ///< mma.sync
+  uint64_t asyncCopies = 0;                          ///< cp.async warp instructions
+  uint64_t barriers = 0;                             ///< barrier arrivals of warps
+  uint64_t localBytes = 0;                           ///< local memory traffic, sum over lanes
 
   uint64_t sectors() const; ///< requested sectors of all buffers, reads and writes
   const BufferTraffic *buffer(std::string_view label) const;

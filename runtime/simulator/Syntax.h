@@ -21,14 +21,14 @@ enum class Width : uint8_t { Predicate, B16, B32, B64, B128 };
 struct Operand {
   enum class Kind : uint8_t {
     Register, ///< reg; `second` is q of p|q; `negated` for !p
-    Integer, ///< bits
-    Float32, ///< bits (32)
-    Float64, ///< bits (64)
-    Name, ///< special register, symbol or label: name
-    Sum, ///< symbol + offset: name, offset
-    Address, ///< [elements[0] + offset, elements[1]…]
-    Vector, ///< {elements…}
-    Sink, ///< _, also with a `second`
+    Integer,  ///< bits
+    Float32,  ///< bits (32)
+    Float64,  ///< bits (64)
+    Name,     ///< special register, symbol or label: name
+    Sum,      ///< symbol + offset: name, offset
+    Address,  ///< [elements[0] + offset, elements[1]…]
+    Vector,   ///< {elements…}
+    Sink,     ///< _, also with a `second`
   };
   Kind kind = Kind::Sink;
   bool negated = false;
@@ -63,8 +63,8 @@ struct Variable {
   std::string space;
   uint64_t bytes = 0; ///< 0 with `unsized`
   uint32_t align = 1;
-  bool unsized = false; ///< name[] without initialiser: dynamic shared memory
-  bool pointer = false; ///< a parameter declared with .ptr
+  bool unsized = false;           ///< name[] without initialiser: dynamic shared memory
+  bool pointer = false;           ///< a parameter declared with .ptr
   std::vector<std::byte> initial; ///< shorter than `bytes`: zeros follow
   struct Reference {
     uint64_t offset, bytes;

@@ -31,9 +31,7 @@ struct Format {
   int exponentBits, fractionBits;
   int bias() const { return (1 << (exponentBits - 1)) - 1; }
 };
-Format formatOf(MatrixType type) {
-  return type == MatrixType::F16 ? Format{5, 10} : Format{8, 7};
-}
+Format formatOf(MatrixType type) { return type == MatrixType::F16 ? Format{5, 10} : Format{8, 7}; }
 
 float decode(uint16_t code, MatrixType type) {
   return type == MatrixType::F16 ? halfToFloat(code) : bfloatToFloat(code);
@@ -99,8 +97,8 @@ struct Decoded {
 
 void decodeOperands(const MatrixProduct &product, unsigned k, MatrixType type, Decoded &out) {
   const Format format = formatOf(type);
-  const uint16_t special = static_cast<uint16_t>(((1 << format.exponentBits) - 1)
-                                                 << format.fractionBits);
+  const uint16_t special =
+      static_cast<uint16_t>(((1 << format.exponentBits) - 1) << format.fractionBits);
   bool finite = true;
   for (unsigned row = 0; row < 16; ++row)
     for (unsigned i = 0; i < k; ++i) {
@@ -149,7 +147,7 @@ inline bool chunkOfRow(const float *a, const int *aExponent, const float (*b)[co
     exponent += aExponent[i];
     largest = exponent > largest ? exponent : largest;
   }
-  Ints low = largest < leastFast, high = largest > greatestFast;
+  Ints low = largest<leastFast, high = largest> greatestFast;
   if (any(low | high)) {
     // Below the window all is well if every term is zero: a row or column of padding.
     Ints terms = addendBits & 0x7fffffff;
@@ -203,8 +201,8 @@ void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
           done = chunkOfRow<16, Fraction>(in.a[row], in.aExponent[row], in.b, in.bExponent,
                                           accumulator);
         else
-          done = chunkOfRow<8, Fraction>(in.a[row] + from, in.aExponent[row] + from,
-                                         in.b + from, in.bExponent + from, accumulator);
+          done = chunkOfRow<8, Fraction>(in.a[row] + from, in.aExponent[row] + from, in.b + from,
+                                         in.bExponent + from, accumulator);
       }
       if (done)
         continue;
@@ -216,8 +214,8 @@ void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
           b[i] = in.b[from + i][n];
           bExponent[i] = in.bExponent[from + i][n];
         }
-        accumulator[n] = chunkOfAny(in.a[row] + from, in.aExponent[row] + from, b, bExponent,
-                                    count, accumulator[n], Fraction);
+        accumulator[n] = chunkOfAny(in.a[row] + from, in.aExponent[row] + from, b, bExponent, count,
+                                    accumulator[n], Fraction);
       }
     }
     std::copy_n(accumulator, columns, product.d[row]);
@@ -233,8 +231,8 @@ void multiplyHere(MatrixProduct &product, unsigned k, MatrixType type, TensorCor
 
 #if defined(__x86_64__)
 /// The same code for processors whose vectors hold eight columns.
-__attribute__((target("avx2"), flatten)) void
-multiplyWide(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+__attribute__((target("avx2"), flatten)) void multiplyWide(MatrixProduct &product, unsigned k,
+                                                           MatrixType type, TensorCore arithmetic) {
   multiplyHere(product, k, type, arithmetic);
 }
 const bool hasWide = __builtin_cpu_supports("avx2");
@@ -264,8 +262,8 @@ void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore ar
       for (unsigned n = 0; n < columns; ++n) {
         float sum = product.c[row][n];
         for (unsigned i = 0; i < k; ++i)
-          sum = canonical(
-              fusedMultiplyAdd(decode(product.a[row][i], type), decode(product.b[i][n], type), sum));
+          sum = canonical(fusedMultiplyAdd(decode(product.a[row][i], type),
+                                           decode(product.b[i][n], type), sum));
         product.d[row][n] = sum;
       }
     return;

@@ -11,7 +11,8 @@
 //   4. The sum is truncated towards zero to 24 bits; a zero is +0.
 //
 //   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk. Zero terms, the least E and the
-//   sign of zero are as on an H200, which the sm_90 model matches in every bit of 1,048,576 results.
+//   sign of zero are as on an H200, which the sm_90 model matches in every bit of 1,048,576
+//   results.
 //
 // Pinned by test/simulator/TensorCoreTest.cpp against an independent evaluation and by
 // test/simulator/GoldenTest.cpp against the H200.

@@ -15,7 +15,8 @@ const char *shared = ".shared .align 16 .b8 sh[1024];";
 std::string copyThenRead(const std::string &after, const std::string &size = "") {
   return module("mul.wide.u32 %rd3, %r1, 16; add.s64 %rd4, %rd2, %rd3;\n"
                 "shl.b32 %r2, %r1, 4; mov.b32 %r3, sh; add.s32 %r4, %r3, %r2;\n"
-                "cp.async.cg.shared.global [%r4], [%rd4], 16" + size + ";\n" + after +
+                "cp.async.cg.shared.global [%r4], [%rd4], 16" +
+                    size + ";\n" + after +
                     "\nld.shared.v4.b32 {%r5, %r6, %r7, %r8}, [%r4]; add.s64 %rd5, %rd1, %rd3;\n"
                     "st.global.v4.b32 [%rd5], {%r5, %r6, %r7, %r8};",
                 shared);
@@ -27,7 +28,8 @@ void fill(Machine &machine, unsigned words) {
 }
 
 TEST(AsyncCopy, VisibleAfterItsWait) {
-  for (const char *after : {"cp.async.commit_group; cp.async.wait_group 0;", "cp.async.wait_all;"}) {
+  for (const char *after :
+       {"cp.async.commit_group; cp.async.wait_group 0;", "cp.async.wait_all;"}) {
     Machine machine(512, 512);
     fill(machine, 128);
     machine.complete(copyThenRead(after));
@@ -107,8 +109,8 @@ TEST(AsyncCopy, GroupsInOrder) {
                           shared),
                    {{1, 1, 1}, {1, 1, 1}, 0, {}});
   const uint32_t pending = 0xffffffff;
-  const uint32_t expected[] = {1000, pending, 0, 0, 1000, 1001, pending, pending,
-                               1000, 1001,    1002, 1003};
+  const uint32_t expected[] = {1000,    pending, 0,    0,    1000, 1001,
+                               pending, pending, 1000, 1001, 1002, 1003};
   for (int i : {0, 1, 4, 5, 6, 7, 8, 9, 10, 11})
     EXPECT_EQ(machine.out<uint32_t>()[i], expected[i]) << i;
 }

@@ -12,8 +12,9 @@ namespace {
 Conditions threads(unsigned count) { return {{1, 1, 1}, {count, 1, 1}, 0, {}}; }
 const char *shared = ".shared .align 16 .b8 sh[4096];";
 /// %r2 = warp, %rd4 = out + 4 * thread, %r4 = sh + 4 * thread
-const std::string prologue = "shr.u32 %r2, %r1, 5; mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3;\n"
-                             "mov.b32 %r3, sh; mad.lo.s32 %r4, %r1, 4, %r3;\n";
+const std::string prologue =
+    "shr.u32 %r2, %r1, 5; mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3;\n"
+    "mov.b32 %r3, sh; mad.lo.s32 %r4, %r1, 4, %r3;\n";
 
 // Every thread reads what the thread opposite it has written.
 TEST(Barrier, OrdersWarps) {
@@ -70,8 +71,9 @@ TEST(Barrier, Reductions) {
 // Warps that have exited are not waited for.
 TEST(Barrier, ExitedWarps) {
   Machine machine(512);
-  machine.complete(module(prologue + "setp.gt.u32 %p1, %r2, 1; @%p1 exit; bar.sync 0; barrier.sync 0;\n"
-                                     "st.global.b32 [%rd4], 1;",
+  machine.complete(module(prologue +
+                              "setp.gt.u32 %p1, %r2, 1; @%p1 exit; bar.sync 0; barrier.sync 0;\n"
+                              "st.global.b32 [%rd4], 1;",
                           shared),
                    threads(128));
   EXPECT_EQ(machine.out<uint32_t>()[63], 1u);
@@ -79,9 +81,10 @@ TEST(Barrier, ExitedWarps) {
 
 TEST(Barrier, Deadlock) {
   Machine machine(512);
-  Finding finding = findingOf(machine, module("shr.u32 %r2, %r1, 5; setp.eq.u32 %p1, %r2, 0;\n"
-                                              "@%p1 bra A; bar.sync 1, 64; bra B;\n"
-                                              "A: bar.sync 2, 64;\nB:"),
+  Finding finding = findingOf(machine,
+                              module("shr.u32 %r2, %r1, 5; setp.eq.u32 %p1, %r2, 0;\n"
+                                     "@%p1 bra A; bar.sync 1, 64; bra B;\n"
+                                     "A: bar.sync 2, 64;\nB:"),
                               threads(64));
   EXPECT_EQ(finding.kind, Finding::Kind::Deadlock);
   EXPECT_EQ(finding.message,
@@ -98,8 +101,10 @@ TEST(Barrier, Deadlock) {
 TEST(Barrier, WrongUse) {
   Machine machine(512);
   auto message = [&](const std::string &body) {
-    return findingOf(machine, module("shr.u32 %r2, %r1, 5; add.s32 %r3, %r2, 1; shl.b32 %r3, %r3, 5;\n" + body),
-                     threads(128))
+    return findingOf(
+               machine,
+               module("shr.u32 %r2, %r1, 5; add.s32 %r3, %r2, 1; shl.b32 %r3, %r3, 5;\n" + body),
+               threads(128))
         .message;
   };
   EXPECT_EQ(message("bar.sync 16;"), "barrier number is 16, expected 0 to 15");
@@ -122,8 +127,9 @@ TEST(Barrier, HalfAWarp) {
   // Two barriers of the same warp, each reached by half of it.
   finding = findingOf(machine, module("setp.lt.u32 %p1, %r1, 16; @%p1 bra A;\n"
                                       "bar.sync 0; bra B;\nA: bar.sync 0;\nB:"));
-  EXPECT_EQ(finding.message, "the lanes of warp 0 wait at different places; lanes 0xffff0000 at line "
-                             "9: bar.sync 0; lanes 0x0000ffff at line 10: bar.sync 0");
+  EXPECT_EQ(finding.message,
+            "the lanes of warp 0 wait at different places; lanes 0xffff0000 at line "
+            "9: bar.sync 0; lanes 0x0000ffff at line 10: bar.sync 0");
 }
 
 } // namespace

@@ -36,8 +36,9 @@ TEST(Collective, Shuffles) {
 
 // A shuffle from a lane outside the step is undefined, not stale.
 TEST(Collective, ShuffleFromAbsentLane) {
-  check("mov.b32 %r2, 0; setp.lt.u32 %p1, %r1, 16; @%p1 shfl.sync.bfly.b32 %r2, %r1, 16, 31, 0xffff;",
-        [](uint32_t i) { return i < 16 ? 0x7fff7fff : 0; });
+  check(
+      "mov.b32 %r2, 0; setp.lt.u32 %p1, %r1, 16; @%p1 shfl.sync.bfly.b32 %r2, %r1, 16, 31, 0xffff;",
+      [](uint32_t i) { return i < 16 ? 0x7fff7fff : 0; });
 }
 
 TEST(Collective, Votes) {
@@ -83,8 +84,9 @@ TEST(Collective, GroupsOfLanes) {
 TEST(Collective, ExitedLanes) {
   Machine machine(128);
   std::memset(machine.out<char>(), 0, 128);
-  machine.complete(module(where + "setp.ge.u32 %p1, %r1, 4; @%p1 bra OUT;\n"
-                                  "redux.sync.add.s32 %r2, %r1, -1; st.global.b32 [%rd4], %r2; OUT:"));
+  machine.complete(module(where +
+                          "setp.ge.u32 %p1, %r1, 4; @%p1 bra OUT;\n"
+                          "redux.sync.add.s32 %r2, %r1, -1; st.global.b32 [%rd4], %r2; OUT:"));
   EXPECT_EQ(machine.out<uint32_t>()[3], 6u);
 }
 

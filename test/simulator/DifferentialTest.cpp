@@ -32,15 +32,16 @@ public:
 
   std::string run(const std::string &name, bool kernel) {
     text << "define " << (kernel ? "ptx_kernel void @" : "void @") << name << "(ptr" << space
-         << " %inBase, ptr" << space << " %outBase" << (kernel ? "" : ", i32 %tid") << ") {\nentry:\n";
+         << " %inBase, ptr" << space << " %outBase" << (kernel ? "" : ", i32 %tid")
+         << ") {\nentry:\n";
     if (kernel)
       text << "  %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()\n";
     text << "  %tid64 = zext i32 %tid to i64\n  %inOffset = mul i64 %tid64, " << inBytes
          << "\n  %outOffset = mul i64 %tid64, " << outBytes << "\n";
     text << "  %in = getelementptr i8, ptr" << space << " %inBase, i64 %inOffset\n";
     text << "  %out = getelementptr i8, ptr" << space << " %outBase, i64 %outOffset\n";
-    const char *inputs[] = {"i64", "i64", "i32", "i32", "float", "float", "double",
-                            "i16", "half", "i8", "i8", "half", "float", "i32"};
+    const char *inputs[] = {"i64", "i64",  "i32", "i32", "float", "float", "double",
+                            "i16", "half", "i8",  "i8",  "half",  "float", "i32"};
     unsigned offset = 0;
     for (const char *type : inputs) {
       unsigned bytes = bitsOf(type) / 8;
@@ -53,10 +54,17 @@ public:
     }
     statements(30);
     switch (pick(4)) {
-    case 0: diamond(); break;
-    case 1: loop(); break;
-    case 2: choose(); break;
-    default: table();
+    case 0:
+      diamond();
+      break;
+    case 1:
+      loop();
+      break;
+    case 2:
+      choose();
+      break;
+    default:
+      table();
     }
     statements(20);
     store();
@@ -106,7 +114,8 @@ private:
     return type == "float" ? "f32" : type == "double" ? "f64" : type == "half" ? "f16" : type;
   }
   std::string call(const std::string &result, const std::string &name,
-                   const std::vector<std::string> &types, const std::vector<std::string> &extra = {}) {
+                   const std::vector<std::string> &types,
+                   const std::vector<std::string> &extra = {}) {
     std::string arguments;
     for (const std::string &type : types)
       arguments += (arguments.empty() ? "" : ", ") + type + " " + use(type);
@@ -131,8 +140,8 @@ private:
       return;
     }
     case 3: {
-      std::string amount = define(type, "and " + type + " " + use(type) + ", " +
-                                            std::to_string(bitsOf(type) - 1));
+      std::string amount =
+          define(type, "and " + type + " " + use(type) + ", " + std::to_string(bitsOf(type) - 1));
       const char *names[] = {"shl", "lshr", "ashr"};
       define(type, std::string(names[pick(3)]) + " " + type + " " + use(type) + ", " + amount);
       return;
@@ -164,25 +173,34 @@ private:
       define(to, std::string(name) + " " + type + " " + use(type) + " to " + to);
       return;
     }
-    case 9: call(type, (pick(2) ? "fshl." : "fshr.") + type, {type, type, type}); return;
+    case 9:
+      call(type, (pick(2) ? "fshl." : "fshr.") + type, {type, type, type});
+      return;
     case 10: {
       const char *names[] = {"ctpop.", "bitreverse."};
       call(type, names[pick(2)] + type, {type});
       return;
     }
-    case 11: call(type, (pick(2) ? "ctlz." : "cttz.") + type, {type}, {"i1 false"}); return;
+    case 11:
+      call(type, (pick(2) ? "ctlz." : "cttz.") + type, {type}, {"i1 false"});
+      return;
     case 12: {
-      const char *names[] = {"umin.", "umax.", "smin.", "smax.", "uadd.sat.", "sadd.sat.", "usub.sat."};
+      const char *names[] = {"umin.",     "umax.",     "smin.",    "smax.",
+                             "uadd.sat.", "sadd.sat.", "usub.sat."};
       call(type, names[pick(7)] + type, {type, type});
       return;
     }
-    case 13: call(type, "abs." + type, {type}, {"i1 false"}); return;
+    case 13:
+      call(type, "abs." + type, {type}, {"i1 false"});
+      return;
     case 14: { // the high half of a product, signed or not
       const char *extend = pick(2) ? "zext" : "sext";
       std::string wide = "i" + std::to_string(2 * bitsOf(type));
       std::string a = fresh(), b = fresh(), c = fresh(), d = fresh();
-      text << "  " << a << " = " << extend << " " << type << " " << use(type) << " to " << wide << "\n";
-      text << "  " << b << " = " << extend << " " << type << " " << use(type) << " to " << wide << "\n";
+      text << "  " << a << " = " << extend << " " << type << " " << use(type) << " to " << wide
+           << "\n";
+      text << "  " << b << " = " << extend << " " << type << " " << use(type) << " to " << wide
+           << "\n";
       text << "  " << c << " = mul " << wide << " " << a << ", " << b << "\n";
       text << "  " << d << " = lshr " << wide << " " << c << ", " << bits << "\n";
       define(type, "trunc " + wide + " " + d + " to " + type);
@@ -205,8 +223,8 @@ private:
     std::string isNan = fresh(), code = fresh();
     text << "  " << isNan << " = fcmp uno " << type << " " << value << ", " << value << "\n";
     text << "  " << code << " = bitcast " << type << " " << value << " to " << integerType << "\n";
-    return define(integerType, "select i1 " + isNan + ", " + integerType + " 12345, " + integerType +
-                                   " " + code);
+    return define(integerType, "select i1 " + isNan + ", " + integerType + " 12345, " +
+                                   integerType + " " + code);
   }
 
   void floatStatement() {
@@ -252,15 +270,16 @@ private:
     case 9: {
       std::string from = pick(2) ? "i32" : "i64";
       if (type != "half")
-        define(type, std::string(pick(2) ? "sitofp " : "uitofp ") + from + " " + use(from) + " to " + type);
+        define(type, std::string(pick(2) ? "sitofp " : "uitofp ") + from + " " + use(from) +
+                         " to " + type);
       return;
     }
     case 10: {
       std::string to = floating();
       if (bitsOf(to) == bitsOf(type))
         return;
-      define(to, std::string(bitsOf(to) < bitsOf(type) ? "fptrunc " : "fpext ") + type + " " + use(type) +
-                     " to " + to);
+      define(to, std::string(bitsOf(to) < bitsOf(type) ? "fptrunc " : "fpext ") + type + " " +
+                     use(type) + " to " + to);
       return;
     }
     default:
@@ -301,8 +320,11 @@ private:
     // Up to 15 rounds, as many as the lane's data say.
     std::string count = define("i32", "and i32 " + use("i32") + ", 15");
     std::string type = integer(), before = label(), head = label(), body = label(), done = label();
-    std::string first = use(type), index = fresh(), carried = fresh(), more = fresh(), nextIndex = fresh();
-    text << "  br label %" << before << "\n" << before << ":\n  br label %" << head << "\n" << head << ":\n";
+    std::string first = use(type), index = fresh(), carried = fresh(), more = fresh(),
+                nextIndex = fresh();
+    text << "  br label %" << before << "\n"
+         << before << ":\n  br label %" << head << "\n"
+         << head << ":\n";
     std::streampos place = text.tellp();
     std::string before_ = text.str();
     auto outer = values;
@@ -315,13 +337,16 @@ private:
     std::swap(inner, text);
     values = outer;
     (void)place;
-    text << "  " << index << " = phi i32 [ 0, %" << before << " ], [ " << nextIndex << ", %" << body << " ]\n";
-    text << "  " << carried << " = phi " << type << " [ " << first << ", %" << before << " ], [ " << last
-         << ", %" << body << " ]\n";
+    text << "  " << index << " = phi i32 [ 0, %" << before << " ], [ " << nextIndex << ", %" << body
+         << " ]\n";
+    text << "  " << carried << " = phi " << type << " [ " << first << ", %" << before << " ], [ "
+         << last << ", %" << body << " ]\n";
     text << "  " << more << " = icmp ult i32 " << index << ", " << count << "\n";
-    text << "  br i1 " << more << ", label %" << body << ", label %" << done << "\n" << body << ":\n";
+    text << "  br i1 " << more << ", label %" << body << ", label %" << done << "\n"
+         << body << ":\n";
     text << inner.str();
-    text << "  " << nextIndex << " = add i32 " << index << ", 1\n  br label %" << head << "\n" << done << ":\n";
+    text << "  " << nextIndex << " = add i32 " << index << ", 1\n  br label %" << head << "\n"
+         << done << ":\n";
     values[type].push_back(carried);
   }
 
@@ -365,8 +390,9 @@ private:
 
   void store() {
     unsigned offset = 0;
-    for (const char *type : {"i64", "i64", "i64", "double", "double", "i32", "i32", "i32", "i32", "float",
-                             "float", "float", "i16", "i16", "half", "half", "i8", "i8", "i8", "i8"}) {
+    for (const char *type :
+         {"i64",   "i64",   "i64", "double", "double", "i32",  "i32", "i32", "i32", "float",
+          "float", "float", "i16", "i16",    "half",   "half", "i8",  "i8",  "i8",  "i8"}) {
       std::string name = type, value = use(name);
       if (name[0] != 'i') {
         value = bitsOfFloat(name, value);
@@ -409,14 +435,25 @@ std::string readFile(const std::string &path) {
 /// Random bits, with values among them where mistakes live.
 void fillInputs(std::byte *in, unsigned seed) {
   std::mt19937 random(seed);
-  const uint64_t special[] = {0, 1, ~uint64_t(0), uint64_t(1) << 63, 0x7fffffffffffffff,
-                              0x3ff0000000000000, 0x7ff0000000000000, 0x3f8000003f800000,
-                              0x7f8000007fc00000, 0x0000000180000000, 0x3c003c007c00fc00,
-                              0x41dfffffffc00000, 0x4f0000005f000000};
+  const uint64_t special[] = {0,
+                              1,
+                              ~uint64_t(0),
+                              uint64_t(1) << 63,
+                              0x7fffffffffffffff,
+                              0x3ff0000000000000,
+                              0x7ff0000000000000,
+                              0x3f8000003f800000,
+                              0x7f8000007fc00000,
+                              0x0000000180000000,
+                              0x3c003c007c00fc00,
+                              0x41dfffffffc00000,
+                              0x4f0000005f000000};
   for (unsigned i = 0; i < lanes * inBytes / 8; ++i) {
     uint64_t value = uint64_t(random()) << 32 | random();
     switch (random() % 4) {
-    case 0: value = special[random() % std::size(special)]; break;
+    case 0:
+      value = special[random() % std::size(special)];
+      break;
     case 1: // floats of ordinary size
       value = (value & 0x807fffff807fffff) | uint64_t(120 + random() % 16) << 55 |
               uint64_t(120 + random() % 16) << 23;
@@ -436,12 +473,12 @@ TEST(Differential, TwoBackEnds) {
     std::ofstream(base + ".host.ll") << moduleFor(seed, false);
     std::ofstream(base + ".ptx.ll") << moduleFor(seed, true);
     std::string level = " -O" + std::to_string(seed % 4);
-    std::string commands =
-        ATTNCC_LLC + level + " -relocation-model=pic -filetype=obj " + base +
-        ".host.ll -o " + base + ".o && " + ATTNCC_CC + " -shared " + base + ".o -o " + base +
-        ".so -lm && " + ATTNCC_LLC + level +
-        " -fp-contract=off -nvptx-fma-level=0 -mtriple=nvptx64-nvidia-cuda -mcpu=sm_80 -mattr=+ptx87 " +
-        base + ".ptx.ll -o " + base + ".ptx";
+    std::string commands = ATTNCC_LLC + level + " -relocation-model=pic -filetype=obj " + base +
+                           ".host.ll -o " + base + ".o && " + ATTNCC_CC + " -shared " + base +
+                           ".o -o " + base + ".so -lm && " + ATTNCC_LLC + level +
+                           " -fp-contract=off -nvptx-fma-level=0 -mtriple=nvptx64-nvidia-cuda "
+                           "-mcpu=sm_80 -mattr=+ptx87 " +
+                           base + ".ptx.ll -o " + base + ".ptx";
     ASSERT_EQ(std::system(commands.c_str()), 0) << commands;
     void *library = dlopen((base + ".so").c_str(), RTLD_NOW);
     ASSERT_NE(library, nullptr) << dlerror();
@@ -457,7 +494,8 @@ TEST(Differential, TwoBackEnds) {
                               reinterpret_cast<uint64_t>(device.data())};
     for (unsigned i = 0; i < functionsPerModule; ++i) {
       std::string name = "f" + std::to_string(i);
-      auto function = reinterpret_cast<void (*)(const void *, void *, int)>(dlsym(library, name.c_str()));
+      auto function =
+          reinterpret_cast<void (*)(const void *, void *, int)>(dlsym(library, name.c_str()));
       ASSERT_NE(function, nullptr);
       std::fill(host.begin(), host.end(), std::byte(0));
       std::fill(device.begin(), device.end(), std::byte(0));

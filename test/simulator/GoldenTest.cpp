@@ -6,8 +6,8 @@
 //
 // golden/mma-h200.bin: tiles; each a kind (0: m16n8k16 bf16, 1: the same f16, 2: m16n8k8 bf16,
 // 3: the same f16), then for each lane 4 + 2 words of A and B, 4 of C and 4 of the GPU's D.
-// golden/scalar-h200.bin: 256 triples of inputs, lane by lane, then 256 results for each instruction
-// of the list below.
+// golden/scalar-h200.bin: 256 triples of inputs, lane by lane, then 256 results for each
+// instruction of the list below.
 //
 //===----------------------------------------------------------------------===//
 #include "test/simulator/Harness.h"
@@ -34,8 +34,9 @@ std::string mma(uint32_t kind) {
                 "ld.global.v2.b32 {%r2,%r3}, [%rd4]; ld.global.v2.b32 {%r4,%r5}, [%rd4+8];\n"
                 "ld.global.v2.b32 {%r6,%r7}, [%rd4+16]; ld.global.v2.b32 {%r8,%r9}, [%rd4+24];\n"
                 "ld.global.v2.b32 {%r10,%r11}, [%rd4+32];\n"
-                "mma.sync.aligned.m16n8k" + std::string(wide ? "16" : "8") + ".row.col.f32." + type +
-                "." + type + ".f32 {%r12,%r13,%r14,%r15}, " +
+                "mma.sync.aligned.m16n8k" +
+                std::string(wide ? "16" : "8") + ".row.col.f32." + type + "." + type +
+                ".f32 {%r12,%r13,%r14,%r15}, " +
                 (wide ? "{%r2,%r3,%r4,%r5}, {%r6,%r7}" : "{%r2,%r3}, {%r6}") +
                 ", {%r8,%r9,%r10,%r11};\nst.global.v4.b32 [%rd5], {%r12,%r13,%r14,%r15};");
 }
@@ -129,7 +130,7 @@ TEST(Golden, ScalarsOfH200) {
                             "mul.wide.u32 %rd3, %r3, 4; add.s64 %rd5, %rd1, %rd3;\n"
                             "ld.global.b32 %r4, [%rd4]; ld.global.b32 %r5, [%rd4+4];\n"
                             "ld.global.b32 %r6, [%rd4+8];\n" +
-                                std::string(instructions[i]) + "\nst.global.b32 [%rd5], %r7;"),
+                            std::string(instructions[i]) + "\nst.global.b32 [%rd5], %r7;"),
                      {{count / 32, 1, 1}, {32, 1, 1}, 0, {}});
     for (size_t k = 0; k < count; ++k)
       EXPECT_EQ(machine.out<uint32_t>()[k], words[count * (3 + i) + k])

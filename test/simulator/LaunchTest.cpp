@@ -39,8 +39,9 @@ TEST(Launch, Checks) {
             "k: grid is 1x0x1, allowed is 1x1x1 to 2147483647x65535x65535");
   launch.grid = {1, 1, 1};
   launch.dynamicShared = 64;
-  EXPECT_EQ(launchError(text, launch),
-            "k: dynamic shared memory is 64 bytes, the kernel declares none"); // not used: not declared
+  EXPECT_EQ(
+      launchError(text, launch),
+      "k: dynamic shared memory is 64 bytes, the kernel declares none"); // not used: not declared
   std::string uses = module("mov.b32 %r2, dynamic;", ".extern .shared .align 16 .b8 dynamic[];");
   EXPECT_EQ(launchError(uses, launch), "no error");
   launch.dynamicShared = 227 * 1024 + 1;
@@ -51,16 +52,20 @@ TEST(Launch, Checks) {
 // Dynamic shared memory begins after the static variables and has the size of the launch.
 TEST(Launch, DynamicShared) {
   Machine machine(16);
-  const std::string declarations = ".extern .shared .align 128 .b8 dynamic[];\n.shared .align 4 .b8 fixed[20];";
-  const std::string body = "mov.b32 %r2, dynamic; mov.b32 %r3, fixed; mov.u32 %r4, %dynamic_smem_size;\n"
-                           "st.global.v2.b32 [%rd1], {%r2, %r3}; st.global.b32 [%rd1+8], %r4;\n";
+  const std::string declarations =
+      ".extern .shared .align 128 .b8 dynamic[];\n.shared .align 4 .b8 fixed[20];";
+  const std::string body =
+      "mov.b32 %r2, dynamic; mov.b32 %r3, fixed; mov.u32 %r4, %dynamic_smem_size;\n"
+      "st.global.v2.b32 [%rd1], {%r2, %r3}; st.global.b32 [%rd1+8], %r4;\n";
   Conditions setup{{1, 1, 1}, {1, 1, 1}, 256, {}};
   machine.complete(module(body + "st.shared.b32 [dynamic+252], 1;", declarations), setup);
   EXPECT_EQ(machine.out<uint32_t>()[0], 0x480u);
   EXPECT_EQ(machine.out<uint32_t>()[1], 0x400u);
   EXPECT_EQ(machine.out<uint32_t>()[2], 256u);
-  EXPECT_EQ(findingOf(machine, module(body + "st.shared.b32 [dynamic+256], 1;", declarations), setup).message,
-            "shared address 0x580 with 4 bytes is outside the block's 384 bytes at 0x400");
+  EXPECT_EQ(
+      findingOf(machine, module(body + "st.shared.b32 [dynamic+256], 1;", declarations), setup)
+          .message,
+      "shared address 0x580 with 4 bytes is outside the block's 384 bytes at 0x400");
 }
 
 // Counters and results are the same for any number of host threads.
@@ -98,9 +103,10 @@ TEST(Launch, LowestFailingBlock) {
     Machine machine(16);
     Conditions setup{{10, 10, 1}, {32, 1, 1}, 0, {}};
     setup.options.threads = threads;
-    Finding finding = findingOf(machine, module("mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ctaid.y;\n"
-                                                "mad.lo.s32 %r4, %r3, 10, %r2; setp.ge.u32 %p1, %r4, 47;\n"
-                                                "@%p1 trap;"),
+    Finding finding = findingOf(machine,
+                                module("mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ctaid.y;\n"
+                                       "mad.lo.s32 %r4, %r3, 10, %r2; setp.ge.u32 %p1, %r4, 47;\n"
+                                       "@%p1 trap;"),
                                 setup);
     EXPECT_EQ(finding.block, (Dim3{7, 4, 0}));
   }
@@ -112,7 +118,8 @@ TEST(Launch, WithoutMeter) {
   Conditions setup;
   setup.options.meter = false;
   Report report = machine.complete(
-      module("mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3; st.global.b32 [%rd4], %r1;"), setup);
+      module("mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3; st.global.b32 [%rd4], %r1;"),
+      setup);
   EXPECT_EQ(machine.out<uint32_t>()[31], 31u);
   EXPECT_TRUE(report.buffers.empty());
 }

@@ -20,7 +20,8 @@ uint16_t half(int x) { // small integers
   if (x == 0)
     return 0;
   int exponent = 31 - __builtin_clz(x < 0 ? -x : x);
-  return uint16_t((x < 0) << 15 | (exponent + 15) << 10 | (((x < 0 ? -x : x) << (10 - exponent)) & 0x3ff));
+  return uint16_t((x < 0) << 15 | (exponent + 15) << 10 |
+                  (((x < 0 ? -x : x) << (10 - exponent)) & 0x3ff));
 }
 
 /// Stores one 16-bit element in a lane's registers (4 registers per lane in memory).
@@ -33,9 +34,7 @@ struct Fragment {
   int lane, reg, part;
 };
 /// Where A[m][k] of m16n8k16 and m16n8k8 lives.
-Fragment ofA(int m, int k) {
-  return {(m % 8) * 4 + (k % 8) / 2, (m / 8) + 2 * (k / 8), k % 2};
-}
+Fragment ofA(int m, int k) { return {(m % 8) * 4 + (k % 8) / 2, (m / 8) + 2 * (k / 8), k % 2}; }
 Fragment ofB(int k, int n) { return {n * 4 + (k % 8) / 2, k / 8, k % 2}; }
 Fragment ofC(int m, int n) { return {(m % 8) * 4 + n / 2, (m / 8) * 2 + n % 2, 0}; }
 
@@ -46,7 +45,8 @@ std::string mma(int k, const std::string &type) {
                 "ld.global.v4.b32 {%r2,%r3,%r4,%r5}, [%rd4];\n"
                 "ld.global.v4.b32 {%r6,%r7,_,_}, [%rd4+512];\n"
                 "ld.global.v4.b32 {%r8,%r9,%r10,%r11}, [%rd4+1024];\n"
-                "mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col.f32." + type + "." + type +
+                "mma.sync.aligned.m16n8k" +
+                std::to_string(k) + ".row.col.f32." + type + "." + type +
                 ".f32\n\t{%r12,%r13,%r14,%r15},\n\t" + a + ",\n\t" + b +
                 ",\n\t{%r8,%r9,%r10,%r11};\nst.global.v4.b32 [%rd5], {%r12,%r13,%r14,%r15};");
 }
@@ -95,16 +95,17 @@ TEST(Matrix, OneHotK8Bfloat) { oneHot(8, true); }
 /// Rows of 16 bytes in shared memory at the given addresses; what each lane loads.
 std::string loadMatrices(int count, bool transposed) {
   const char *registers[] = {"{%r2}", "{%r2,%r3}", "", "{%r2,%r3,%r4,%r5}"};
-  return module("mul.wide.u32 %rd3, %r1, 16; add.s64 %rd4, %rd2, %rd3; add.s64 %rd5, %rd1, %rd3;\n"
-                "ld.global.v4.b32 {%r6,%r7,%r8,%r9}, [%rd4]; mov.b32 %r10, sh;\n"
-                // row i lies at (37 i mod 32) * 16: any permutation of rows will do
-                "mul.lo.s32 %r11, %r1, 37; and.b32 %r11, %r11, 31; mad.lo.s32 %r11, %r11, 16, %r10;\n"
-                "st.shared.v4.b32 [%r11], {%r6,%r7,%r8,%r9}; bar.warp.sync -1;\n"
-                "mov.b32 %r3, 0; mov.b32 %r4, 0; mov.b32 %r5, 0;\n"
-                "ldmatrix.sync.aligned.m8n8.x" + std::to_string(count) +
-                    (transposed ? ".trans" : "") + ".shared.b16 " + registers[count - 1] +
-                    ", [%r11];\nst.global.v4.b32 [%rd5], {%r2,%r3,%r4,%r5};",
-                ".shared .align 128 .b8 sh[512];");
+  return module(
+      "mul.wide.u32 %rd3, %r1, 16; add.s64 %rd4, %rd2, %rd3; add.s64 %rd5, %rd1, %rd3;\n"
+      "ld.global.v4.b32 {%r6,%r7,%r8,%r9}, [%rd4]; mov.b32 %r10, sh;\n"
+      // row i lies at (37 i mod 32) * 16: any permutation of rows will do
+      "mul.lo.s32 %r11, %r1, 37; and.b32 %r11, %r11, 31; mad.lo.s32 %r11, %r11, 16, %r10;\n"
+      "st.shared.v4.b32 [%r11], {%r6,%r7,%r8,%r9}; bar.warp.sync -1;\n"
+      "mov.b32 %r3, 0; mov.b32 %r4, 0; mov.b32 %r5, 0;\n"
+      "ldmatrix.sync.aligned.m8n8.x" +
+          std::to_string(count) + (transposed ? ".trans" : "") + ".shared.b16 " +
+          registers[count - 1] + ", [%r11];\nst.global.v4.b32 [%rd5], {%r2,%r3,%r4,%r5};",
+      ".shared .align 128 .b8 sh[512];");
 }
 
 TEST(Matrix, LoadMatrices) {
@@ -142,8 +143,9 @@ TEST(Matrix, UnusedAddresses) {
   Finding finding = findingOf(machine, variant("x2", "{%r2,%r3}"));
   EXPECT_EQ(finding.kind, Finding::Kind::OutOfBounds);
   EXPECT_EQ(finding.thread, (Dim3{8, 0, 0}));
-  finding = findingOf(machine, module("mov.b32 %r10, sh; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r10+8];",
-                                      ".shared .align 16 .b8 sh[128];"));
+  finding = findingOf(
+      machine, module("mov.b32 %r10, sh; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r10+8];",
+                      ".shared .align 16 .b8 sh[128];"));
   EXPECT_EQ(finding.kind, Finding::Kind::Misaligned);
 }
 
@@ -152,15 +154,16 @@ TEST(Matrix, Transpose) {
   for (int lane = 0; lane < 32; ++lane)
     for (int part = 0; part < 2; ++part)
       machine.in<uint16_t>()[2 * lane + part] = uint16_t(100 * (lane / 4) + 2 * (lane % 4) + part);
-  machine.complete(module("mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd2, %rd3; add.s64 %rd5, %rd1, %rd3;\n"
-                          "ld.global.b32 %r2, [%rd4]; movmatrix.sync.aligned.m8n8.trans.b16 %r3, %r2;\n"
-                          "movmatrix.sync.aligned.m8n8.trans.b16 %r4, %r3;\n"
-                          "st.global.b32 [%rd5], %r3; st.global.b32 [%rd5+128], %r4;"));
+  machine.complete(
+      module("mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd2, %rd3; add.s64 %rd5, %rd1, %rd3;\n"
+             "ld.global.b32 %r2, [%rd4]; movmatrix.sync.aligned.m8n8.trans.b16 %r3, %r2;\n"
+             "movmatrix.sync.aligned.m8n8.trans.b16 %r4, %r3;\n"
+             "st.global.b32 [%rd5], %r3; st.global.b32 [%rd5+128], %r4;"));
   for (int lane = 0; lane < 32; ++lane)
     for (int part = 0; part < 2; ++part) {
-      EXPECT_EQ(machine.out<uint16_t>()[2 * lane + part],
-                100 * (2 * (lane % 4) + part) + lane / 4);
-      EXPECT_EQ(machine.out<uint16_t>()[64 + 2 * lane + part], machine.in<uint16_t>()[2 * lane + part]);
+      EXPECT_EQ(machine.out<uint16_t>()[2 * lane + part], 100 * (2 * (lane % 4) + part) + lane / 4);
+      EXPECT_EQ(machine.out<uint16_t>()[64 + 2 * lane + part],
+                machine.in<uint16_t>()[2 * lane + part]);
     }
 }
 

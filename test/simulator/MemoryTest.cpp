@@ -41,10 +41,11 @@ TEST(MemoryMap, RangesDoNotOverlap) {
 // The text of an access past the end of a buffer, with the line of the MLIR source.
 TEST(Memory, OutOfBounds) {
   Machine machine(64);
-  Finding finding = findingOf(machine, module(".loc 1 10 3\n"
-                                              "mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3;\n"
-                                              "st.global.b32 [%rd4+4], %r1;",
-                                              ".file 1 \"kernel.mlir\""),
+  Finding finding = findingOf(machine,
+                              module(".loc 1 10 3\n"
+                                     "mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3;\n"
+                                     "st.global.b32 [%rd4+4], %r1;",
+                                     ".file 1 \"kernel.mlir\""),
                               {{2, 1, 1}, {32, 1, 1}, 0, {}});
   EXPECT_EQ(finding.text(), "k: line 10 (kernel.mlir:10:3): out of bounds: write of 4 bytes at " +
                                 hex(machine.out<char>(), 64) +
@@ -77,19 +78,21 @@ TEST(Memory, MisalignedAndReadOnly) {
   EXPECT_EQ(finding.message, "write to the read-only buffer 'in'");
   finding = findingOf(machine, module("atom.global.add.u32 %r2, [%rd2], 1;"));
   EXPECT_EQ(finding.message, "atomic to the read-only buffer 'in'");
-  finding = findingOf(machine, module("mov.b64 %rd3, c; cvta.const.u64 %rd3, %rd3; st.b32 [%rd3], 1;",
-                                      ".const .b32 c = 4;"));
+  finding =
+      findingOf(machine, module("mov.b64 %rd3, c; cvta.const.u64 %rd3, %rd3; st.b32 [%rd3], 1;",
+                                ".const .b32 c = 4;"));
   EXPECT_EQ(finding.message, "write to the read-only buffer 'c'");
 }
 
 TEST(Memory, SharedBounds) {
   Machine machine(64);
-  EXPECT_EQ(findingOf(machine, module("ld.shared.b32 %r2, [sh+32];", ".shared .b8 sh[32];")).message,
-            "shared address 0x420 with 4 bytes is outside the block's 32 bytes at 0x400");
-  EXPECT_EQ(findingOf(machine, module("mov.b32 %r2, 0; st.shared.b8 [%r2], 1;",
-                                      ".shared .b8 sh[32];") )
-                .message,
-            "shared address 0x0 with 1 byte is outside the block's 0 bytes at 0x400");
+  EXPECT_EQ(
+      findingOf(machine, module("ld.shared.b32 %r2, [sh+32];", ".shared .b8 sh[32];")).message,
+      "shared address 0x420 with 4 bytes is outside the block's 32 bytes at 0x400");
+  EXPECT_EQ(
+      findingOf(machine, module("mov.b32 %r2, 0; st.shared.b8 [%r2], 1;", ".shared .b8 sh[32];"))
+          .message,
+      "shared address 0x0 with 1 byte is outside the block's 0 bytes at 0x400");
   // A generic address that was cut to 32 bits instead of converted is not an address.
   Finding finding = findingOf(machine, module("mov.b64 %rd3, sh; cvta.shared.u64 %rd4, %rd3;\n"
                                               "cvt.u32.u64 %r2, %rd4; ld.shared.b32 %r3, [%r2];",
@@ -100,12 +103,13 @@ TEST(Memory, SharedBounds) {
 // Registers and shared memory begin as NaN in every format.
 TEST(Memory, BeginsAsNan) {
   Machine machine(64);
-  machine.complete(module("ld.shared.b32 %r2, [sh]; add.f32 %r3, %r2, 0f00000000;\n"
-                          "setp.nan.f32 %p1, %r9, %r9; selp.b32 %r4, 1, 0, %p1;\n"
-                          "mov.b32 {%rs1, %rs2}, %r2; setp.nan.f16 %p1, %rs1, %rs2; selp.b32 %r5, 1, 0, %p1;\n"
-                          "setp.nan.bf16 %p1, %rs1, %rs2; selp.b32 %r6, 1, 0, %p1;\n"
-                          "st.global.v4.b32 [%rd1], {%r3, %r4, %r5, %r6};",
-                          ".shared .align 4 .b8 sh[32];"));
+  machine.complete(
+      module("ld.shared.b32 %r2, [sh]; add.f32 %r3, %r2, 0f00000000;\n"
+             "setp.nan.f32 %p1, %r9, %r9; selp.b32 %r4, 1, 0, %p1;\n"
+             "mov.b32 {%rs1, %rs2}, %r2; setp.nan.f16 %p1, %rs1, %rs2; selp.b32 %r5, 1, 0, %p1;\n"
+             "setp.nan.bf16 %p1, %rs1, %rs2; selp.b32 %r6, 1, 0, %p1;\n"
+             "st.global.v4.b32 [%rd1], {%r3, %r4, %r5, %r6};",
+             ".shared .align 4 .b8 sh[32];"));
   EXPECT_EQ(machine.out<uint32_t>()[0], 0x7fffffffu);
   for (int i = 1; i < 4; ++i)
     EXPECT_EQ(machine.out<uint32_t>()[i], 1u) << i;
@@ -240,8 +244,8 @@ TEST(Memory, SparsePool) {
                                    "st.global.b16 [%rd5+2], %rs1;"));
   ASSERT_TRUE(bool(parsed));
   uint64_t parameters[2] = {reinterpret_cast<uint64_t>(pool), element};
-  auto report = run(**parsed, "k", {{1, 1, 1}, {1, 1, 1}, 0, std::as_bytes(std::span(parameters))},
-                    memory);
+  auto report =
+      run(**parsed, "k", {{1, 1, 1}, {1, 1, 1}, 0, std::as_bytes(std::span(parameters))}, memory);
   ASSERT_TRUE(report && report->completed);
   EXPECT_EQ(static_cast<uint16_t *>(pool)[element + 1], 0x1234);
   EXPECT_EQ(report->buffer("pool")->read.uniqueSectors, 1u);

@@ -18,9 +18,9 @@ namespace {
 TEST(Meter, StridedReads) {
   for (uint32_t stride : {4u, 8u, 16u, 32u, 64u, 128u}) {
     Machine machine(4, 32 * 128);
-    Report report = machine.complete(
-        module("mul.wide.u32 %rd3, %r1, " + std::to_string(stride) +
-               "; add.s64 %rd4, %rd2, %rd3; ld.global.b32 %r2, [%rd4]; ld.global.b32 %r2, [%rd4];"));
+    Report report = machine.complete(module(
+        "mul.wide.u32 %rd3, %r1, " + std::to_string(stride) +
+        "; add.s64 %rd4, %rd2, %rd3; ld.global.b32 %r2, [%rd4]; ld.global.b32 %r2, [%rd4];"));
     const Traffic &read = report.buffer("in")->read;
     uint64_t sectors = std::min(32u, stride);
     EXPECT_EQ(read.requests, 2u);
@@ -108,7 +108,8 @@ TEST(Meter, RandomSharedAccess) {
     uint32_t address[32];
     for (uint32_t &a : address)
       a = random() % span / bytes * bytes;
-    SharedTraffic fast = wavefronts(address, mask, bytes), slow = slowWavefronts(address, mask, bytes);
+    SharedTraffic fast = wavefronts(address, mask, bytes),
+                  slow = slowWavefronts(address, mask, bytes);
     ASSERT_EQ(fast.wavefronts, slow.wavefronts);
     ASSERT_EQ(fast.ideal, slow.ideal);
   }
@@ -153,12 +154,13 @@ TEST(Meter, RandomGlobalAccess) {
 /// `swizzled`.
 Report loadTile(uint32_t pitch, bool swizzled) {
   Machine machine(16);
-  return machine.complete(module("and.b32 %r2, %r1, 15; shr.u32 %r3, %r1, 4; and.b32 %r4, %r2, 7;\n" +
-                                     std::string(swizzled ? "xor.b32 %r3, %r3, %r4;\n" : "") +
-                                     "mov.b32 %r5, sh; mad.lo.s32 %r5, %r2, " + std::to_string(pitch) +
-                                     ", %r5; mad.lo.s32 %r5, %r3, 16, %r5;\n"
-                                     "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r6,%r7,%r8,%r9}, [%r5];",
-                                 ".shared .align 1024 .b8 sh[4096];"));
+  return machine.complete(
+      module("and.b32 %r2, %r1, 15; shr.u32 %r3, %r1, 4; and.b32 %r4, %r2, 7;\n" +
+                 std::string(swizzled ? "xor.b32 %r3, %r3, %r4;\n" : "") +
+                 "mov.b32 %r5, sh; mad.lo.s32 %r5, %r2, " + std::to_string(pitch) +
+                 ", %r5; mad.lo.s32 %r5, %r3, 16, %r5;\n"
+                 "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r6,%r7,%r8,%r9}, [%r5];",
+             ".shared .align 1024 .b8 sh[4096];"));
 }
 
 TEST(Meter, MatricesAndSwizzle) {

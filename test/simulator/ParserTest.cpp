@@ -71,11 +71,24 @@ $L__BB0_1:                              /* a loop
 // Literals and constant expressions as operands.
 TEST(Parser, Literals) {
   const std::pair<const char *, uint32_t> cases[] = {
-      {"17", 17},           {"0x1F", 31},         {"0b101", 5},         {"017", 15},
-      {"17U", 17},          {"-1", ~0u},          {"-1U", ~0u},         {"(3+4)*2", 14},
-      {"~0", ~0u},          {"!5", 0},            {"(.s64)7", 7},       {"1<<4|3", 19},
-      {"7/2", 3},           {"-(2-5)", 3},        {"0f3F800000", 0x3f800000},
-      {"0d3FF8000000000000", 0x3fc00000},         {"1.5", 0x3fc00000},  {"WARP_SZ", 32},
+      {"17", 17},
+      {"0x1F", 31},
+      {"0b101", 5},
+      {"017", 15},
+      {"17U", 17},
+      {"-1", ~0u},
+      {"-1U", ~0u},
+      {"(3+4)*2", 14},
+      {"~0", ~0u},
+      {"!5", 0},
+      {"(.s64)7", 7},
+      {"1<<4|3", 19},
+      {"7/2", 3},
+      {"-(2-5)", 3},
+      {"0f3F800000", 0x3f800000},
+      {"0d3FF8000000000000", 0x3fc00000},
+      {"1.5", 0x3fc00000},
+      {"WARP_SZ", 32},
   };
   std::string body;
   unsigned index = 0;
@@ -133,16 +146,17 @@ TEST(Parser, Operands) {
 // Module variables keep their initialisers and each other's addresses.
 TEST(Parser, Initialisers) {
   Machine machine(32);
-  machine.complete(module(R"(
+  machine.complete(
+      module(R"(
     ld.const.b64 %rd3, [where+8]; ld.global.b8 %rs2, [%rd3]; st.global.b16 [%rd1], %rs2;
     mov.b32 %r3, where; ld.const.b64 %rd3, [%r3+16]; ld.const.b64 %rd4, [%rd3];
     ld.const.b64 %rd5, [where+24]; ld.b64 %rd6, [%rd5]; // the generic address of where
     setp.eq.b64 %p1, %rd4, %rd6; selp.b32 %r4, 1, 0, %p1; st.global.b32 [%rd1+12], %r4;
     ld.global.b32 %r2, [table+4]; st.global.b32 [%rd1+4], %r2;
     ld.global.f32 %r3, [scale]; st.global.b32 [%rd1+8], %r3;)",
-                          ".global .align 4 .b8 table[8] = {1, 2, 3, 4, 0xff};\n"
-                          ".const .align 8 .u64 where[4] = {generic(table), table+2, where, generic(where)};\n"
-                          ".global .f32 scale = 0f40000000;"));
+             ".global .align 4 .b8 table[8] = {1, 2, 3, 4, 0xff};\n"
+             ".const .align 8 .u64 where[4] = {generic(table), table+2, where, generic(where)};\n"
+             ".global .f32 scale = 0f40000000;"));
   EXPECT_EQ(machine.out<uint16_t>()[0], 3u);
   EXPECT_EQ(machine.out<uint32_t>()[1], 0xffu);
   EXPECT_EQ(machine.out<float>()[2], 2.0f);
@@ -152,8 +166,10 @@ TEST(Parser, Initialisers) {
 // Every mistake names its line and quotes the text.
 TEST(Parser, Errors) {
   const std::pair<std::string, const char *> cases[] = {
-      {"frobnicate.b32 %r2, %r3;", "8: instruction 'frobnicate' is not known: frobnicate.b32 %r2, %r3"},
-      {"add.s32.wrap %r2, %r3, 1;", "8: modifier '.wrap' is not known here: add.s32.wrap %r2, %r3, 1"},
+      {"frobnicate.b32 %r2, %r3;",
+       "8: instruction 'frobnicate' is not known: frobnicate.b32 %r2, %r3"},
+      {"add.s32.wrap %r2, %r3, 1;",
+       "8: modifier '.wrap' is not known here: add.s32.wrap %r2, %r3, 1"},
       {"add.s32 %r2, %r3;", "8: expected 3 operands, found 2: add.s32 %r2, %r3"},
       {"add.s32 %r2, %rs3, 1;",
        "8: register '%rs3' has 16 bits, expected 32: add.s32 %r2, %rs3, 1"},
@@ -166,8 +182,7 @@ TEST(Parser, Errors) {
       {"mov.b32 %r2, %r3", "9: expected ';', found 'ret'"},
       {"mov.b32 %r2, 09;", "8: '09' is not a PTX token"},
       {"mov.b32 %r2, 1/0;", "8: division by zero in a constant"},
-      {"ld.global.b32 %r2, [%r3];",
-       "8: a global address needs 64 bits: ld.global.b32 %r2, [%r3]"},
+      {"ld.global.b32 %r2, [%r3];", "8: a global address needs 64 bits: ld.global.b32 %r2, [%r3]"},
       {"ld.global.v2.b32 {%r2, %r3, %r4}, [%rd1];",
        "8: expected 2 elements, found 3: ld.global.v2.b32 {%r2, %r3, %r4}, [%rd1]"},
       {"cp.async.cg.shared.global [%r2], [%rd2], 8;",
@@ -185,6 +200,12 @@ TEST(Parser, Errors) {
     EXPECT_EQ(parseError(module(body)), message) << body;
   EXPECT_EQ(parseError(".version 8.7\n.func f() { ret; }"),
             "2: functions are not supported: '.func'");
+  EXPECT_EQ(parseError(module("", ".shared .b8 x[20000000];") + "// unused"), "no error");
+  EXPECT_EQ(parseError(module("mov.b32 %r2, x;", ".shared .b8 x[20000000];")),
+            "5: variable 'x' has 20000000 bytes, allowed are 16777216");
+  EXPECT_EQ(parseError(module(".reg .b32 %q<300000>;")),
+            "8: expected at most 262144 registers, found 300000");
+  EXPECT_EQ(parseError(".global .b64 x[1<<62];"), "1: 'x' has more than 2^64 bytes");
   EXPECT_EQ(parseError(".version 8.7\n.target sm_80"), "1: no kernel in the file");
   EXPECT_EQ(parseError(".address_size 32"), "1: expected .address_size 64");
   EXPECT_EQ(parseError(".visible .entry k() { ret;"), "1: expected '}', found the end");

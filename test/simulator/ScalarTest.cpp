@@ -305,8 +305,12 @@ void checkAllCodes(const std::string &type, int exponentBits, int fractionBits) 
   // Widened, and back from the value and from its two neighbours half a step away.
   machine.complete(module("mov.u32 %r2, %ctaid.x; mad.lo.s32 %r3, %r2, 256, %r1;\n"
                           "mul.wide.u32 %rd3, %r3, 2; add.s64 %rd4, %rd2, %rd3;\n"
-                          "ld.global.b16 %rs1, [%rd4]; cvt.f32." + type + " %r4, %rs1;\n"
-                          "cvt.rn." + type + ".f32 %rs2, %r4; mul.wide.u32 %rd5, %r3, 8;\n"
+                          "ld.global.b16 %rs1, [%rd4]; cvt.f32." +
+                          type +
+                          " %r4, %rs1;\n"
+                          "cvt.rn." +
+                          type +
+                          ".f32 %rs2, %r4; mul.wide.u32 %rd5, %r3, 8;\n"
                           "add.s64 %rd6, %rd1, %rd5; st.global.b32 [%rd6], %r4;\n"
                           "st.global.b16 [%rd6+4], %rs2;"),
                    {{256, 1, 1}, {256, 1, 1}, 0, {}});

@@ -142,12 +142,15 @@ uint16_t randomCode(std::mt19937 &random, MatrixType type, int low, int high) {
   int fractionBits = type == MatrixType::F16 ? 10 : 7, bias = type == MatrixType::F16 ? 15 : 127;
   uint32_t sign = random() & 0x8000;
   switch (random() % 16) {
-  case 0: return uint16_t(sign);
-  case 1: return uint16_t(sign | (random() & ((1u << fractionBits) - 1)));
+  case 0:
+    return uint16_t(sign);
+  case 1:
+    return uint16_t(sign | (random() & ((1u << fractionBits) - 1)));
   default: {
     int field = low + int(random() % unsigned(high - low + 1)) + bias;
     field = std::max(0, std::min(field, 2 * bias));
-    return uint16_t(sign | uint32_t(field) << fractionBits | (random() & ((1u << fractionBits) - 1)));
+    return uint16_t(sign | uint32_t(field) << fractionBits |
+                    (random() & ((1u << fractionBits) - 1)));
   }
   }
 }
@@ -159,7 +162,7 @@ TEST(TensorCore, AgreesWithIntegerModel) {
   std::mt19937 random(seed);
   const struct {
     int low, high, addend;
-  } ranges[] = {{-2, 2, 0},     {-12, 3, 0},   {-14, 15, 5},   {-126, -40, -90}, {-60, -50, -100},
+  } ranges[] = {{-2, 2, 0},       {-12, 3, 0},   {-14, 15, 5},   {-126, -40, -90}, {-60, -50, -100},
                 {-70, -40, -149}, {30, 58, 110}, {-126, 50, 20}, {0, 60, -20}};
   for (const auto &range : ranges)
     for (MatrixType type : {MatrixType::F16, MatrixType::BF16})
@@ -210,8 +213,8 @@ TEST(TensorCore, LargestSums) {
 
 // Infinities and NaN are those of exact arithmetic, and stay in their row or column.
 TEST(TensorCore, Specials) {
-  for (TensorCore part : {TensorCore::Sm80, TensorCore::Sm90, TensorCore::Exact,
-                          TensorCore::IeeeSequential}) {
+  for (TensorCore part :
+       {TensorCore::Sm80, TensorCore::Sm90, TensorCore::Exact, TensorCore::IeeeSequential}) {
     MatrixProduct p;
     std::memset(&p, 0, sizeof p);
     for (auto &row : p.a)
