@@ -8,6 +8,7 @@ Documents: README.md, CONTRIBUTING.md, docs/*.md.
   stream, where … stands for any text in a line and a line of … for any lines. A comment "# exit N" names its exit code.
 - ```json blocks parse, unless they have an ellipsis.
 - tools/dev is what runs this test: of its commands the verb must be known. A CMake preset must be in the presets' file.
+- Every option that the command's --help shows stands in docs/commands.md.
 - Links, and paths in code spans that begin with one of the top folders, exist.
 Comments in the sources name tests and documents too: those paths are checked as well.
 """
@@ -152,7 +153,21 @@ def check_comments():
     return count
 
 
+def check_options():
+    """docs/commands.md has every option of every verb."""
+    page = (source / "docs" / "commands.md").read_text()
+    for verb in [[], ["check"], ["verify"]]:
+        shown = subprocess.run([build / "bin" / "attncc", *verb, "--help"], capture_output=True, text=True).stdout
+        options = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", shown))
+        if not options:
+            fail("docs.py", f"attncc {' '.join(verb)} --help shows no option")
+        for option in sorted(options):
+            if f"`{option}`" not in page:
+                fail("docs/commands.md", f"says nothing of {option} of attncc {' '.join(verb)}")
+
+
 run, named = 0, check_comments()
+check_options()
 for document in DOCUMENTS:
     text = document.read_text()
     named += check_paths(document, text)
