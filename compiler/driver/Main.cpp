@@ -30,7 +30,11 @@ int main(int argc, char **argv) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
   try {
-    return check->parsed() ? runCheck() : verify->parsed() ? runVerify() : compile();
+    int code = check->parsed() ? runCheck() : verify->parsed() ? runVerify() : compile();
+    if (std::cout.flush())
+      return code;
+    std::cerr << "attncc: error: standard output cannot be written\n";
+    return code == kOk ? kBadInput : code;
   } catch (const std::exception &error) {
     std::cerr << "attncc: internal error: " << error.what() << "\n";
     return kInternal;

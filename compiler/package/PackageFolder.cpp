@@ -42,10 +42,12 @@ Result<bool> holdsPackage(const fs::path &folder) {
 Result<void> writeFile(const fs::path &path, const std::string &text) {
   std::error_code code;
   fs::create_directories(path.parent_path(), code);
+  if (code)
+    return folderError(path.string(), code.message());
   std::ofstream stream(path, std::ios::binary);
   stream.write(text.data(), static_cast<std::streamsize>(text.size()));
   stream.close();
-  if (code || !stream)
+  if (!stream)
     return folderError(path.string(), path.filename().string() + ": " + std::strerror(errno));
   return {};
 }
