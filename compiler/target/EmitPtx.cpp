@@ -3,7 +3,8 @@
 // 1. MLIR passes take the gpu.module to the llvm dialect (scf to branches, then everything through
 //    the ConvertToLLVM interfaces). convert-gpu-to-nvvm is not among them: it refuses the llvm
 //    intrinsics that the conversion emits on purpose.
-// 2. The module is translated to LLVM IR, and every inline asm call becomes convergent: MLIR's op has
+// 2. The module is translated to LLVM IR, and every inline asm call becomes convergent: MLIR's op
+// has
 //    no such flag, and without it LLVM duplicates or merges warp-wide instructions across branches.
 // 3. LLVM optimises at O3 without unrolling and vectorisation: the tile passes have chosen both.
 // 4. The NVPTX back end prints the text. Shared pointers are 32 bits wide (nvptx-short-ptr).
@@ -111,7 +112,8 @@ Result<mlir::Operation *> lowerToLLVMDialect(mlir::ModuleOp module) {
   nested.addPass(mlir::createConvertToLLVMPass());
   nested.addPass(mlir::createReconcileUnrealizedCastsPass());
   if (mlir::failed(passes.run(module)))
-    return emissionError(message.empty() ? "the module does not lower to the llvm dialect" : message);
+    return emissionError(message.empty() ? "the module does not lower to the llvm dialect"
+                                         : message);
   return gpuModule;
 }
 
@@ -209,9 +211,8 @@ Result<std::string> emitPtx(mlir::ModuleOp module, const TargetInfo &target) {
     return emissionError(lookupMessage);
   llvm::StringRef name(target.name.data(), target.name.size());
   llvm::StringRef features(target.features.data(), target.features.size());
-  std::unique_ptr<llvm::TargetMachine> machine(
-      backEnd->createTargetMachine(triple, name, features, {}, std::nullopt, std::nullopt,
-                                   llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(backEnd->createTargetMachine(
+      triple, name, features, {}, std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
   llvmModule->setTargetTriple(triple);
   llvmModule->setDataLayout(machine->createDataLayout());
   {

@@ -22,9 +22,10 @@ namespace attncc {
 /// what is registered is what a static binary must carry.
 void registerPtxEmission(mlir::DialectRegistry &registry);
 
-/// Lowers the one gpu.module of `module` (llvm.func with nvvm.kernel, bodies of arith, scf, cf, math,
-/// llvm and nvvm ops) to PTX text for `target`. `module` is rewritten on the way. The same module
-/// gives the same text. An invalid module is an error that carries MLIR's or LLVM's first message.
+/// Lowers the one gpu.module of `module` (llvm.func with nvvm.kernel, bodies of arith, scf, cf,
+/// math, llvm and nvvm ops) to PTX text for `target`. `module` is rewritten on the way. The same
+/// module gives the same text. An invalid module is an error that carries MLIR's or LLVM's first
+/// message.
 Result<std::string> emitPtx(mlir::ModuleOp module, const TargetInfo &target);
 
 } // namespace attncc

@@ -27,23 +27,24 @@ struct MatrixProduct {
 };
 
 struct TargetInfo {
-  std::string_view name;         // in file names, manifests and on the command line: "sm_80"
-  int computeCapability;         // 80: major * 10 + minor
-  int rank;                      // of the targets that a device can run, the highest rank is taken
-  bool exactCapability;          // true for "a" targets: no other compute capability runs them
-  int ptxVersion;                // 78: .version 7.8
-  std::string_view features;     // for LLVM's NVPTX back end
-  int64_t maxSharedPerBlock;     // bytes that a kernel may ask for and still run on every device of the target
-  int64_t maxSharedOptIn;        // bytes on the named chip, with the opt-in attribute
-  int registersPerThread;        // general registers that one thread can address
-  int64_t registersPerSm;        // 32-bit registers of a multiprocessor
+  std::string_view name;     // in file names, manifests and on the command line: "sm_80"
+  int computeCapability;     // 80: major * 10 + minor
+  int rank;                  // of the targets that a device can run, the highest rank is taken
+  bool exactCapability;      // true for "a" targets: no other compute capability runs them
+  int ptxVersion;            // 78: .version 7.8
+  std::string_view features; // for LLVM's NVPTX back end
+  int64_t maxSharedPerBlock; // bytes that a kernel may ask for and still run on every device of the
+                             // target
+  int64_t maxSharedOptIn;    // bytes on the named chip, with the opt-in attribute
+  int registersPerThread;    // general registers that one thread can address
+  int64_t registersPerSm;    // 32-bit registers of a multiprocessor
   int warpSize;
   int maxThreadsPerBlock;
   int maxNamedBarriers;
-  int bytesPerLaneCopy;       // the widest copy or load of one lane
-  bool tensorCopies;             // copies of boxes by a tensor map
-  bool asynchronousProducts;     // products are issued, then awaited
-  bool dependentLaunch;          // programmatic dependent launch
+  int bytesPerLaneCopy;                // the widest copy or load of one lane
+  bool tensorCopies;                   // copies of boxes by a tensor map
+  bool asynchronousProducts;           // products are issued, then awaited
+  bool dependentLaunch;                // programmatic dependent launch
   std::vector<MatrixProduct> products; // for 16-bit floats with f32 sums
 
   bool hasProduct(MatrixProduct::Kind kind) const;

@@ -109,7 +109,8 @@ struct RopePattern : TilePattern<tile::RopeOp> {
 private:
   /// For the first register of each pair the second one's number, else -1. Nothing if a pair is
   /// split over threads.
-  static std::optional<llvm::SmallVector<int64_t>> partners(const Layout &layout, const attn::Rope &rope) {
+  static std::optional<llvm::SmallVector<int64_t>> partners(const Layout &layout,
+                                                            const attn::Rope &rope) {
     bool interleaved = rope.pairing == attn::Pairing::Interleaved;
     int64_t distance = interleaved ? 1 : rope.dim / 2;
     llvm::SmallVector<int64_t> result(layout.registersPerThread(), -1);
@@ -179,7 +180,8 @@ private:
     size_t number = known - kernel.rotations.begin();
     if (known == kernel.rotations.end())
       kernel.rotations.push_back(rope);
-    return b.constants("inverse_frequencies_" + std::to_string(number), rope.getInverseFrequencies());
+    return b.constants("inverse_frequencies_" + std::to_string(number),
+                       rope.getInverseFrequencies());
   }
 };
 

@@ -52,8 +52,8 @@ Value KernelBuilder::minusInfinity() {
 Value KernelBuilder::notANumber() {
   return arith::ConstantOp::create(
       builder, location,
-      builder.getFloatAttr(builder.getF32Type(),
-                           llvm::APFloat(llvm::APFloat::IEEEsingle(), llvm::APInt(32, 0x7fffffff))));
+      builder.getFloatAttr(builder.getF32Type(), llvm::APFloat(llvm::APFloat::IEEEsingle(),
+                                                               llvm::APInt(32, 0x7fffffff))));
 }
 // 0x7fff is a NaN of both 16-bit types, the one that the hardware itself makes.
 Value KernelBuilder::notANumberWord() { return i32(0x7fff7fff); }
@@ -92,7 +92,8 @@ Value KernelBuilder::divUnsigned(Value a, Value b) {
   return builder.createOrFold<arith::DivUIOp>(location, a, b);
 }
 Value KernelBuilder::divUnsigned(Value a, int64_t b) {
-  return isPowerOfTwo(b) ? shiftRight(a, llvm::Log2_64(b)) : divUnsigned(a, constantLike(*this, a, b));
+  return isPowerOfTwo(b) ? shiftRight(a, llvm::Log2_64(b))
+                         : divUnsigned(a, constantLike(*this, a, b));
 }
 Value KernelBuilder::remUnsigned(Value a, Value b) {
   return builder.createOrFold<arith::RemUIOp>(location, a, b);
@@ -100,9 +101,7 @@ Value KernelBuilder::remUnsigned(Value a, Value b) {
 Value KernelBuilder::remUnsigned(Value a, int64_t b) {
   return isPowerOfTwo(b) ? bitAnd(a, b - 1) : remUnsigned(a, constantLike(*this, a, b));
 }
-Value KernelBuilder::ceilDiv(Value a, Value b) {
-  return divUnsigned(add(a, add(b, -1)), b);
-}
+Value KernelBuilder::ceilDiv(Value a, Value b) { return divUnsigned(add(a, add(b, -1)), b); }
 Value KernelBuilder::ceilDiv(Value a, int64_t b) { return divUnsigned(add(a, b - 1), b); }
 Value KernelBuilder::minSigned(Value a, Value b) {
   return builder.createOrFold<arith::MinSIOp>(location, a, b);
@@ -115,8 +114,9 @@ Value KernelBuilder::shiftLeft(Value a, int64_t bits) {
                    : builder.createOrFold<arith::ShLIOp>(location, a, constantLike(*this, a, bits));
 }
 Value KernelBuilder::shiftRight(Value a, int64_t bits) {
-  return bits == 0 ? a
-                   : builder.createOrFold<arith::ShRUIOp>(location, a, constantLike(*this, a, bits));
+  return bits == 0
+             ? a
+             : builder.createOrFold<arith::ShRUIOp>(location, a, constantLike(*this, a, bits));
 }
 Value KernelBuilder::bitAnd(Value a, Value b) {
   return builder.createOrFold<arith::AndIOp>(location, a, b);
@@ -166,7 +166,9 @@ Value KernelBuilder::fmul(Value a, Value b) {
 Value KernelBuilder::fmulExact(Value a, Value b) {
   return arith::MulFOp::create(builder, location, a, b);
 }
-Value KernelBuilder::fdiv(Value a, Value b) { return arith::DivFOp::create(builder, location, a, b); }
+Value KernelBuilder::fdiv(Value a, Value b) {
+  return arith::DivFOp::create(builder, location, a, b);
+}
 Value KernelBuilder::fneg(Value a) { return arith::NegFOp::create(builder, location, a); }
 Value KernelBuilder::fma(Value a, Value b, Value c) {
   return LLVM::FMAOp::create(builder, location, a, b, c);
@@ -174,13 +176,18 @@ Value KernelBuilder::fma(Value a, Value b, Value c) {
 Value KernelBuilder::fmax(Value a, Value b) {
   return arith::MaxNumFOp::create(builder, location, a, b);
 }
-Value KernelBuilder::fsqrt(Value a) { return LLVM::SqrtOp::create(builder, location, f32Type(), a); }
-Value KernelBuilder::fround(Value a) { return LLVM::RintOp::create(builder, location, f32Type(), a); }
+Value KernelBuilder::fsqrt(Value a) {
+  return LLVM::SqrtOp::create(builder, location, f32Type(), a);
+}
+Value KernelBuilder::fround(Value a) {
+  return LLVM::RintOp::create(builder, location, f32Type(), a);
+}
 
 namespace {
-Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location location, llvm::StringRef name, Type type,
-                    ValueRange operands) {
-  return LLVM::CallIntrinsicOp::create(builder, location, type, builder.getStringAttr(name), operands)
+Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location location, llvm::StringRef name,
+                    Type type, ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(builder, location, type, builder.getStringAttr(name),
+                                       operands)
       .getResult(0);
 }
 } // namespace
@@ -230,7 +237,8 @@ std::array<Value, 2> KernelBuilder::unpack(Value word, Type element) {
     };
     return {bits(shiftLeft(word, 16)), bits(bitAnd(word, 0xffff0000))};
   }
-  Value pair = LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
+  Value pair =
+      LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
   std::array<Value, 2> result;
   for (int i = 0; i < 2; ++i)
     result[i] = arith::ExtFOp::create(
@@ -348,8 +356,8 @@ Value KernelBuilder::constants(llvm::StringRef name, llvm::ArrayRef<float> value
 //===----------------------------------------------------------------------===//
 
 Value KernelBuilder::shuffleXor(Value value, int64_t laneMask) {
-  return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, i32(laneMask), i32(31),
-                              NVVM::ShflKind::bfly, mlir::UnitAttr());
+  return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, i32(laneMask),
+                              i32(31), NVVM::ShflKind::bfly, mlir::UnitAttr());
 }
 Value KernelBuilder::shuffleIndex(Value value, Value fromLane) {
   return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, fromLane, i32(31),
@@ -401,10 +409,11 @@ Values KernelBuilder::product(ValueRange a, ValueRange b, ValueRange c, Type ele
     multiplicand = NVVM::MMATypes::f16;
     for (Values *operands : {&lhs, &rhs})
       for (Value &word : *operands)
-        word = LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
+        word =
+            LLVM::BitcastOp::create(builder, location, mlir::VectorType::get({2}, element), word);
   }
-  Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(),
-                                                 llvm::SmallVector<Type>(4, f32Type()));
+  Type result =
+      LLVM::LLVMStructType::getLiteral(builder.getContext(), llvm::SmallVector<Type>(4, f32Type()));
   Value sums = NVVM::MmaOp::create(
       builder, location, result, lhs, rhs, c, {16, 8, 16}, std::nullopt, std::nullopt,
       std::array<NVVM::MMATypes, 2>{multiplicand, multiplicand},
@@ -412,8 +421,8 @@ Values KernelBuilder::product(ValueRange a, ValueRange b, ValueRange c, Type ele
   return structFields(sums, 4);
 }
 
-Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
-                               Type result, bool hasSideEffects) {
+Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints,
+                               ValueRange operands, Type result, bool hasSideEffects) {
   return LLVM::InlineAsmOp::create(
              builder, location, result, operands, text, constraints, hasSideEffects,
              /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
@@ -436,9 +445,11 @@ void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> then) {
 Values KernelBuilder::ifElse(Value condition, llvm::ArrayRef<Type> types,
                              llvm::function_ref<Values()> then,
                              llvm::function_ref<Values()> otherwise) {
-  auto op = scf::IfOp::create(builder, location, mlir::TypeRange(types), condition, /*withElse=*/true);
+  auto op =
+      scf::IfOp::create(builder, location, mlir::TypeRange(types), condition, /*withElse=*/true);
   mlir::OpBuilder::InsertionGuard guard(builder);
-  for (auto [block, body] : {std::pair(op.thenBlock(), then), std::pair(op.elseBlock(), otherwise)}) {
+  for (auto [block, body] :
+       {std::pair(op.thenBlock(), then), std::pair(op.elseBlock(), otherwise)}) {
     // Without results the blocks come with their terminators.
     builder.setInsertionPointToStart(block);
     Values values = body();

@@ -83,25 +83,25 @@ public:
   Value compare(Compare predicate, Value a, Value b);
   Value compare(Compare predicate, Value a, int64_t b);
   Value select(Value condition, Value a, Value b);
-  Value zeroExtend(Value a);  // i32 -> i64
-  Value signExtend(Value a);  // i32 -> i64
-  Value truncate(Value a);    // i64 -> i32
+  Value zeroExtend(Value a); // i32 -> i64
+  Value signExtend(Value a); // i32 -> i64
+  Value truncate(Value a);   // i64 -> i32
 
   // f32; mul and add may be contracted to one fma.
   Value fadd(Value a, Value b);
   Value fsub(Value a, Value b);
   Value fmul(Value a, Value b);
   Value fmulExact(Value a, Value b); // never part of an fma
-  Value fdiv(Value a, Value b); // rounded to nearest
+  Value fdiv(Value a, Value b);      // rounded to nearest
   Value fneg(Value a);
   Value fma(Value a, Value b, Value c);
   /// The larger one; of a number and a NaN the number.
   Value fmax(Value a, Value b);
-  Value fsqrt(Value a); // rounded to nearest
+  Value fsqrt(Value a);  // rounded to nearest
   Value fround(Value a); // to the nearest integer, ties to even
-  Value exp2(Value a);  // approximate, subnormal results are 0
-  Value log2(Value a);  // approximate, -inf of 0
-  Value sine(Value a);  // approximate, for |a| <= pi
+  Value exp2(Value a);   // approximate, subnormal results are 0
+  Value log2(Value a);   // approximate, -inf of 0
+  Value sine(Value a);   // approximate, for |a| <= pi
   Value cosine(Value a);
   Value isGreater(Value a, Value b); // ordered
   Value isZero(Value a);             // ordered
@@ -153,7 +153,8 @@ public:
   void warpBarrier();
   void blockBarrier();
 
-  // Asynchronous copies of 16 bytes, PTX ISA 9.7.9.25.3: `sourceBytes` of them are read, the rest is 0.
+  // Asynchronous copies of 16 bytes, PTX ISA 9.7.9.25.3: `sourceBytes` of them are read, the rest
+  // is 0.
   void copyAsync(Value shared, Value global, Value sourceBytes);
   void commitCopies();
   void waitForCopies(int64_t groupsInFlight);
@@ -174,8 +175,8 @@ public:
               llvm::function_ref<Values(Value, ValueRange)> body);
 
 private:
-  Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands, Type result,
-                  bool hasSideEffects = false);
+  Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
+                  Type result, bool hasSideEffects = false);
   Values structFields(Value aggregate, int64_t count);
   mlir::OpBuilder &builder;
   mlir::Location location;

@@ -34,8 +34,8 @@ constexpr int64_t elementBytes = 2; // of cached keys and values, queries and we
 
 bool isBOperand(const Layout &layout) {
   Layout operand = tile::mmaBOperand(8, 16);
-  return layout.registerBasis() == operand.registerBasis() && layout.laneBasis() == operand.laneBasis() &&
-         layout.warps() == 1;
+  return layout.registerBasis() == operand.registerBasis() &&
+         layout.laneBasis() == operand.laneBasis() && layout.warps() == 1;
 }
 
 struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
@@ -72,8 +72,9 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
   }
 
 private:
-  static void loadVectorRow(KernelBuilder &b, ThreadCoordinates &thread, llvm::ArrayRef<int64_t> registers,
-                            int64_t run, Value pointer, Value valid, Values &words) {
+  static void loadVectorRow(KernelBuilder &b, ThreadCoordinates &thread,
+                            llvm::ArrayRef<int64_t> registers, int64_t run, Value pointer,
+                            Value valid, Values &words) {
     int64_t perVector = run * elementBytes / 4;
     llvm::SmallVector<Type> types(registers.size() / 2, b.i32Type());
     Values loaded = b.ifElse(
@@ -92,8 +93,8 @@ private:
   }
 
   /// Rows rowConstant … rowConstant + 7 of a B operand; `pointer` is the row of lanes 4g … 4g + 3.
-  static void loadFragmentRow(KernelBuilder &b, const Layout &layout, int64_t rowConstant, int64_t columns,
-                              Value pointer, Value valid, Values &words) {
+  static void loadFragmentRow(KernelBuilder &b, const Layout &layout, int64_t rowConstant,
+                              int64_t columns, Value pointer, Value valid, Values &words) {
     int64_t chunks = columns / 8, blocks = (chunks + 3) / 4;
     Value lane = b.lane();
     Value chunkOfLane = b.bitAnd(lane, 3);
@@ -105,7 +106,8 @@ private:
       if (chunks - 4 * block < 4)
         asks = b.bitAnd(valid, b.compare(Compare::ult, chunkOfLane, chunks - 4 * block));
       Values mine = b.ifElse(
-          asks, types, [&] { return b.loadVector(b.offset(start, block * 64), b.i32Type(), 4); }, zeros);
+          asks, types, [&] { return b.loadVector(b.offset(start, block * 64), b.i32Type(), 4); },
+          zeros);
       // Word w of the lane of chunk c becomes word c of the lane w.
       for (int64_t step : {1, 2}) {
         Value upper = b.compare(Compare::ne, b.bitAnd(lane, step), 0);
@@ -169,7 +171,8 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     Value key = b.add(b.mul(tileNumber, keys), b.mul(b.remUnsigned(lane, groups), group));
     Value valid = b.bitAnd(b.compare(Compare::slt, index, range.count),
                            b.compare(Compare::slt, key, range.keyEnd));
-    rewriter.replaceOp(op, tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));
+    rewriter.replaceOp(op,
+                       tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));
     return mlir::success();
   }
 };
@@ -201,25 +204,27 @@ template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
     std::vector<Coordinate> constants;
     for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
       constants.push_back(who.registerPart(reg));
-    std::optional<tile::SharedAccess> access =
-        tile::planSharedAccess(stored[op.getIndex()].layout, elementBytes, who.laneBasis(), constants);
+    std::optional<tile::SharedAccess> access = tile::planSharedAccess(
+        stored[op.getIndex()].layout, elementBytes, who.laneBasis(), constants);
     if (!access)
       return op.emitOpError() << "no 16-byte rows in the layout of " << type;
 
     KernelBuilder b(rewriter, op.getLoc());
-    Copy copy{b,
-              kernel,
-              Item::unpack(adaptor.getItem()),
-              isKeys ? CacheArgument::keys(adaptor.getCache()) : CacheArgument::values(adaptor.getCache()),
-              adaptor.getTile().front(),
-              keys,
-              pageSize,
-              who,
-              constants,
-              *access,
-              b.offset(adaptor.getSlot().front(), tile::ringStorage(stored).tileOffsets[op.getIndex()]),
-              op.getPages() ? adaptor.getPages().front() : Value(),
-              op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
+    Copy copy{
+        b,
+        kernel,
+        Item::unpack(adaptor.getItem()),
+        isKeys ? CacheArgument::keys(adaptor.getCache())
+               : CacheArgument::values(adaptor.getCache()),
+        adaptor.getTile().front(),
+        keys,
+        pageSize,
+        who,
+        constants,
+        *access,
+        b.offset(adaptor.getSlot().front(), tile::ringStorage(stored).tileOffsets[op.getIndex()]),
+        op.getPages() ? adaptor.getPages().front() : Value(),
+        op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
     if (op.getWhen())
       b.ifThen(adaptor.getWhen().front(), [&] { copy.emit(); });
     else
@@ -266,7 +271,9 @@ private:
 
       // One page after the other, so that the addresses of one are alive at a time.
       for (size_t begin = 0, end; begin < constants.size(); begin = end) {
-        auto pageIndexOf = [&](size_t i) { return uniform ? constants[i].row / g : constants[i].row; };
+        auto pageIndexOf = [&](size_t i) {
+          return uniform ? constants[i].row / g : constants[i].row;
+        };
         for (end = begin + 1; end < constants.size() && pageIndexOf(end) == pageIndexOf(begin);)
           ++end;
         int64_t row = uniform ? pageIndexOf(begin) * g : constants[begin].row;
@@ -291,12 +298,14 @@ private:
               Value rowBytes = b.mul(b.zeroExtend(rowInPage), tokenBytes);
               Value source = b.offset(start, b.add(pageBytes, rowBytes));
               for (size_t i = begin; i < end; ++i) {
-                // Steps of a fixed number of rows: one stride is kept, not one product for each row.
+                // Steps of a fixed number of rows: one stride is kept, not one product for each
+                // row.
                 if (constants[i].row > row)
                   source = b.offset(source, b.mul(tokenBytes, constants[i].row - row));
                 row = constants[i].row;
                 Value size = b.select(b.compare(Compare::sgt, left, row), b.i32(16), b.i32(0));
-                b.copyAsync(target(slot, i), b.offset(source, constants[i].column * elementBytes), size);
+                b.copyAsync(target(slot, i), b.offset(source, constants[i].column * elementBytes),
+                            size);
               }
               return {};
             });
@@ -322,8 +331,9 @@ private:
 
 void populateLoadPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
                           KernelContext &kernel) {
-  patterns.add<LoadRowsPattern, LoadVectorPattern, PageNumbersPattern, CopyPattern<tile::CopyKeysOp, true>,
-               CopyPattern<tile::CopyValuesOp, false>>(converter, patterns.getContext(), kernel);
+  patterns.add<LoadRowsPattern, LoadVectorPattern, PageNumbersPattern,
+               CopyPattern<tile::CopyKeysOp, true>, CopyPattern<tile::CopyValuesOp, false>>(
+      converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

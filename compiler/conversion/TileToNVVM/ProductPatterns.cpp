@@ -37,13 +37,15 @@ struct MatmulPattern : TilePattern<tile::MatmulOp> {
     if (llvm::find(kernel.target.products, mma) == kernel.target.products.end())
       return op.emitOpError() << "the target has no product m16n8k16 of one warp";
 
-    int64_t rows = resultType.getRows(), columns = resultType.getColumns(), depth = lhsType.getColumns();
+    int64_t rows = resultType.getRows(), columns = resultType.getColumns(),
+            depth = lhsType.getColumns();
     bool transposeB = op.getTransposeB();
-    // A covers (column of the result, contraction); the shared tile holds it as it is, or transposed.
+    // A covers (column of the result, contraction); the shared tile holds it as it is, or
+    // transposed.
     Layout fragment = tile::mmaAOperand(columns, depth);
     if (rows % 8 != 0 || *lhs != tile::mmaBOperand(rows, depth) || !isSwapped(*result))
-      return op.emitOpError() << "expected the operands of a swapped product, got " << lhsType << " and "
-                              << resultType;
+      return op.emitOpError() << "expected the operands of a swapped product, got " << lhsType
+                              << " and " << resultType;
     std::optional<tile::LdmatrixPlan> plan;
     if (rhsType.isShared())
       plan = tile::planLdmatrix(*rhs, transposeB ? fragment : fragment.transposed());
@@ -83,8 +85,8 @@ private:
   /// The lanes hold the transpose of an accumulator fragment, whatever the order of its repeats.
   static bool isSwapped(const Layout &result) {
     Layout atom = tile::mmaAccumulator(16, 8).transposed();
-    return result.registerBasis() == atom.registerBasis() && result.laneBasis() == atom.laneBasis() &&
-           result.warps() == 1;
+    return result.registerBasis() == atom.registerBasis() &&
+           result.laneBasis() == atom.laneBasis() && result.warps() == 1;
   }
 };
 
@@ -97,7 +99,8 @@ struct ZeroPattern : TilePattern<tile::ZeroOp> {
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
     Value zero = type.getElementType().isF32() ? b.f32(0) : b.i32(0);
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{Values(registerValues(type), zero)});
+    rewriter.replaceOpWithMultiple(op,
+                                   llvm::SmallVector<Values>{Values(registerValues(type), zero)});
     return mlir::success();
   }
 };
@@ -112,7 +115,8 @@ struct ConvertPattern : TilePattern<tile::ConvertOp> {
       return op.emitOpError() << "expected one layout, got " << from << " and " << to;
     KernelBuilder b(rewriter, op.getLoc());
     Values values = toF32(b, from.getElementType(), adaptor.getValue());
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{fromF32(b, to.getElementType(), values)});
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{fromF32(b, to.getElementType(), values)});
     return mlir::success();
   }
 };
@@ -127,7 +131,8 @@ struct MovePattern : TilePattern<tile::MoveOp> {
     if (mlir::failed(fromLayout) || mlir::failed(toLayout))
       return mlir::failure();
     bool packed = !from.getElementType().isF32() && !from.getElementType().isInteger(32);
-    std::optional<tile::ConversionPlan> plan = tile::planConversion(*fromLayout, *toLayout, packed ? 2 : 4);
+    std::optional<tile::ConversionPlan> plan =
+        tile::planConversion(*fromLayout, *toLayout, packed ? 2 : 4);
     using Kind = tile::ConversionPlan::Kind;
     KernelBuilder b(rewriter, op.getLoc());
     Values result;
@@ -141,8 +146,9 @@ struct MovePattern : TilePattern<tile::MoveOp> {
       for (size_t w = 0; w < plan->source.size(); w += 2)
         result.push_back(adaptor.getValue()[plan->source[w] / 2]);
     } else {
-      return op.emitOpError() << "a move from " << from << " to " << to
-                              << " is not lowered: expected a renaming or a transpose of 8 x 8 matrices";
+      return op.emitOpError()
+             << "a move from " << from << " to " << to
+             << " is not lowered: expected a renaming or a transpose of 8 x 8 matrices";
     }
     rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{result});
     return mlir::success();
@@ -179,8 +185,8 @@ struct RescalePattern : TilePattern<tile::RescaleOp> {
 
 } // namespace
 
-void populateProductPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
-                             KernelContext &kernel) {
+void populateProductPatterns(mlir::RewritePatternSet &patterns,
+                             const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns.add<MatmulPattern, ZeroPattern, ConvertPattern, MovePattern, RescalePattern>(
       converter, patterns.getContext(), kernel);
 }

@@ -88,8 +88,7 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
     auto setSplits = [&]() -> Value {
       Value length = splitLength(b, rule, item.kvLength, batch.splitTokens);
       item.maxSplits = maximumSplits(b, rule, batch.maxKvLength, batch.splitTokens);
-      item.singleSplit =
-          b.bitOr(item.faulty, b.compare(Compare::sle, item.kvLength, length));
+      item.singleSplit = b.bitOr(item.faulty, b.compare(Compare::sle, item.kvLength, length));
       return length;
     };
 
@@ -107,7 +106,8 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
       // The first split of an empty sequence is an item: its rows are written too.
       Value keys = b.select(item.faulty, b.i32(0), item.kvLength);
       item.keyEnd = b.minSigned(b.add(item.keyBegin, length), keys);
-      valid = b.bitOr(b.compare(Compare::ult, item.keyBegin, keys), b.compare(Compare::eq, item.split, 0));
+      valid = b.bitOr(b.compare(Compare::ult, item.keyBegin, keys),
+                      b.compare(Compare::eq, item.split, 0));
       valid = b.bitAnd(valid, b.compare(Compare::slt, item.rowBegin, item.rowEnd));
       break;
     }
@@ -169,7 +169,8 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
     attn::Mask causal;
     causal.causal = true;
     if (!mask.isNone() && !(mask == causal))
-      return op.emitOpError() << "mask " << op.getMask() << " is not lowered: expected none or causal";
+      return op.emitOpError() << "mask " << op.getMask()
+                              << " is not lowered: expected none or causal";
     int64_t keys = op.getKeys();
     if (splitGranule % keys != 0)
       return op.emitOpError() << "keys per tile must divide " << splitGranule << ", got " << keys;
@@ -226,8 +227,8 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 
 } // namespace
 
-void populateProgramPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
-                             KernelContext &kernel) {
+void populateProgramPatterns(mlir::RewritePatternSet &patterns,
+                             const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns.add<GridItemPattern, KeyRangePattern, RangeCountPattern, KeyTilePattern>(
       converter, patterns.getContext(), kernel);
 }

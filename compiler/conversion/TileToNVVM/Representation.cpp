@@ -24,53 +24,48 @@ int64_t registerValues(tile::TileType type) {
 }
 
 Representation::Representation(mlir::MLIRContext *context) {
-  mlir::Builder builder(context);
   mlir::OpBuilder opBuilder(context);
   KernelBuilder types(opBuilder, mlir::UnknownLoc::get(context));
-  Type i32 = builder.getI32Type(), i64 = builder.getI64Type();
+  Type i1 = types.i1Type(), i32 = types.i32Type(), i64 = types.i64Type();
   Type global = types.pointerType(AddressSpace::Global);
   Type shared = types.pointerType(AddressSpace::Shared);
+  auto append = [=](Types &flat,
+                    llvm::ArrayRef<Field> fields) -> std::optional<mlir::LogicalResult> {
+    for (Field field : fields)
+      flat.push_back(field == Field::Bit    ? i1
+                     : field == Field::Word ? i32
+                     : field == Field::Long ? i64
+                                            : global);
+    return mlir::success();
+  };
 
   addConversion([](Type type) { return type; });
   addConversion([=](mlir::IndexType) { return i32; });
   addConversion([=](mlir::RankedTensorType type, Types &flat) {
-    flat.assign(1, global);
-    if (type.getRank() > 1)
-      flat.append(2, i64);
-    return mlir::success();
+    return append(flat, type.getRank() > 1 ? TensorArgument::fields()
+                                           : llvm::SmallVector<Field>{Field::Pointer});
   });
   addConversion([=](attn::PagedKvType, Types &flat) {
-    flat.assign({global, i64, i64, i64, global, i64, i64, i64});
-    return mlir::success();
+    append(flat, CacheArgument::fields());
+    return append(flat, CacheArgument::fields());
   });
-  addConversion([=](tile::BatchType, Types &flat) {
-    flat.assign({global, global, global, i64, global, i64, i32, i32, i32, i32});
-    return mlir::success();
-  });
+  addConversion(
+      [=](tile::BatchType, Types &flat) { return append(flat, BatchArgument::fields()); });
+  addConversion([=](tile::ItemType, Types &flat) { return append(flat, Item::fields()); });
+  addConversion([=](tile::RangeType, Types &flat) { return append(flat, Range::fields()); });
   addConversion([=](tile::WorkspaceType) { return global; });
+  addConversion([=](tile::RingType) { return shared; });
+  addConversion([=](tile::SlotType) { return shared; });
+  addConversion([=](tile::PositionType) { return i32; });
   addConversion([=](tile::TileType type, Types &flat) -> std::optional<mlir::LogicalResult> {
     if (type.isShared()) {
       flat.push_back(shared);
       return mlir::success();
     }
-    if (!type.getLayout())
-      return mlir::failure();
     Type element = type.getElementType();
-    if (!element.isF32() && !element.isInteger(32) && !isHalf(element))
+    if (!type.getLayout() || !(element.isF32() || element.isInteger(32) || isHalf(element)))
       return mlir::failure();
     flat.append(registerValues(type), element.isF32() ? element : i32);
-    return mlir::success();
-  });
-  addConversion([=](tile::RingType) { return shared; });
-  addConversion([=](tile::SlotType) { return shared; });
-  addConversion([=](tile::PositionType) { return i32; });
-  addConversion([=](tile::ItemType, Types &flat) {
-    Type i1 = mlir::IntegerType::get(i32.getContext(), 1);
-    flat.assign({i32, i32, i32, i32, i32, i1, i32, i32, i32, i32, i32, i32, i1, global, i64, i32, i32, i32});
-    return mlir::success();
-  });
-  addConversion([=](tile::RangeType, Types &flat) {
-    flat.assign({i32, i32, i32, global, i64});
     return mlir::success();
   });
 }
@@ -101,7 +96,8 @@ Values fromF32(KernelBuilder &builder, Type element, ValueRange values) {
 //===----------------------------------------------------------------------===//
 
 // Runs of bits that move on by one bit each become one mask and one shift.
-Value applyBasis(KernelBuilder &builder, Value index, const Layout::Basis &basis, Dimension dimension) {
+Value applyBasis(KernelBuilder &builder, Value index, const Layout::Basis &basis,
+                 Dimension dimension) {
   Value sum;
   for (size_t bit = 0; bit < basis.size();) {
     int64_t vector = basis[bit][dimension];
@@ -128,7 +124,8 @@ Value applyBasis(KernelBuilder &builder, Value index, llvm::ArrayRef<int64_t> ba
       ++bit;
       continue;
     }
-    // A single shift serves neighbouring bits whose offsets are one bit each, one doubling the other.
+    // A single shift serves neighbouring bits whose offsets are one bit each, one doubling the
+    // other.
     size_t end = bit + 1;
     while (end < basis.size() && std::has_single_bit(static_cast<uint64_t>(basis[bit])) &&
            basis[end] == basis[bit] << (end - bit))
@@ -157,13 +154,16 @@ ThreadCoordinates::ThreadCoordinates(KernelBuilder &builder, const Layout &layou
   columnOfThread = builder.add(columnOfThread, applyBasis(builder, warp, warps, Dimension::Column));
 }
 
-Value ThreadCoordinates::row(int64_t reg) { return builder.add(rowOfThread, layout.registerPart(reg).row); }
+Value ThreadCoordinates::row(int64_t reg) {
+  return builder.add(rowOfThread, layout.registerPart(reg).row);
+}
 Value ThreadCoordinates::column(int64_t reg) {
   return builder.add(columnOfThread, layout.registerPart(reg).column);
 }
 
 Value ThreadCoordinates::inRow(Value row, int64_t reg, int64_t elementBytes) {
-  Value ofThread = builder.offset(row, builder.zeroExtend(builder.mul(columnOfThread, elementBytes)));
+  Value ofThread =
+      builder.offset(row, builder.zeroExtend(builder.mul(columnOfThread, elementBytes)));
   return builder.offset(ofThread, layout.registerPart(reg).column * elementBytes);
 }
 
@@ -197,8 +197,8 @@ int64_t columnRun(const Layout &layout, int64_t limit) {
   return run;
 }
 
-std::optional<llvm::SmallVector<int64_t>> matchRegisters(const Layout &of, const Layout &in, bool keepRow,
-                                                         bool keepColumn) {
+std::optional<llvm::SmallVector<int64_t>> matchRegisters(const Layout &of, const Layout &in,
+                                                         bool keepRow, bool keepColumn) {
   llvm::SmallVector<int64_t> result;
   for (int64_t reg = 0; reg < of.registersPerThread(); ++reg) {
     auto wanted = [&](int64_t lane, int64_t warp) {
@@ -226,14 +226,15 @@ std::map<int64_t, llvm::SmallVector<int64_t>> registersByRow(const Layout &layou
 // Rows and pages
 //===----------------------------------------------------------------------===//
 
-RowPlace placeOfRow(KernelBuilder &b, const KernelContext &kernel, const Item &item, tile::RowKind kind,
-                    Value row) {
+RowPlace placeOfRow(KernelBuilder &b, const KernelContext &kernel, const Item &item,
+                    tile::RowKind kind, Value row) {
   RowPlace place;
   if (kind == tile::RowKind::Query) {
     Value wanted = b.add(item.rowBegin, row);
     place.exists = b.compare(Compare::slt, wanted, item.rowEnd);
     place.token = b.divUnsigned(wanted, kernel.group);
-    place.head = b.add(b.mul(item.kvHead, kernel.group), b.sub(wanted, b.mul(place.token, kernel.group)));
+    place.head =
+        b.add(b.mul(item.kvHead, kernel.group), b.sub(wanted, b.mul(place.token, kernel.group)));
   } else {
     place.exists = b.compare(Compare::eq, row, 0);
     place.token = b.divUnsigned(item.rowBegin, kernel.group);

@@ -42,71 +42,114 @@ struct KernelContext {
   int64_t threads() const { return schedule.threads(); }
 };
 
-/// A structure of values and their flat form. Members are listed once, in `members`.
+/// The type of a member of a structure of values.
+enum class Field { Bit, Word, Long, Pointer };
+
+/// A structure of values and their flat form. `members` lists them once, each with its type.
 template <class Derived> struct Packed {
   static Derived unpack(ValueRange values) {
     Derived result;
     auto members = result.members();
     assert(values.size() == members.size() && "a value of another type");
     for (auto [member, value] : llvm::zip(members, values))
-      *member = value;
+      *member.first = value;
     return result;
   }
   Values pack() {
     Values values;
-    for (Value *member : static_cast<Derived *>(this)->members())
-      values.push_back(*member);
+    for (auto &member : static_cast<Derived *>(this)->members())
+      values.push_back(*member.first);
     return values;
+  }
+  static llvm::SmallVector<Field> fields() {
+    llvm::SmallVector<Field> result;
+    for (auto &member : Derived().members())
+      result.push_back(member.second);
+    return result;
+  }
+
+protected:
+  using Members = llvm::SmallVector<std::pair<Value *, Field>>;
+  static void list(Members &members, Field field, std::initializer_list<Value *> values) {
+    for (Value *value : values)
+      members.push_back({value, field});
   }
 };
 
-/// tensor<?x?xDxT> or tensor<?x?xf32>: strides in elements, i64.
+/// tensor<?x?xDxT> or tensor<?x?xf32>: strides in elements.
 struct TensorArgument : Packed<TensorArgument> {
   Value pointer, tokenStride, headStride;
-  std::array<Value *, 3> members() { return {&pointer, &tokenStride, &headStride}; }
+  Members members() {
+    Members m;
+    list(m, Field::Pointer, {&pointer});
+    list(m, Field::Long, {&tokenStride, &headStride});
+    return m;
+  }
 };
 
-/// The keys or the values of a paged cache: strides in elements, i64.
+/// The keys or the values of a paged cache, which has both in this order: strides in elements.
 struct CacheArgument : Packed<CacheArgument> {
   Value pointer, pageStride, tokenStride, headStride;
-  std::array<Value *, 4> members() { return {&pointer, &pageStride, &tokenStride, &headStride}; }
+  Members members() {
+    Members m;
+    list(m, Field::Pointer, {&pointer});
+    list(m, Field::Long, {&pageStride, &tokenStride, &headStride});
+    return m;
+  }
   static CacheArgument keys(ValueRange cache) { return unpack(cache.take_front(4)); }
   static CacheArgument values(ValueRange cache) { return unpack(cache.take_back(4)); }
 };
 
 struct BatchArgument : Packed<BatchArgument> {
-  Value queryStart, kvLength, blockTable, blockTableStride, pageIndptr, numPages, kvHeads, maxKvLength,
-      maxQueryLength, splitTokens;
-  std::array<Value *, 10> members() {
-    return {&queryStart, &kvLength, &blockTable,  &blockTableStride, &pageIndptr,
-            &numPages,   &kvHeads,  &maxKvLength, &maxQueryLength,   &splitTokens};
+  Value queryStart, kvLength, blockTable, blockTableStride, pageIndptr, numPages;
+  Value kvHeads, maxKvLength, maxQueryLength, splitTokens;
+  Members members() {
+    Members m;
+    list(m, Field::Pointer, {&queryStart, &kvLength, &blockTable});
+    list(m, Field::Long, {&blockTableStride});
+    list(m, Field::Pointer, {&pageIndptr});
+    list(m, Field::Long, {&numPages});
+    list(m, Field::Word, {&kvHeads, &maxKvLength, &maxQueryLength, &splitTokens});
+    return m;
   }
 };
 
-/// A work item. Row R of the item's sequence is query token R / group, head kvHead·group + R % group;
-/// an item owns rows rowBegin … rowEnd - 1. A merge item is one such row: rowBegin and kvHead give
-/// its token and head.
+/// A work item. Row R of the item's sequence is query token R / group, head
+/// kvHead·group + R % group; an item owns rows rowBegin … rowEnd - 1. A merge item is one such row:
+/// rowBegin and kvHead give its token and head.
 struct Item : Packed<Item> {
-  Value sequence, kvHead, rowBegin, rowEnd;     // i32
-  Value split, singleSplit;                     // i32, i1
-  Value splits;                                 // i32, of the sequence (merge) or of the launch (decode)
-  Value queryBegin, queryLength, kvLength;      // i32
-  Value keyBegin, keyEnd;                       // i32
-  Value faulty;                                 // i1: a length passed its bound
-  Value table, numPages;                        // the sequence's block-table entries; i64
-  Value kvHeads, maxQueryLength, maxSplits;     // i32, of the launch
-  std::array<Value *, 18> members() {
-    return {&sequence,    &kvHead,   &rowBegin, &rowEnd,  &split,  &singleSplit, &splits,  &queryBegin,     &queryLength,
-            &kvLength,    &keyBegin, &keyEnd,   &faulty,  &table,  &numPages,    &kvHeads, &maxQueryLength, &maxSplits};
+  Value sequence, kvHead, rowBegin, rowEnd;
+  Value split, splits; // `splits` of the sequence, where the item is a merge's
+  Value queryBegin, queryLength, kvLength;
+  Value keyBegin, keyEnd;
+  Value kvHeads, maxQueryLength, maxSplits; // of the launch
+  Value singleSplit;
+  Value faulty;          // a length passed its bound
+  Value table, numPages; // the sequence's block-table entries; pages of the pool
+  Members members() {
+    Members m;
+    list(m, Field::Word,
+         {&sequence, &kvHead, &rowBegin, &rowEnd, &split, &splits, &queryBegin, &queryLength,
+          &kvLength, &keyBegin, &keyEnd, &kvHeads, &maxQueryLength, &maxSplits});
+    list(m, Field::Bit, {&singleSplit, &faulty});
+    list(m, Field::Pointer, {&table});
+    list(m, Field::Long, {&numPages});
+    return m;
   }
 };
 
-/// Key tiles first, first + step, … (`count` of them), of `keys` keys, of the item's keys below keyEnd.
+/// Key tiles first, first + step, … (`count` of them) of the item's keys below keyEnd; the step is
+/// the kernel's.
 struct Range : Packed<Range> {
-  Value first, count;    // i32
-  Value keyEnd;          // i32
+  Value first, count, keyEnd;
   Value table, numPages; // as in Item
-  std::array<Value *, 5> members() { return {&first, &count, &keyEnd, &table, &numPages}; }
+  Members members() {
+    Members m;
+    list(m, Field::Word, {&first, &count, &keyEnd});
+    list(m, Field::Pointer, {&table});
+    list(m, Field::Long, {&numPages});
+    return m;
+  }
 };
 
 /// The conversion above.
@@ -118,7 +161,8 @@ public:
 /// Number of values of a register tile.
 int64_t registerValues(tile::TileType type);
 
-/// The f32 value of each register of a tile of f32, bf16 or f16, and back (rounded to nearest even).
+/// The f32 value of each register of a tile of f32, bf16 or f16, and back (rounded to nearest
+/// even).
 Values toF32(KernelBuilder &builder, Type element, ValueRange values);
 Values fromF32(KernelBuilder &builder, Type element, ValueRange values);
 
@@ -126,7 +170,8 @@ Values fromF32(KernelBuilder &builder, Type element, ValueRange values);
 template <class Op> class TilePattern : public mlir::OpConversionPattern<Op> {
 public:
   using Adaptor = typename mlir::OpConversionPattern<Op>::OneToNOpAdaptor;
-  TilePattern(const mlir::TypeConverter &converter, mlir::MLIRContext *context, KernelContext &kernel)
+  TilePattern(const mlir::TypeConverter &converter, mlir::MLIRContext *context,
+              KernelContext &kernel)
       : mlir::OpConversionPattern<Op>(converter, context), kernel(kernel) {}
 
 protected:
@@ -139,8 +184,8 @@ struct ThreadCoordinates {
   /// The thread's part plus the register's.
   Value row(int64_t reg);
   Value column(int64_t reg);
-  /// The address of the register's column in a row of elements: the thread's part is added first, so
-  /// that the register's becomes an immediate.
+  /// The address of the register's column in a row of elements: the thread's part is added first,
+  /// so that the register's becomes an immediate.
   Value inRow(Value row, int64_t reg, int64_t elementBytes);
   Value rowOfThread, columnOfThread;
 
@@ -167,42 +212,46 @@ int64_t columnRun(const tile::Layout &layout, int64_t limit);
 
 /// For each register of `of`, the register of `in` that holds the coordinate with its row (if
 /// `keepRow`, else row 0) and column (likewise) in every thread; nothing if other threads hold it.
-std::optional<llvm::SmallVector<int64_t>> matchRegisters(const tile::Layout &of, const tile::Layout &in,
-                                                         bool keepRow, bool keepColumn);
+std::optional<llvm::SmallVector<int64_t>>
+matchRegisters(const tile::Layout &of, const tile::Layout &in, bool keepRow, bool keepColumn);
 
 /// Registers by the row of their constant part, ascending.
 std::map<int64_t, llvm::SmallVector<int64_t>> registersByRow(const tile::Layout &layout);
 
 /// Where a row of an item stands in the ragged tensors.
 struct RowPlace {
-  Value exists; // i1: not padding
-  Value token;  // i32, inside of the sequence's queries
-  Value head;   // i32, of the query or of the cache
+  Value exists;       // i1: not padding
+  Value token;        // i32, inside of the sequence's queries
+  Value head;         // i32, of the query or of the cache
   Value tokenOfBatch; // i32
   /// Offset in elements, i64.
   Value element(KernelBuilder &builder, const TensorArgument &tensor) const;
 };
-RowPlace placeOfRow(KernelBuilder &builder, const KernelContext &kernel, const Item &item, tile::RowKind kind,
-                    Value row);
+RowPlace placeOfRow(KernelBuilder &builder, const KernelContext &kernel, const Item &item,
+                    tile::RowKind kind, Value row);
 
-/// The block-table entry of the sequence's token `key` where `valid`, else 0. An entry that is not a
-/// page of the pool sets the error word and becomes -1.
+/// The block-table entry of the sequence's token `key` where `valid`, else 0. An entry that is not
+/// a page of the pool sets the error word and becomes -1.
 struct BlockTable {
   Value entries, numPages;
   int64_t pageSize;
 };
-Value tableEntry(KernelBuilder &builder, const KernelContext &kernel, const BlockTable &table, Value key,
-                 Value valid);
+Value tableEntry(KernelBuilder &builder, const KernelContext &kernel, const BlockTable &table,
+                 Value key, Value valid);
 /// Sets the error word's page bit where `bad`.
 void reportBadPage(KernelBuilder &builder, const KernelContext &kernel, Value bad);
 
 // The patterns, by file.
-void populateProgramPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateProgramPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
+                             KernelContext &);
 void populateRingPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
 void populateLoadPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
-void populateProductPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
-void populateSoftmaxPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateProductPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
+                             KernelContext &);
+void populateSoftmaxPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
+                             KernelContext &);
 void populateStorePatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
-void populateAppendPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateAppendPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
+                            KernelContext &);
 
 } // namespace attncc::lowering

@@ -32,7 +32,8 @@ mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType
   return tile::ringStorage(tiles);
 }
 
-mlir::LogicalResult checkSupported(mlir::Operation *op, tile::RingType ring, const KernelContext &kernel) {
+mlir::LogicalResult checkSupported(mlir::Operation *op, tile::RingType ring,
+                                   const KernelContext &kernel) {
   if (ring.getSharedBy() == tile::RingScope::Unit && kernel.schedule.unit == 1)
     return mlir::success();
   return op->emitOpError() << "expected a ring of one-warp units, shared_by = unit, got " << ring;
@@ -78,8 +79,9 @@ struct AdvancePattern : TilePattern<tile::AdvanceOp> {
 };
 
 /// Address of the slot at a position.
-mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::RingType ring, Value base,
-                                   Value position, tile::RingStorage *storage = nullptr) {
+mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::RingType ring,
+                                   Value base, Value position,
+                                   tile::RingStorage *storage = nullptr) {
   mlir::FailureOr<tile::RingStorage> found = storageOf(op, ring);
   if (mlir::failed(found))
     return mlir::failure();
@@ -94,8 +96,8 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
     mlir::FailureOr<Value> address =
-        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()), adaptor.getRing().front(),
-                    adaptor.getPosition().front());
+        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
+                    adaptor.getRing().front(), adaptor.getPosition().front());
     if (mlir::failed(address))
       return mlir::failure();
     rewriter.replaceOp(op, *address);
@@ -120,8 +122,8 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
     KernelBuilder b(rewriter, op.getLoc());
     tile::RingStorage storage;
     mlir::FailureOr<Value> slot =
-        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()), adaptor.getRing().front(),
-                    adaptor.getPosition().front(), &storage);
+        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
+                    adaptor.getRing().front(), adaptor.getPosition().front(), &storage);
     if (mlir::failed(slot))
       return mlir::failure();
     b.waitForCopies(op.getAhead());
@@ -148,8 +150,8 @@ struct ReleasePattern : TilePattern<tile::ReleaseOp> {
 
 void populateRingPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
                           KernelContext &kernel) {
-  patterns.add<RingPattern, PositionPattern, AdvancePattern, AcquirePattern, CommitPattern, WaitPattern,
-               ReleasePattern>(converter, patterns.getContext(), kernel);
+  patterns.add<RingPattern, PositionPattern, AdvancePattern, AcquirePattern, CommitPattern,
+               WaitPattern, ReleasePattern>(converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

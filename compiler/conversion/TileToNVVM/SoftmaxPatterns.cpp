@@ -36,7 +36,8 @@ struct MaskPattern : TilePattern<tile::MaskOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
     ThreadCoordinates thread(b, *layout, kernel.units());
-    // Keys of this thread that come before `end(row)` are kept; the rest of the column is a constant.
+    // Keys of this thread that come before `end(row)` are kept; the rest of the column is a
+    // constant.
     Value first = b.add(b.mul(adaptor.getTile().front(), type.getColumns()), thread.columnOfThread);
     std::map<int64_t, Value> endOfRow;
     Values result;
@@ -47,7 +48,8 @@ struct MaskPattern : TilePattern<tile::MaskOp> {
         Value end = item.keyEnd;
         if (causal) {
           Value row = b.add(item.rowBegin, thread.row(reg));
-          Value position = b.add(b.sub(item.kvLength, item.queryLength), b.divUnsigned(row, kernel.group));
+          Value position =
+              b.add(b.sub(item.kvLength, item.queryLength), b.divUnsigned(row, kernel.group));
           end = b.minSigned(end, b.add(position, 1));
         }
         left = b.sub(end, first);
@@ -71,8 +73,9 @@ struct SoftmaxInitPattern : TilePattern<tile::SoftmaxInitOp> {
     auto fill = [&](Type type, Value value) {
       return Values(registerValues(llvm::cast<tile::TileType>(type)), value);
     };
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{fill(op.getMaximum().getType(), b.f32(-1e30)),
-                                                                 fill(op.getSum().getType(), b.f32(0))});
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{fill(op.getMaximum().getType(), b.f32(-1e30)),
+                                      fill(op.getSum().getType(), b.f32(0))});
     return mlir::success();
   }
 };
@@ -118,8 +121,8 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
       probabilities.push_back(b.exp2(b.fma(score, scale, negative[row])));
       newSum[row] = b.fadd(newSum[row], probabilities.back());
     }
-    rewriter.replaceOpWithMultiple(op,
-                                   llvm::SmallVector<Values>{probabilities, newMaximum, newSum, factor});
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{probabilities, newMaximum, newSum, factor});
     return mlir::success();
   }
 };
@@ -164,8 +167,9 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
       Value address = b.offset(base, b.mul(rowPlace.row(row), 8));
       std::vector<Values> units;
       for (int64_t unit = 0; unit < kernel.units(); ++unit) {
-        units.push_back(b.loadVector(b.offset(address, unit * scratch.unitBytes + scratch.statisticsOffset),
-                                     b.f32Type(), 2));
+        units.push_back(
+            b.loadVector(b.offset(address, unit * scratch.unitBytes + scratch.statisticsOffset),
+                         b.f32Type(), 2));
         newMaximum[row] = unit ? b.fmax(newMaximum[row], units.back()[0]) : units.back()[0];
       }
       for (const Values &unit : units) {
@@ -177,8 +181,8 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
     Values result(merged->registersPerThread());
     int64_t run = columnRun(*merged, 4);
     for (int64_t reg = 0; reg < merged->registersPerThread(); reg += run) {
-      Value address = b.offset(base, b.add(b.mul(place.row(reg), scratch.pitchBytes),
-                                           b.mul(place.column(reg), 4)));
+      Value address = b.offset(
+          base, b.add(b.mul(place.row(reg), scratch.pitchBytes), b.mul(place.column(reg), 4)));
       for (int64_t unit = 0; unit < kernel.units(); ++unit) {
         Values part = b.loadVector(b.offset(address, unit * scratch.unitBytes), b.f32Type(), run);
         for (int64_t i = 0; i < run; ++i) {
@@ -196,8 +200,8 @@ private:
   void storeOwn(KernelBuilder &b, const Layout &value, const Layout &maximum, Adaptor &adaptor,
                 const tile::MergeScratch &scratch, Value own, const Layout &sum) const {
     ThreadCoordinates place(b, value, kernel.units());
-    Value address = b.offset(own, b.add(b.mul(place.rowOfThread, scratch.pitchBytes),
-                                        b.mul(place.columnOfThread, 4)));
+    Value address = b.offset(
+        own, b.add(b.mul(place.rowOfThread, scratch.pitchBytes), b.mul(place.columnOfThread, 4)));
     for (auto [reg, v] : llvm::enumerate(adaptor.getValue())) {
       tile::Coordinate constant = value.registerPart(reg);
       b.storeVector(v, b.offset(address, constant.row * scratch.pitchBytes + constant.column * 4));
@@ -258,10 +262,10 @@ struct NormalizePattern : TilePattern<tile::NormalizeOp> {
 
 } // namespace
 
-void populateSoftmaxPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
-                             KernelContext &kernel) {
-  patterns.add<MaskPattern, SoftmaxInitPattern, SoftmaxStepPattern, MergeUnitsPattern, NormalizePattern>(
-      converter, patterns.getContext(), kernel);
+void populateSoftmaxPatterns(mlir::RewritePatternSet &patterns,
+                             const mlir::TypeConverter &converter, KernelContext &kernel) {
+  patterns.add<MaskPattern, SoftmaxInitPattern, SoftmaxStepPattern, MergeUnitsPattern,
+               NormalizePattern>(converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

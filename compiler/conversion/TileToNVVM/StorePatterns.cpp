@@ -44,11 +44,13 @@ void storeRow(KernelBuilder &b, ThreadCoordinates &thread, const Layout &layout,
 mlir::LogicalResult checkRun(mlir::Operation *op, const Layout &layout, Type element) {
   if (columnRun(layout, 8) * bytesOf(element) >= 4)
     return mlir::success();
-  return op->emitOpError() << "expected neighbouring columns in the registers of a row to be stored";
+  return op->emitOpError()
+         << "expected neighbouring columns in the registers of a row to be stored";
 }
 
 /// Runs `store` in the threads that hold the first copy of the layout's elements.
-void inFirstCopy(KernelBuilder &b, const Layout &layout, int64_t units, llvm::function_ref<void()> store) {
+void inFirstCopy(KernelBuilder &b, const Layout &layout, int64_t units,
+                 llvm::function_ref<void()> store) {
   if (Value first = isFirstCopy(b, layout, units))
     b.ifThen(first, store);
   else
@@ -90,8 +92,8 @@ struct RowWriter {
   KernelBuilder &b;
   const KernelContext &kernel;
 
-  void values(const Item &item, tile::RowKind kind, const Layout &layout, Type from, ValueRange tile,
-              const TensorArgument &tensor, Type to) {
+  void values(const Item &item, tile::RowKind kind, const Layout &layout, Type from,
+              ValueRange tile, const TensorArgument &tensor, Type to) {
     Values converted = convertTo(b, from, to, tile);
     ThreadCoordinates thread(b, layout, kernel.units());
     inFirstCopy(b, layout, kernel.units(), [&] {
@@ -105,7 +107,8 @@ struct RowWriter {
     });
   }
 
-  void logSumExps(const Item &item, const Layout &layout, ValueRange lse, const TensorArgument &tensor) {
+  void logSumExps(const Item &item, const Layout &layout, ValueRange lse,
+                  const TensorArgument &tensor) {
     Value wanted = b.compare(Compare::eq, b.isNull(tensor.pointer), b.i1(false));
     b.ifThen(wanted, [&] {
       ThreadCoordinates thread(b, layout, kernel.units());
@@ -145,7 +148,9 @@ struct RowWriter {
   }
 };
 
-Type elementOf(Value value) { return llvm::cast<mlir::ShapedType>(value.getType()).getElementType(); }
+Type elementOf(Value value) {
+  return llvm::cast<mlir::ShapedType>(value.getType()).getElementType();
+}
 tile::TileType tileOf(Value value) { return llvm::cast<tile::TileType>(value.getType()); }
 
 struct StoreRowsPattern : TilePattern<tile::StoreRowsOp> {
@@ -202,18 +207,19 @@ struct StoreKvPattern : TilePattern<tile::StoreKvOp> {
                                             {b.i64Type(), b.i64Type()}, fromTable, fromSlots)
                                  : fromTable();
     b.ifThen(b.compare(Compare::sge, place[0], 0), [&] {
-      storeHalf(b, item, place, *keyLayout, tileOf(op.getKey()).getElementType(), cacheType.getKeyType(),
-                adaptor.getKey(), CacheArgument::keys(adaptor.getCache()));
+      storeHalf(b, item, place, *keyLayout, tileOf(op.getKey()).getElementType(),
+                cacheType.getKeyType(), adaptor.getKey(), CacheArgument::keys(adaptor.getCache()));
       storeHalf(b, item, place, *valueLayout, tileOf(op.getValue()).getElementType(),
-                cacheType.getValueType(), adaptor.getValue(), CacheArgument::values(adaptor.getCache()));
+                cacheType.getValueType(), adaptor.getValue(),
+                CacheArgument::values(adaptor.getCache()));
     });
     rewriter.eraseOp(op);
     return mlir::success();
   }
 
 private:
-  void storeHalf(KernelBuilder &b, const Item &item, ValueRange place, const Layout &layout, Type from,
-                 Type to, ValueRange tile, const CacheArgument &cache) const {
+  void storeHalf(KernelBuilder &b, const Item &item, ValueRange place, const Layout &layout,
+                 Type from, Type to, ValueRange tile, const CacheArgument &cache) const {
     Values converted = convertTo(b, from, to, tile);
     Value element = b.add(b.mul(place[0], cache.pageStride), b.mul(place[1], cache.tokenStride));
     element = b.add(element, b.mul(b.zeroExtend(item.kvHead), cache.headStride));
@@ -258,7 +264,8 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
             turn.rowBegin = rowBegin;
             writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
                           TensorArgument::unpack(adaptor.getOutput()), to);
-            writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
+            writer.logSumExps(turn, *lseLayout, lse,
+                              TensorArgument::unpack(adaptor.getLogSumExp()));
             return {};
           });
           return {};
@@ -300,41 +307,43 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
     Values initial{b.f32(-1e30), b.f32(0)};
     initial.append(registers, b.f32(0));
     llvm::SmallVector<Type> types(1 + registers, b.f32Type());
-    Values sums = b.loop(
-        b.i32(0), item.splits, b.i32(together), initial, [&](Value begin, ValueRange carried) -> Values {
-          std::vector<Values> parts;
-          Value maximum = carried[0];
-          for (int64_t i = 0; i < together; ++i) {
-            Value split = b.add(begin, i);
-            Value index = b.add(firstIndex, b.mul(b.zeroExtend(split), results.perSplit));
-            parts.push_back(b.ifElse(
-                b.compare(Compare::slt, split, item.splits), types,
-                [&] {
-                  Values part{b.fmul(b.load(results.lseAt(b, index), b.f32Type(), 4), b.f32(log2OfE))};
-                  Value row = results.rowAt(b, index);
-                  for (int64_t reg = 0; reg < registers; reg += run)
-                    part.append(b.loadVector(thread.inRow(row, reg, 4), b.f32Type(), run));
-                  return part;
-                },
-                [&] {
-                  Values part{b.minusInfinity()};
-                  part.append(registers, b.f32(0));
-                  return part;
-                }));
-            maximum = b.fmax(maximum, parts.back()[0]);
-          }
-          Value factor = b.exp2(b.fsub(carried[0], maximum));
-          Values next{maximum};
-          for (Value v : carried.drop_front())
-            next.push_back(b.fmul(v, factor));
-          for (const Values &part : parts) {
-            Value weight = b.exp2(b.fsub(part[0], maximum));
-            next[1] = b.fadd(next[1], weight);
-            for (int64_t reg = 0; reg < registers; ++reg)
-              next[2 + reg] = b.fma(weight, part[1 + reg], next[2 + reg]);
-          }
-          return next;
-        });
+    Values sums =
+        b.loop(b.i32(0), item.splits, b.i32(together), initial,
+               [&](Value begin, ValueRange carried) -> Values {
+                 std::vector<Values> parts;
+                 Value maximum = carried[0];
+                 for (int64_t i = 0; i < together; ++i) {
+                   Value split = b.add(begin, i);
+                   Value index = b.add(firstIndex, b.mul(b.zeroExtend(split), results.perSplit));
+                   parts.push_back(b.ifElse(
+                       b.compare(Compare::slt, split, item.splits), types,
+                       [&] {
+                         Values part{b.fmul(b.load(results.lseAt(b, index), b.f32Type(), 4),
+                                            b.f32(log2OfE))};
+                         Value row = results.rowAt(b, index);
+                         for (int64_t reg = 0; reg < registers; reg += run)
+                           part.append(b.loadVector(thread.inRow(row, reg, 4), b.f32Type(), run));
+                         return part;
+                       },
+                       [&] {
+                         Values part{b.minusInfinity()};
+                         part.append(registers, b.f32(0));
+                         return part;
+                       }));
+                   maximum = b.fmax(maximum, parts.back()[0]);
+                 }
+                 Value factor = b.exp2(b.fsub(carried[0], maximum));
+                 Values next{maximum};
+                 for (Value v : carried.drop_front())
+                   next.push_back(b.fmul(v, factor));
+                 for (const Values &part : parts) {
+                   Value weight = b.exp2(b.fsub(part[0], maximum));
+                   next[1] = b.fadd(next[1], weight);
+                   for (int64_t reg = 0; reg < registers; ++reg)
+                     next[2 + reg] = b.fma(weight, part[1 + reg], next[2 + reg]);
+                 }
+                 return next;
+               });
     Value inverse = b.select(b.isZero(sums[1]), b.f32(0), b.fdiv(b.f32(1), sums[1]));
     Values row;
     for (int64_t reg = 0; reg < registers; ++reg)
@@ -359,7 +368,8 @@ struct StoreMergedPattern : TilePattern<tile::StoreMergedOp> {
     Item item = Item::unpack(adaptor.getItem());
     writer.values(item, tile::RowKind::Query, *layout, b.f32Type(), adaptor.getValue(),
                   TensorArgument::unpack(adaptor.getOutput()), to);
-    writer.logSumExps(item, *lseLayout, adaptor.getLse(), TensorArgument::unpack(adaptor.getLogSumExp()));
+    writer.logSumExps(item, *lseLayout, adaptor.getLse(),
+                      TensorArgument::unpack(adaptor.getLogSumExp()));
     rewriter.eraseOp(op);
     return mlir::success();
   }

@@ -7,7 +7,8 @@
 //
 //   tile.kernel @k(…) {…}  →  gpu.module @k {
 //                               llvm.mlir.global external @attncc_shared_memory
-//                               llvm.func @k(flattened launch parameters) attributes {nvvm.kernel, …} }
+//                               llvm.func @k(flattened launch parameters) attributes {nvvm.kernel,
+//                               …} }
 //
 // Every question about where an element lives goes to the layout, every question
 // about the hardware to the target table.
@@ -47,20 +48,22 @@ struct KernelPattern : TilePattern<tile::KernelOp> {
     rewriter.setInsertionPointToStart(gpuModule.getBody());
     LLVM::GlobalOp::create(rewriter, location, LLVM::LLVMArrayType::get(rewriter.getI8Type(), 0),
                            /*isConstant=*/false, LLVM::Linkage::External, sharedMemorySymbol,
-                           mlir::Attribute(), tileAlignment, static_cast<unsigned>(AddressSpace::Shared));
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), signature.getConvertedTypes());
+                           mlir::Attribute(), tileAlignment,
+                           static_cast<unsigned>(AddressSpace::Shared));
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
+                                            signature.getConvertedTypes());
     auto function = LLVM::LLVMFuncOp::create(rewriter, location, op.getSymName(), type);
     function->setAttr("nvvm.kernel", rewriter.getUnitAttr());
-    function->setAttr("nvvm.reqntid",
-                      rewriter.getDenseI32ArrayAttr({static_cast<int32_t>(kernel.threads()), 1, 1}));
+    function->setAttr("nvvm.reqntid", rewriter.getDenseI32ArrayAttr(
+                                          {static_cast<int32_t>(kernel.threads()), 1, 1}));
     function->setAttr("nvvm.minctasm", rewriter.getI32IntegerAttr(kernel.schedule.blocksPerSm));
 
     rewriter.inlineRegionBefore(op.getBody(), function.getBody(), function.end());
     rewriter.applySignatureConversion(&function.getBody().front(), signature, typeConverter);
     for (auto [index, argument] : llvm::enumerate(op.getArgumentTypes()))
       if (llvm::isa<tile::WorkspaceType>(argument))
-        kernel.workspace = function.getBody().front().getArgument(
-            signature.getInputMapping(index)->inputNo);
+        kernel.workspace =
+            function.getBody().front().getArgument(signature.getInputMapping(index)->inputNo);
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -119,14 +122,17 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
   tile::ItemsAttr items = itemsOf(op);
   if (!items)
     return op.emitOpError() << "expected a tile.grid_item: run --tile-persist first";
-  if (schedule.unit != 1 || schedule.copy != attn::Copy::Gather || schedule.roles != attn::Roles::One)
-    return op.emitOpError() << "expected a schedule of one-warp units, one role and gathered copies, got "
-                            << op.getSchedule();
+  if (schedule.unit != 1 || schedule.copy != attn::Copy::Gather ||
+      schedule.roles != attn::Roles::One)
+    return op.emitOpError()
+           << "expected a schedule of one-warp units, one role and gathered copies, got "
+           << op.getSchedule();
   if (schedule.threads() > target.maxThreadsPerBlock)
     return op.emitOpError() << "has " << schedule.threads() << " threads, the target runs at most "
                             << target.maxThreadsPerBlock;
   if (op.getSharedMemory().value_or(0) > target.maxSharedPerBlock)
-    return op.emitOpError() << "needs " << *op.getSharedMemory() << " bytes of shared memory, the target has "
+    return op.emitOpError() << "needs " << *op.getSharedMemory()
+                            << " bytes of shared memory, the target has "
                             << target.maxSharedPerBlock;
 
   KernelContext kernel{target, schedule, items.getKind(), items.getGroup(), {}, {}};
@@ -172,12 +178,14 @@ struct ConvertTileToNVVMPass
       getOperation().emitError() << "unknown target '" << targetName << "'";
       return signalPassFailure();
     }
-    for (tile::KernelOp kernel : llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>()))
+    for (tile::KernelOp kernel :
+         llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>()))
       if (mlir::failed(convertKernel(kernel, *info)))
         return signalPassFailure();
   }
 
-  Option<std::string> targetName{*this, "target", llvm::cl::desc("name of a target of the target table"),
+  Option<std::string> targetName{*this, "target",
+                                 llvm::cl::desc("name of a target of the target table"),
                                  llvm::cl::init("sm_80")};
 };
 
@@ -190,11 +198,13 @@ std::unique_ptr<mlir::Pass> createConvertTileToNVVMPass(const TargetInfo &target
 }
 
 void registerConvertTileToNVVMPass() {
-  mlir::registerPass([]() -> std::unique_ptr<mlir::Pass> { return std::make_unique<ConvertTileToNVVMPass>(); });
+  mlir::registerPass(
+      []() -> std::unique_ptr<mlir::Pass> { return std::make_unique<ConvertTileToNVVMPass>(); });
 }
 
 void registerNVVMConversionDependencies(mlir::DialectRegistry &registry) {
-  registry.insert<mlir::arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, mlir::scf::SCFDialect>();
+  registry.insert<mlir::arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect,
+                  mlir::scf::SCFDialect>();
   lowering::insertNVVMDialect(registry);
 }
 

@@ -28,8 +28,10 @@ protected:
   /// A kernel `k` with one pointer and one i32 argument around `body`.
   static std::string kernel(const std::string &body) {
     return "module { gpu.module @m {\n"
-           "llvm.mlir.global external @shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>\n"
-           "llvm.func @k(%p: !llvm.ptr<1>, %n: i32) attributes {nvvm.kernel, nvvm.reqntid = array<i32: 128, 1, 1>, "
+           "llvm.mlir.global external @shared() {addr_space = 3 : i32, alignment = 1024 : i64} : "
+           "!llvm.array<0 x i8>\n"
+           "llvm.func @k(%p: !llvm.ptr<1>, %n: i32) attributes {nvvm.kernel, nvvm.reqntid = "
+           "array<i32: 128, 1, 1>, "
            "nvvm.minctasm = 1 : i32} {\n" +
            body + "\nllvm.return } } }";
   }
@@ -63,9 +65,10 @@ TEST_F(EmitPtx, HeaderNamesVersionTargetAndThreads) {
 
 // The address of shared memory is a 32-bit register.
 TEST_F(EmitPtx, SharedPointersAreShort) {
-  Result<std::string> ptx = emit(kernel("%s = llvm.mlir.addressof @shared : !llvm.ptr<3>\n"
-                                        "%a = llvm.getelementptr %s[%n] : (!llvm.ptr<3>, i32) -> !llvm.ptr<3>, i8\n"
-                                        "llvm.store %n, %a : i32, !llvm.ptr<3>"));
+  Result<std::string> ptx =
+      emit(kernel("%s = llvm.mlir.addressof @shared : !llvm.ptr<3>\n"
+                  "%a = llvm.getelementptr %s[%n] : (!llvm.ptr<3>, i32) -> !llvm.ptr<3>, i8\n"
+                  "llvm.store %n, %a : i32, !llvm.ptr<3>"));
   ASSERT_TRUE(bool(ptx)) << ptx.error().diagnostic.text();
   EXPECT_THAT(*ptx, HasSubstr(".extern .shared .align 1024 .b8 shared[]"));
   EXPECT_THAT(*ptx, HasSubstr("mov.b32 \t%r"));
@@ -75,30 +78,33 @@ TEST_F(EmitPtx, SharedPointersAreShort) {
 // Both arms of a divergent branch lead to the same barrier; jump threading would make two copies of
 // an instruction that is not convergent.
 TEST_F(EmitPtx, InlineAsmIsConvergent) {
-  Result<std::string> ptx =
-      emit(kernel("%c0 = arith.constant 0 : i32\n%c1 = arith.constant 1 : i32\n"
-                  "%t = nvvm.read.ptx.sreg.tid.x : i32\n"
-                  "%even = arith.cmpi slt, %t, %n : i32\n"
-                  "%x = scf.if %even -> i32 { llvm.store %t, %p : i32, !llvm.ptr<1>\n scf.yield %c0 : i32 } else { scf.yield %c1 : i32 }\n"
-                  "llvm.inline_asm has_side_effects asm_dialect = att \"bar.sync 1, 128;\", \"\" : () -> ()\n"
-                  "%z = arith.cmpi eq, %x, %c0 : i32\n"
-                  "scf.if %z { llvm.store %n, %p : i32, !llvm.ptr<1> }"));
+  Result<std::string> ptx = emit(kernel(
+      "%c0 = arith.constant 0 : i32\n%c1 = arith.constant 1 : i32\n"
+      "%t = nvvm.read.ptx.sreg.tid.x : i32\n"
+      "%even = arith.cmpi slt, %t, %n : i32\n"
+      "%x = scf.if %even -> i32 { llvm.store %t, %p : i32, !llvm.ptr<1>\n scf.yield %c0 : i32 } "
+      "else { scf.yield %c1 : i32 }\n"
+      "llvm.inline_asm has_side_effects asm_dialect = att \"bar.sync 1, 128;\", \"\" : () -> ()\n"
+      "%z = arith.cmpi eq, %x, %c0 : i32\n"
+      "scf.if %z { llvm.store %n, %p : i32, !llvm.ptr<1> }"));
   ASSERT_TRUE(bool(ptx)) << ptx.error().diagnostic.text();
   EXPECT_EQ(occurrences(*ptx, "bar.sync"), 1u);
 }
 
 // A loop with a runtime trip count stays one loop with one body.
 TEST_F(EmitPtx, LoopsAreNotUnrolled) {
-  Result<std::string> ptx = emit(kernel("%c0 = arith.constant 0 : i32\n%c1 = arith.constant 1 : i32\n"
-                                        "scf.for %i = %c0 to %n step %c1 : i32 {\n"
-                                        "%v = llvm.load volatile %p : !llvm.ptr<1> -> i32\n"
-                                        "llvm.store volatile %v, %p : i32, !llvm.ptr<1> }"));
+  Result<std::string> ptx =
+      emit(kernel("%c0 = arith.constant 0 : i32\n%c1 = arith.constant 1 : i32\n"
+                  "scf.for %i = %c0 to %n step %c1 : i32 {\n"
+                  "%v = llvm.load volatile %p : !llvm.ptr<1> -> i32\n"
+                  "llvm.store volatile %v, %p : i32, !llvm.ptr<1> }"));
   ASSERT_TRUE(bool(ptx)) << ptx.error().diagnostic.text();
   EXPECT_EQ(occurrences(*ptx, "ld.volatile.global"), 1u);
 }
 
 TEST_F(EmitPtx, SameModuleGivesSameText) {
-  std::string text = kernel("%e = arith.bitcast %n : i32 to f32\n%x = math.exp2 %e : f32\nllvm.store %x, %p : f32, !llvm.ptr<1>");
+  std::string text = kernel("%e = arith.bitcast %n : i32 to f32\n%x = math.exp2 %e : "
+                            "f32\nllvm.store %x, %p : f32, !llvm.ptr<1>");
   Result<std::string> first = emit(text), second = emit(text);
   ASSERT_TRUE(bool(first) && bool(second));
   EXPECT_EQ(*first, *second);
@@ -113,27 +119,28 @@ TEST_F(EmitPtx, ModuleWithoutGpuModuleIsAnError) {
 
 // A cast that nothing resolves is reported, not passed on to LLVM.
 TEST_F(EmitPtx, LeftoverCastIsAnError) {
-  Result<std::string> ptx = emit(kernel("%x = builtin.unrealized_conversion_cast %n : i32 to vector<2x2xi32>\n"
-                                        "%y = builtin.unrealized_conversion_cast %x : vector<2x2xi32> to i64\n"
-                                        "llvm.store %y, %p : i64, !llvm.ptr<1>"));
+  Result<std::string> ptx =
+      emit(kernel("%x = builtin.unrealized_conversion_cast %n : i32 to vector<2x2xi32>\n"
+                  "%y = builtin.unrealized_conversion_cast %x : vector<2x2xi32> to i64\n"
+                  "llvm.store %y, %p : i64, !llvm.ptr<1>"));
   ASSERT_FALSE(bool(ptx));
   EXPECT_THAT(ptx.error().diagnostic.message, HasSubstr("cannot emit ptx: "));
 }
 
 // A constraint that the back end does not know is an error message; LLVM itself would crash.
 TEST_F(EmitPtx, BadConstraintsAreAnError) {
-  Result<std::string> ptx =
-      emit(kernel("%x = llvm.inline_asm asm_dialect = att \"mov.b32 $0, $1;\", \"=r,bogus\" %n : (i32) -> i32\n"
-                  "llvm.store %x, %p : i32, !llvm.ptr<1>"));
+  Result<std::string> ptx = emit(kernel(
+      "%x = llvm.inline_asm asm_dialect = att \"mov.b32 $0, $1;\", \"=r,bogus\" %n : (i32) -> i32\n"
+      "llvm.store %x, %p : i32, !llvm.ptr<1>"));
   ASSERT_FALSE(bool(ptx));
   EXPECT_THAT(ptx.error().diagnostic.message, HasSubstr("constraints '=r,bogus' do not fit"));
 }
 
 // So are known constraints that are more than the operands.
 TEST_F(EmitPtx, TooManyConstraintsAreAnError) {
-  Result<std::string> ptx =
-      emit(kernel("%x = llvm.inline_asm asm_dialect = att \"mov.b32 $0, $1;\", \"=r,r,r\" %n : (i32) -> i32\n"
-                  "llvm.store %x, %p : i32, !llvm.ptr<1>"));
+  Result<std::string> ptx = emit(kernel(
+      "%x = llvm.inline_asm asm_dialect = att \"mov.b32 $0, $1;\", \"=r,r,r\" %n : (i32) -> i32\n"
+      "llvm.store %x, %p : i32, !llvm.ptr<1>"));
   ASSERT_FALSE(bool(ptx));
   EXPECT_THAT(ptx.error().diagnostic.message, HasSubstr("constraints '=r,r,r' do not fit"));
 }
