@@ -9,8 +9,11 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
                                const VerifyOptions &options) {
   // The first package says what there is to verify; every host thread has one of its own, whose
   // simulator then keeps to that thread.
+  ExecutorOptions executorOptions;
+  executorOptions.target = options.target;
+  executorOptions.hopper = options.hopper;
   Result<std::unique_ptr<PackageExecutor>> first =
-      PackageExecutor::open(device, folder, {.target = options.target});
+      PackageExecutor::open(device, folder, executorOptions);
   if (!first)
     return first.error();
   const package::Package &package = (*first)->package();
@@ -23,11 +26,11 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   VerifyOptions running = options;
   if (!options.record.empty())
     running.jobs = 1;
+  executorOptions.record = options.record;
   Result<VerifyReport> report =
       runVerify(*shapes, running, [&]() -> Result<std::unique_ptr<Executor>> {
         Result<std::unique_ptr<PackageExecutor>> executor =
-            PackageExecutor::open(device, folder,
-                                  {.target = options.target, .record = options.record, .hopper = options.hopper});
+            PackageExecutor::open(device, folder, executorOptions);
         if (!executor)
           return executor.error();
         return std::unique_ptr<Executor>(std::move(*executor));
