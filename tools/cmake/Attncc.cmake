@@ -1,14 +1,19 @@
 # Build rules that need neither LLVM nor MLIR. Every library is static and is included from the
 # root of the source tree: #include "runtime/support/Result.h".
 
+# What every target is compiled with. -Wrestrict: GCC 12 warns of std::string's own operator+ (GCC bug
+# 105329).
+function(attncc_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+endfunction()
+
 # attncc_library(name SOURCES a.cpp … [LINK lib …])
 function(attncc_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}/runtime/include")
-  # -Wrestrict: GCC 12 warns of std::string's own operator+ (GCC bug 105329).
-  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+  attncc_warnings(${name})
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
 endfunction()
 
