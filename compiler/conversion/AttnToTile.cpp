@@ -3,8 +3,10 @@
 // attn is per sequence; here the batch appears. Each function with a phase becomes a kernel whose
 // body is a loop over work items, written for one unit:
 //
-//   decode   %o = attn.attention %q, %kv …       the online softmax over the key tiles that the unit
-//                                                visits, then the merge of the units, then the store
+//   decode   %o = attn.attention %q, %kv …       the online softmax over the key tiles that the
+//   unit
+//                                                visits, then the merge of the units, then the
+//                                                store
 //   merge    %o, %lse = attn.merge %parts        one row: the sum over its splits in index order
 //   append   attn.rms_norm, attn.rope,           the item's query rows and its key and value row,
 //            attn.append_kv, return              op by op
@@ -15,15 +17,16 @@
 //     return %p }
 // becomes
 //   tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
-//       %output: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>, %workspace: !tile.workspace, %scale: f32) {
+//       %output: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>, %workspace: !tile.workspace, %scale:
+//       f32) {
 //     tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
 //       %q = tile.load_rows query %query[%item]
 //       %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16}
 //       scf.for … { load_keys, matmul, mask, softmax_step, convert, rescale, load_values, matmul }
 //       merge_units, normalize, store_attention } }
 //
-// The arguments flatten to the launch interfaces append/1, decode/1 and merge/1 (docs/package.md); the
-// score scale is an argument, so it does not appear in the program. The algorithm is that of
+// The arguments flatten to the launch interfaces append/1, decode/1 and merge/1 (docs/package.md);
+// the score scale is an argument, so it does not appear in the program. The algorithm is that of
 // FlashAttention-2 and Flash-Decoding (Dao 2023).
 // Test: test/compiler/conversion/attn-to-tile.mlir, attn-to-tile-errors.mlir
 //
@@ -81,9 +84,8 @@ public:
                                 builder.getFunctionType(types, {}), schedule, phase);
     Block *entry = &op.getBody().front();
     builder.setInsertionPointToStart(entry);
-    auto loop = tile::WorkLoopOp::create(
-        builder, loc, entry->getArgument(batch),
-        tile::ItemsAttr::get(builder.getContext(), kind, group));
+    auto loop = tile::WorkLoopOp::create(builder, loc, entry->getArgument(batch),
+                                         tile::ItemsAttr::get(builder.getContext(), kind, group));
     tile::ReturnOp::create(builder, loc);
     item = loop.getItem();
     unit = loop.getUnit();
@@ -115,8 +117,9 @@ template <class OpTy> FailureOr<OpTy> onlyOp(func::FuncOp function) {
   for (Operation &op : function.getBody().front().without_terminator()) {
     auto match = dyn_cast<OpTy>(op);
     if (!match || found)
-      return op.emitError() << "expected one '" << OpTy::getOperationName() << "' in a function of this phase, found '"
-                            << op.getName() << "'; run --attn-fuse-attention first";
+      return op.emitError() << "expected one '" << OpTy::getOperationName()
+                            << "' in a function of this phase, found '" << op.getName()
+                            << "'; run --attn-fuse-attention first";
     found = match;
   }
   if (!found)
@@ -138,7 +141,8 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
     return attention.emitError("values that are a part of the keys are not compiled yet");
   if (kv.getKeyType() != query.getElementType() || kv.getValueType() != kv.getKeyType())
     return attention.emitError() << "a cache of " << kv.getKeyType() << " and " << kv.getValueType()
-                                 << " for queries of " << query.getElementType() << " is not compiled yet";
+                                 << " for queries of " << query.getElementType()
+                                 << " is not compiled yet";
   if (!schedule)
     return attention.emitError("no schedule: run --attn-schedule first");
   if (schedule.getDivide() != attn::Divide::Keys)
@@ -153,7 +157,8 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
   attn::Mask causal;
   causal.causal = true;
   if (!(mask == causal))
-    return attention.emitError() << "the mask " << attention.getMask() << " is not compiled yet, only causal";
+    return attention.emitError() << "the mask " << attention.getMask()
+                                 << " is not compiled yet, only causal";
 
   int64_t group = query.getDimSize(1) / attention.getKvShape().kvHeads;
   int64_t rows = schedule.getRows(), keys = schedule.getKeys();
@@ -175,14 +180,15 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
 
   TileType statistics = kernel.f32(rows, 1), scores = kernel.f32(rows, keys);
   TileType sum = kernel.f32(rows, valueDim);
-  Value q = tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, keyDim, type), tile::RowKind::Query,
-                                     kernel.get(queryArg), kernel.item);
-  Value range = tile::KeyRangeOp::create(b, loc, tile::RangeType::get(context), kernel.item, kernel.unit,
-                                         attention.getMask(), keys);
+  Value q = tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, keyDim, type),
+                                     tile::RowKind::Query, kernel.get(queryArg), kernel.item);
+  Value range = tile::KeyRangeOp::create(b, loc, tile::RangeType::get(context), kernel.item,
+                                         kernel.unit, attention.getMask(), keys);
   Value count = tile::RangeCountOp::create(b, loc, b.getIndexType(), range);
   auto init = tile::SoftmaxInitOp::create(b, loc, statistics, statistics);
   Value zero = tile::ZeroOp::create(b, loc, sum);
-  Value c0 = arith::ConstantIndexOp::create(b, loc, 0), c1 = arith::ConstantIndexOp::create(b, loc, 1);
+  Value c0 = arith::ConstantIndexOp::create(b, loc, 0),
+        c1 = arith::ConstantIndexOp::create(b, loc, 1);
   auto loop = scf::ForOp::create(
       b, loc, c0, count, c1, ValueRange{init.getMaximum(), init.getSum(), zero},
       [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
@@ -191,8 +197,8 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
                                            kernel.get(kvArg), kernel.item, t);
         Value s = tile::MatmulOp::create(b, loc, scores, q, k, Value(), /*transpose_b=*/true);
         s = tile::MaskOp::create(b, loc, scores, s, kernel.item, t, attention.getMask());
-        auto step = tile::SoftmaxStepOp::create(b, loc, scores, statistics, statistics, statistics, s,
-                                                state[0], state[1], kernel.get(scaleArg));
+        auto step = tile::SoftmaxStepOp::create(b, loc, scores, statistics, statistics, statistics,
+                                                s, state[0], state[1], kernel.get(scaleArg));
         Value p = tile::ConvertOp::create(b, loc, kernel.tileType(rows, keys, type),
                                           step.getProbabilities());
         Value o = tile::RescaleOp::create(b, loc, sum, state[2], step.getFactor());
@@ -295,9 +301,10 @@ Value AppendConverter::weight(Value vector) {
     return known;
   auto type = cast<RankedTensorType>(vector.getType());
   OpBuilder::InsertionGuard guard(kernel.builder);
-  Value tile = tile::LoadVectorOp::create(kernel.builder, vector.getLoc(),
-                                          kernel.tileType(1, type.getDimSize(0), type.getElementType()),
-                                          kernel.get(arguments.lookup(vector)));
+  Value tile =
+      tile::LoadVectorOp::create(kernel.builder, vector.getLoc(),
+                                 kernel.tileType(1, type.getDimSize(0), type.getElementType()),
+                                 kernel.get(arguments.lookup(vector)));
   tiles.map(vector, tile);
   return tile;
 }
@@ -316,15 +323,17 @@ LogicalResult AppendConverter::convertOp(Operation &op) {
   if (auto rope = dyn_cast<attn::RopeOp>(op)) {
     Value input = tiles.lookup(rope.getInput());
     auto type = cast<TileType>(input.getType());
-    Value positions = rope.getPositions() ? kernel.get(arguments.lookup(rope.getPositions())) : Value();
+    Value positions =
+        rope.getPositions() ? kernel.get(arguments.lookup(rope.getPositions())) : Value();
     tiles.map(rope.getResult(),
-              tile::RopeOp::create(b, op.getLoc(), kernel.f32(type.getRows(), type.getColumns()), input,
-                                   kernel.item, rope.getRope(), positions)
+              tile::RopeOp::create(b, op.getLoc(), kernel.f32(type.getRows(), type.getColumns()),
+                                   input, kernel.item, rope.getRope(), positions)
                   .getResult());
     return success();
   }
   Value slots = append.getSlots() ? kernel.get(arguments.lookup(append.getSlots())) : Value();
-  tile::StoreKvOp::create(b, op.getLoc(), tiles.lookup(append.getKey()), tiles.lookup(append.getValue()),
+  tile::StoreKvOp::create(b, op.getLoc(), tiles.lookup(append.getKey()),
+                          tiles.lookup(append.getValue()),
                           kernel.get(arguments.lookup(append.getKv())), kernel.item, slots);
   return success();
 }
@@ -340,8 +349,8 @@ LogicalResult AppendConverter::convert() {
   int64_t rows = llvm::PowerOf2Ceil(group), dim = query.getDimSize(2);
   MLIRContext *context = function.getContext();
 
-  // append/1: query, key, value, query_out, cache, batch, slots, positions, norm weights, workspace.
-  // The two weights have a place in the interface whether the class has a norm or not.
+  // append/1: query, key, value, query_out, cache, batch, slots, positions, norm weights,
+  // workspace. The two weights have a place in the interface whether the class has a norm or not.
   arguments[queryIn] = kernel.argument(tokensHeadsDim(type, dim));
   arguments[keyIn] = kernel.argument(tokensHeadsDim(type, kv.getKeyDim()));
   arguments[valueIn] = kernel.argument(tokensHeadsDim(type, kv.getValueDim()));
@@ -378,8 +387,8 @@ LogicalResult AppendConverter::convert() {
   for (Operation &op : function.getBody().front().without_terminator())
     if (failed(convertOp(op)))
       return failure();
-  tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut), kernel.get(outArg),
-                            kernel.item);
+  tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut),
+                            kernel.get(outArg), kernel.item);
   return success();
 }
 

@@ -14,8 +14,8 @@ class Pass;
 namespace attncc {
 
 /// --convert-attn-to-tile: every func.func with a phase attribute (decode, merge, append) of the
-/// module becomes a tile.kernel of its name. What the tile program cannot say yet is an error at the
-/// op that asks for it.
+/// module becomes a tile.kernel of its name. What the tile program cannot say yet is an error at
+/// the op that asks for it.
 std::unique_ptr<mlir::Pass> createConvertAttnToTilePass();
 
 /// Makes it known to attncc-opt.

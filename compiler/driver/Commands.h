@@ -23,7 +23,15 @@ class App;
 namespace attncc {
 
 /// Exit codes, in the order of their meaning.
-enum ExitCode { kOk = 0, kBadInput = 1, kUsage = 2, kUnsupported = 3, kDevice = 4, kFailed = 5, kInternal = 70 };
+enum ExitCode {
+  kOk = 0,
+  kBadInput = 1,
+  kUsage = 2,
+  kUnsupported = 3,
+  kDevice = 4,
+  kFailed = 5,
+  kInternal = 70
+};
 int exitCodeOf(Status status);
 
 /// How a verb reports: diagnostics at once as text, or collected into its one JSON object.

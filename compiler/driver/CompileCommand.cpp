@@ -69,7 +69,8 @@ private:
 
 /// What one layer reads for each token of context: K and V once for every chunk of query rows. Only
 /// decode reads the context.
-int64_t CompileCommand::bytesPerToken(const spec::ModelSpec &spec, const CompiledKernel &kernel) const {
+int64_t CompileCommand::bytesPerToken(const spec::ModelSpec &spec,
+                                      const CompiledKernel &kernel) const {
   if (kernel.role != "decode")
     return 0;
   const spec::LayerClass &layerClass = classOf(spec, kernel);
@@ -77,21 +78,27 @@ int64_t CompileCommand::bytesPerToken(const spec::ModelSpec &spec, const Compile
   return chunks * layerClass.kvHeads * (layerClass.headDim + layerClass.valueDim) * 2;
 }
 
-void CompileCommand::printKernels(const spec::ModelSpec &spec, const std::vector<CompiledKernel> &kernels) const {
-  std::vector<std::vector<std::string>> rows = {
-      {"kernel", "role", "queries", "layers", "target", "schedule", "shared", "bytes per token of context"}};
+void CompileCommand::printKernels(const spec::ModelSpec &spec,
+                                  const std::vector<CompiledKernel> &kernels) const {
+  std::vector<std::vector<std::string>> rows = {{"kernel", "role", "queries", "layers", "target",
+                                                 "schedule", "shared",
+                                                 "bytes per token of context"}};
   for (const CompiledKernel &kernel : kernels) {
     int64_t bytes = bytesPerToken(spec, kernel);
-    rows.push_back({kernel.entry, kernel.role, queries(kernel), spec::layerRangeText(classOf(spec, kernel).layers),
-                    options.package.target, kernel.summary,
-                    std::to_string((kernel.shared + 1023) / 1024) + " KB", grouped(bytes)});
+    rows.push_back({kernel.entry, kernel.role, queries(kernel),
+                    spec::layerRangeText(classOf(spec, kernel).layers), options.package.target,
+                    kernel.summary, std::to_string((kernel.shared + 1023) / 1024) + " KB",
+                    grouped(bytes)});
   }
   printTable(rows);
 }
 
 int CompileCommand::emitStage(const spec::ModelSpec &spec) {
-  static const std::map<std::string, Stage> stages = {
-      {"import", Stage::Import}, {"attn", Stage::Attn}, {"tile", Stage::Tile}, {"llvm", Stage::Nvvm}, {"ptx", Stage::Ptx}};
+  static const std::map<std::string, Stage> stages = {{"import", Stage::Import},
+                                                      {"attn", Stage::Attn},
+                                                      {"tile", Stage::Tile},
+                                                      {"llvm", Stage::Nvvm},
+                                                      {"ptx", Stage::Ptx}};
   Compiler compiler;
   for (const spec::LayerClass &layerClass : spec.classes) {
     if (!spec::checkLayerClass(spec, layerClass, options.package.target).compiled())
@@ -106,7 +113,8 @@ int CompileCommand::emitStage(const spec::ModelSpec &spec) {
 
 int CompileCommand::run() {
   if (arguments.file.empty() || output.empty() == emit.empty()) {
-    std::cerr << "attncc: a spec and either -o FOLDER or --emit=STAGE are needed; run attncc --help\n";
+    std::cerr
+        << "attncc: a spec and either -o FOLDER or --emit=STAGE are needed; run attncc --help\n";
     return kUsage;
   }
   options.package.target = arguments.target;
@@ -174,14 +182,23 @@ Verb attncc::addCompile(CLI::App &app) {
   auto command = std::make_shared<CompileCommand>();
   command->arguments.addTo(app, /*required=*/false);
   PackageOptions &package = command->options.package;
-  app.add_option("-o,--output", command->output, "Folder of the package; one that exists is replaced if it is a package");
-  app.add_option("--page-size", package.pageSize, "Tokens of a page")->check(CLI::Range(1, 256))->capture_default_str();
-  app.add_option("--kv-order", command->order, "Order inside a page that kernels are laid out for; strides decide at run time")
-      ->check(CLI::IsMember({"NHD", "HND"}))->capture_default_str();
-  app.add_option("--max-draft", package.maxQueryTokens, "Most query tokens of a sequence in one decode step")
-      ->check(CLI::Range(1, 8))->capture_default_str();
-  app.add_option("--schedule", command->options.schedule, "Schedule of decode as #attn.schedule text, instead of the cost model's");
-  app.add_flag("--allow-partial", command->allowPartial, "Leave refused layers out and list them in the manifest");
+  app.add_option("-o,--output", command->output,
+                 "Folder of the package; one that exists is replaced if it is a package");
+  app.add_option("--page-size", package.pageSize, "Tokens of a page")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--kv-order", command->order,
+                 "Order inside a page that kernels are laid out for; strides decide at run time")
+      ->check(CLI::IsMember({"NHD", "HND"}))
+      ->capture_default_str();
+  app.add_option("--max-draft", package.maxQueryTokens,
+                 "Most query tokens of a sequence in one decode step")
+      ->check(CLI::Range(1, 8))
+      ->capture_default_str();
+  app.add_option("--schedule", command->options.schedule,
+                 "Schedule of decode as #attn.schedule text, instead of the cost model's");
+  app.add_flag("--allow-partial", command->allowPartial,
+               "Leave refused layers out and list them in the manifest");
   app.add_option("--emit", command->emit, "Print a stage instead of writing a package")
       ->check(CLI::IsMember({"import", "attn", "tile", "llvm", "ptx"}));
   addReportOptions(app, command->report);

@@ -15,14 +15,17 @@ using namespace attncc;
 
 int main(int argc, char **argv) {
   CLI::App app{"Compile a transformer's attention to GPU kernels.", "attncc"};
-  app.set_version_flag("--version", "attncc " ATTNCC_VERSION " (LLVM " ATTNCC_LLVM_VERSION
-                                    ", package schema attncc.package/1.0, C ABI " ATTNCC_ABI_VERSION ")");
+  app.set_version_flag("--version",
+                       "attncc " ATTNCC_VERSION " (LLVM " ATTNCC_LLVM_VERSION
+                       ", package schema attncc.package/1.0, C ABI " ATTNCC_ABI_VERSION ")");
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
   Verb compile = addCompile(app);
-  CLI::App *check = app.add_subcommand("check", "Say for every layer whether it is compiled, and why not");
+  CLI::App *check =
+      app.add_subcommand("check", "Say for every layer whether it is compiled, and why not");
   Verb runCheck = addCheck(*check);
-  CLI::App *verify = app.add_subcommand("verify", "Run a package on a device against the fp64 oracle");
+  CLI::App *verify =
+      app.add_subcommand("verify", "Run a package on a device against the fp64 oracle");
   Verb runVerify = addVerify(*verify);
   try {
     app.parse(argc, argv);

@@ -27,7 +27,8 @@ namespace {
 // The stages
 //===----------------------------------------------------------------------===//
 
-void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec, const PipelineOptions &options) {
+void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec,
+                   const PipelineOptions &options) {
   passes.addPass(attn::createFuseAttentionPass());
   attn::SplitKvPassOptions split;
   split.maxPosition = spec.maxPosition;
@@ -76,7 +77,8 @@ std::string summaryOf(const attn::Schedule &schedule, attn::Role role) {
 }
 
 /// Runs `work`, which returns success or has emitted an error that this makes a Result of.
-template <class Work> Result<void> withDiagnostics(MLIRContext &context, const std::string &what, Work work) {
+template <class Work>
+Result<void> withDiagnostics(MLIRContext &context, const std::string &what, Work work) {
   std::string message;
   ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
@@ -91,7 +93,9 @@ template <class Work> Result<void> withDiagnostics(MLIRContext &context, const s
 } // namespace
 
 struct Compiler::State {
-  State() : context(registry(), MLIRContext::Threading::DISABLED) { context.loadAllAvailableDialects(); }
+  State() : context(registry(), MLIRContext::Threading::DISABLED) {
+    context.loadAllAvailableDialects();
+  }
 
   static DialectRegistry registry() {
     DialectRegistry registry;
@@ -103,14 +107,17 @@ struct Compiler::State {
 
   MLIRContext context;
 
-  Result<OwningOpRef<ModuleOp>> import(const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
+  Result<OwningOpRef<ModuleOp>> import(const spec::ModelSpec &spec,
+                                       const spec::LayerClass &layerClass,
                                        const PipelineOptions &options, int64_t maxQueryTokens);
-  Result<void> run(ModuleOp module, const std::string &stage, llvm::function_ref<void(OpPassManager &)> add);
+  Result<void> run(ModuleOp module, const std::string &stage,
+                   llvm::function_ref<void(OpPassManager &)> add);
   Result<void> toAttn(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
   Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
   std::vector<OwningOpRef<ModuleOp>> kernelsOf(ModuleOp module);
-  Result<CompiledKernel> finish(ModuleOp alone, const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
-                                const PipelineOptions &options, package::Interval queryTokens);
+  Result<CompiledKernel> finish(ModuleOp alone, const spec::ModelSpec &spec,
+                                const spec::LayerClass &layerClass, const PipelineOptions &options,
+                                package::Interval queryTokens);
 };
 
 Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spec,
@@ -119,7 +126,8 @@ Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spe
                                                       int64_t maxQueryTokens) {
   ImportOptions import;
   import.pageSize = options.package.pageSize;
-  import.order = options.package.order == package::KvOrder::NHD ? attn::PageOrder::NHD : attn::PageOrder::HND;
+  import.order =
+      options.package.order == package::KvOrder::NHD ? attn::PageOrder::NHD : attn::PageOrder::HND;
   import.maxQuery = maxQueryTokens;
   OwningOpRef<ModuleOp> module;
   Result<void> imported = withDiagnostics(context, "import", [&] {
@@ -143,9 +151,8 @@ Result<void> Compiler::State::run(ModuleOp module, const std::string &stage,
 /// A schedule of the user's own is the one thing here that the user can get wrong.
 Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spec,
                                      const PipelineOptions &options) {
-  Result<void> done = run(module, options.schedule.empty() ? "attn" : "--schedule", [&](OpPassManager &passes) {
-    addAttnPasses(passes, spec, options);
-  });
+  Result<void> done = run(module, options.schedule.empty() ? "attn" : "--schedule",
+                          [&](OpPassManager &passes) { addAttnPasses(passes, spec, options); });
   if (done || options.schedule.empty())
     return done;
   Error error = done.error();
@@ -158,7 +165,8 @@ Result<void> Compiler::State::toTile(ModuleOp module, const spec::ModelSpec &spe
                                      const PipelineOptions &options) {
   if (Result<void> done = toAttn(module, spec, options); !done)
     return done;
-  return run(module, "tile", [&](OpPassManager &passes) { passes.addPass(createConvertAttnToTilePass()); });
+  return run(module, "tile",
+             [&](OpPassManager &passes) { passes.addPass(createConvertAttnToTilePass()); });
 }
 
 /// Each kernel in a module of its own.
@@ -198,19 +206,22 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
   if (role == attn::Role::Decode)
     result.rows = schedule.rows;
   kernel.setSymName(result.entry);
-  if (Result<void> done = run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, options); }); !done)
+  if (Result<void> done =
+          run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, options); });
+      !done)
     return done.error();
   result.shared = (*alone.getOps<tile::KernelOp>().begin()).getSharedMemory().value_or(0);
-  if (Result<void> done = run(alone, "nvvm", [&](OpPassManager &passes) {
-        passes.addPass(createConvertTileToNVVMPass(*target));
-      });
+  if (Result<void> done =
+          run(alone, "nvvm",
+              [&](OpPassManager &passes) { passes.addPass(createConvertTileToNVVMPass(*target)); });
       !done)
     return done.error();
   Result<std::string> ptx = emitPtx(alone, *target);
   if (!ptx)
     return ptx.error();
   result.ptx = std::move(*ptx);
-  result.ptxVersion = std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
+  result.ptxVersion =
+      std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
   return result;
 }
 
@@ -242,7 +253,8 @@ Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spe
       attn::Role role = (*alone->getOps<tile::KernelOp>().begin()).getPhase().getRole();
       if (!wanted(role))
         continue;
-      package::Interval interval = role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
+      package::Interval interval =
+          role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
       Result<CompiledKernel> kernel = state->finish(*alone, spec, layerClass, options, interval);
       if (!kernel)
         return kernel.error();
@@ -250,15 +262,17 @@ Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spe
     }
     return {};
   };
-  // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix, so
-  // both kernels add in one order.
+  // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix,
+  // so both kernels add in one order.
   package::Interval rest = {1, most};
   if (most > 1) {
     Result<OwningOpRef<ModuleOp>> single = lower(1);
     if (!single)
       return single.error();
     if (decodeScheduleOf(**single) != decodeScheduleOf(**draft)) {
-      if (Result<void> done = finish(**single, {1, 1}, [](attn::Role role) { return role == attn::Role::Decode; }); !done)
+      if (Result<void> done =
+              finish(**single, {1, 1}, [](attn::Role role) { return role == attn::Role::Decode; });
+          !done)
         return done.error();
       rest.least = 2;
     }
@@ -279,7 +293,8 @@ Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::Laye
       text += kernel.ptx;
     return text;
   }
-  Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, options.package.maxQueryTokens);
+  Result<OwningOpRef<ModuleOp>> module =
+      state->import(spec, layerClass, options, options.package.maxQueryTokens);
   if (!module)
     return module.error();
   if (stage == Stage::Import)
@@ -293,11 +308,13 @@ Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::Laye
     return lowered.error();
   std::string text;
   for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
-    if (Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
-          addTilePasses(passes, options);
-          if (stage == Stage::Nvvm)
-            passes.addPass(createConvertTileToNVVMPass(*findTarget(options.package.target)));
-        });
+    if (Result<void> done = state->run(*alone, "tile",
+                                       [&](OpPassManager &passes) {
+                                         addTilePasses(passes, options);
+                                         if (stage == Stage::Nvvm)
+                                           passes.addPass(createConvertTileToNVVMPass(
+                                               *findTarget(options.package.target)));
+                                       });
         !done)
       return done.error();
     text += textOf(*alone);

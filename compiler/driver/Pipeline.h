@@ -6,7 +6,8 @@
 //   import       compiler/import         unfused attn functions: append, decode
 //   attn         dialects/attn           fuse-attention, split-kv, schedule
 //   tile         compiler/conversion     convert-attn-to-tile, then each kernel by itself:
-//                dialects/tile           assign-layouts, pipeline, prefetch, persist, pack-shared-memory
+//                dialects/tile           assign-layouts, pipeline, prefetch, persist,
+//                pack-shared-memory
 //   nvvm         compiler/conversion     convert-tile-to-nvvm
 //   ptx          compiler/target         LLVM's NVPTX back end
 //

@@ -25,10 +25,14 @@ struct SpecArguments {
     std::vector<std::string> targets;
     for (const TargetInfo &info : allTargets())
       targets.emplace_back(info.name);
-    app.add_option("--target", target, "GPU target")->check(CLI::IsMember(targets))->capture_default_str();
-    app.add_option("--dtype", dtype, "Type of queries, keys, values and outputs instead of the file's")
+    app.add_option("--target", target, "GPU target")
+        ->check(CLI::IsMember(targets))
+        ->capture_default_str();
+    app.add_option("--dtype", dtype,
+                   "Type of queries, keys, values and outputs instead of the file's")
         ->check(CLI::IsMember({"f16", "bf16", "fp16", "float16", "bfloat16"}));
-    app.add_option("--max-position", maxPosition, "Longest sequence to provide for, instead of the file's")
+    app.add_option("--max-position", maxPosition,
+                   "Longest sequence to provide for, instead of the file's")
         ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
   }
 

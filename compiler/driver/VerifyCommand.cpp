@@ -34,7 +34,8 @@ struct VerifyCommand {
     bool shown = !report.json && !report.quiet && isatty(STDERR_FILENO);
     if (shown)
       options.progress = [](int64_t done, int64_t total) {
-        std::fprintf(stderr, "\r%lld/%lld", static_cast<long long>(done), static_cast<long long>(total));
+        std::fprintf(stderr, "\r%lld/%lld", static_cast<long long>(done),
+                     static_cast<long long>(total));
       };
     Result<verify::VerifyReport> verified = verify::runVerify(folder, device, options);
     if (shown)
@@ -52,16 +53,25 @@ Verb attncc::addVerify(CLI::App &app) {
   verify::VerifyOptions &options = command->options;
   app.add_option("package", command->folder, "Folder of the package")->required();
   app.add_option("--device", command->device, "Device to run it on: sim")->capture_default_str();
-  app.add_option("--cases", options.cases, "Cases per layer class")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--cases", options.cases, "Cases per layer class")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
   app.add_option("--seed", options.seed, "Seed of the cases")->capture_default_str();
-  app.add_option("--role", command->role, "Only this role")->check(CLI::IsMember({"append", "decode", "merge"}));
+  app.add_option("--role", command->role, "Only this role")
+      ->check(CLI::IsMember({"append", "decode", "merge"}));
   app.add_option("--class", options.layerClass, "Only this layer class");
-  app.add_option("--repro", command->repro, "Only the case in this file: the \"repro\" of a failed case in --json");
-  app.add_option("--sim-hardware", command->hardware, "Whose tensor core arithmetic the simulator follows")
-      ->check(CLI::IsMember({"sm_80", "sm_90"}))->capture_default_str();
-  app.add_option("--record", options.record, "Folder that keeps every launch for tools/replay-launches");
+  app.add_option("--repro", command->repro,
+                 "Only the case in this file: the \"repro\" of a failed case in --json");
+  app.add_option("--sim-hardware", command->hardware,
+                 "Whose tensor core arithmetic the simulator follows")
+      ->check(CLI::IsMember({"sm_80", "sm_90"}))
+      ->capture_default_str();
+  app.add_option("--record", options.record,
+                 "Folder that keeps every launch for tools/replay-launches");
   app.add_flag("--fail-fast", options.failFast, "Stop at the first failure");
-  app.add_option("--jobs", options.jobs, "Host threads; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
+  app.add_option("--jobs", options.jobs, "Host threads; 0: one per core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   addReportOptions(app, command->report);
   return [command] { return command->run(); };
 }

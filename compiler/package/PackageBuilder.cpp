@@ -102,8 +102,9 @@ const char *interfaceOf(const std::string &role) {
 
 } // namespace
 
-std::string entryName(const std::string &role, const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
-                      const PackageOptions &options, const std::string &schedule) {
+std::string entryName(const std::string &role, const spec::ModelSpec &spec,
+                      const spec::LayerClass &layerClass, const PackageOptions &options,
+                      const std::string &schedule) {
   std::string hash = sha256Hex(spec::canonicalSpecText(spec) + schedule + role).substr(0, 4);
   return "attncc_" + role + "_" + layerClass.name + "_" + spec::dtypeName(spec.dtype) + "_d" +
          std::to_string(layerClass.headDim) + "_g" + std::to_string(layerClass.group()) + "_p" +
@@ -126,8 +127,9 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
   result.files["spec.json"] = std::move(specText);
 
   auto isCompiled = [&](const spec::LayerClass &layerClass) {
-    return std::any_of(kernels.begin(), kernels.end(),
-                       [&](const CompiledKernel &kernel) { return kernel.layerClass == layerClass.name; });
+    return std::any_of(kernels.begin(), kernels.end(), [&](const CompiledKernel &kernel) {
+      return kernel.layerClass == layerClass.name;
+    });
   };
   using PageShape = std::tuple<int64_t, int64_t, int64_t>; // kv heads, dims of K and V
   std::map<PageShape, std::string> groups;

@@ -32,14 +32,14 @@ struct CompiledKernel {
   std::string layerClass; ///< name of the spec's class
   std::string entry;      ///< entryName
   std::string ptx;
-  std::string ptxVersion; ///< "7.8"
-  std::string schedule;   ///< text of #attn.schedule
-  std::string summary;    ///< the schedule in short, for tables: "16 x 3 stages, 4 w"
+  std::string ptxVersion;        ///< "7.8"
+  std::string schedule;          ///< text of #attn.schedule
+  std::string summary;           ///< the schedule in short, for tables: "16 x 3 stages, 4 w"
   package::Interval queryTokens; ///< of one sequence, the bounds that decode and merge serve
-  int64_t threads = 0;    ///< of a block
-  int64_t rows = 0;       ///< query rows of a decode block, else 0
-  int64_t shared = 0;     ///< dynamic shared memory in bytes
-  SplitRule split;        ///< no steps where the role knows no splits
+  int64_t threads = 0;           ///< of a block
+  int64_t rows = 0;              ///< query rows of a decode block, else 0
+  int64_t shared = 0;            ///< dynamic shared memory in bytes
+  SplitRule split;               ///< no steps where the role knows no splits
 };
 
 /// A package before it is written: file texts by their path in the folder.
@@ -51,8 +51,9 @@ struct PackageFiles {
 
 /// attncc_<role>_<class>_<type>_d<dim>_g<group>_p<page>_<target>_<4 digits of a hash>: what a
 /// profiler's row explains. The hash is over the canonical spec and the schedule's text.
-std::string entryName(const std::string &role, const spec::ModelSpec &spec, const spec::LayerClass &layerClass,
-                      const PackageOptions &options, const std::string &schedule);
+std::string entryName(const std::string &role, const spec::ModelSpec &spec,
+                      const spec::LayerClass &layerClass, const PackageOptions &options,
+                      const std::string &schedule);
 
 /// `sourceText` is the file that was read; `refused` are the layers left out.
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,

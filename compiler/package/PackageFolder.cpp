@@ -1,8 +1,8 @@
 //===- PackageFolder.cpp - a package on disk --------------------------------===//
 //
 // The files go to <folder>.<pid>.new; then the new folder and the old one change
-// places in one renameat2 (two renames where the file system lacks it), so a reader sees the old package or the new one and
-// never a mixture. What was there is deleted last.
+// places in one renameat2 (two renames where the file system lacks it), so a reader sees the old
+// package or the new one and never a mixture. What was there is deleted last.
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/package/PackageBuilder.h"
@@ -36,7 +36,9 @@ Result<bool> holdsPackage(const fs::path &folder) {
     return folderError(folder.string(), "is not a folder; choose another -o");
   if (fs::is_empty(folder, code) || fs::exists(folder / "manifest.json", code))
     return true;
-  return folderError(folder.string(), "is neither empty nor a kernel package, so it is not replaced; choose another -o");
+  return folderError(
+      folder.string(),
+      "is neither empty nor a kernel package, so it is not replaced; choose another -o");
 }
 
 Result<void> writeFile(const fs::path &path, const std::string &text) {
@@ -52,7 +54,8 @@ Result<void> writeFile(const fs::path &path, const std::string &text) {
   return {};
 }
 
-/// Gives the folder `fresh` the name `target`; where there was one, it is called `fresh` afterwards.
+/// Gives the folder `fresh` the name `target`; where there was one, it is called `fresh`
+/// afterwards.
 bool takePlace(const fs::path &fresh, const fs::path &target, bool exists) {
   if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(),
                 exists ? RENAME_EXCHANGE : RENAME_NOREPLACE) == 0)
@@ -84,11 +87,14 @@ Result<void> writePackage(const PackageFiles &package, const std::string &folder
   Result<void> written;
   for (const auto &[name, text] : package.files)
     if (written = writeFile(fresh / name, text); !written) {
-      written = folderError(folder, "cannot write the package: " + written.error().diagnostic.message);
+      written =
+          folderError(folder, "cannot write the package: " + written.error().diagnostic.message);
       break;
     }
   if (written && !takePlace(fresh, target, *exists))
-    written = folderError(target.string(), std::string("cannot rename the new package to this name: ") + std::strerror(errno));
+    written =
+        folderError(target.string(), std::string("cannot rename the new package to this name: ") +
+                                         std::strerror(errno));
   if (!written || *exists)
     fs::remove_all(fresh, code);
   return written;

@@ -35,7 +35,8 @@ std::vector<Region> regionsOf(std::span<const Buffer> buffers) {
       uint64_t begin = reinterpret_cast<uint64_t>(buffer.begin);
       sorted.push_back({buffer.name, begin, begin + buffer.bytes, buffer.writable});
     }
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Region &a, const Region &b) { return a.begin < b.begin; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Region &a, const Region &b) { return a.begin < b.begin; });
   std::vector<Region> regions;
   for (Region &region : sorted) {
     if (!regions.empty() && region.begin < regions.back().end) {
@@ -81,7 +82,9 @@ Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regi
   return list;
 }
 
-Tree tripleOf(const std::array<uint32_t, 3> &triple) { return Tree(std::vector<uint32_t>(triple.begin(), triple.end())); }
+Tree tripleOf(const std::array<uint32_t, 3> &triple) {
+  return Tree(std::vector<uint32_t>(triple.begin(), triple.end()));
+}
 
 Result<void> write(const fs::path &path, const void *bytes, size_t size) {
   std::ofstream stream(path, std::ios::binary);
@@ -106,7 +109,8 @@ Result<std::unique_ptr<Kernel>> RecordingDevice::loadKernel(const KernelSource &
   return std::unique_ptr<Kernel>(std::move(kernel));
 }
 
-Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &shape, std::span<const std::byte> params,
+Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &shape,
+                                     std::span<const std::byte> params,
                                      std::span<const Buffer> buffers, Stream stream) {
   const auto &recorded = static_cast<const RecordedKernel &>(kernel);
   std::vector<Region> regions = regionsOf(buffers);
@@ -117,20 +121,24 @@ Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &sh
     return inner->launch(*recorded.inner, shape, params, buffers, stream);
 
   std::string number = std::to_string(launches++);
-  fs::path place = folder / (std::string(4 - std::min<size_t>(4, number.size()), '0') + number + "-" + recorded.entry);
+  fs::path place = folder / (std::string(4 - std::min<size_t>(4, number.size()), '0') + number +
+                             "-" + recorded.entry);
   std::error_code code;
   fs::create_directories(place, code);
   std::vector<char> probe;
   for (const Region &region : regions) {
     probe.resize(region.end - region.begin);
-    if (!inner->copy(probe.data(), reinterpret_cast<const void *>(region.begin), probe.size(), stream)) {
+    if (!inner->copy(probe.data(), reinterpret_cast<const void *>(region.begin), probe.size(),
+                     stream)) {
       fs::remove_all(place, code);
       return inner->launch(*recorded.inner, shape, params, buffers, stream);
     }
   }
   auto keep = [&](const Region &region, const char *suffix) {
     std::vector<char> content(region.end - region.begin);
-    if (Result<void> copied = inner->copy(content.data(), reinterpret_cast<const void *>(region.begin), content.size(), stream); !copied)
+    if (Result<void> copied = inner->copy(
+            content.data(), reinterpret_cast<const void *>(region.begin), content.size(), stream);
+        !copied)
       return copied;
     return write(place / (region.name + suffix), content.data(), content.size());
   };
@@ -153,9 +161,11 @@ Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &sh
   std::string text = launch.text();
   if (Result<void> kept = write(place / "launch.json", text.data(), text.size()); !kept)
     return kept;
-  if (Result<void> kept = write(place / "kernel.ptx", recorded.ptx.data(), recorded.ptx.size()); !kept)
+  if (Result<void> kept = write(place / "kernel.ptx", recorded.ptx.data(), recorded.ptx.size());
+      !kept)
     return kept;
-  if (Result<void> launched = inner->launch(*recorded.inner, shape, params, buffers, stream); !launched)
+  if (Result<void> launched = inner->launch(*recorded.inner, shape, params, buffers, stream);
+      !launched)
     return launched;
   for (const Region &region : regions)
     if (region.writable)

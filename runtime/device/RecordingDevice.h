@@ -20,8 +20,9 @@
 
 namespace attncc::device {
 
-/// Forwards everything to `inner`. Launches whose buffers exceed kLargestRecord bytes, or whose bounds
-/// reach past their memory (the page list of a CSR table is known by an upper bound only), are not kept.
+/// Forwards everything to `inner`. Launches whose buffers exceed kLargestRecord bytes, or whose
+/// bounds reach past their memory (the page list of a CSR table is known by an upper bound only),
+/// are not kept.
 class RecordingDevice final : public Device {
 public:
   static constexpr uint64_t kLargestRecord = 64 << 20;
@@ -30,7 +31,9 @@ public:
       : inner(std::move(inner)), folder(std::move(folder)) {}
 
   const DeviceInfo &info() const override { return inner->info(); }
-  Result<void *> allocate(size_t bytes, std::string_view label) override { return inner->allocate(bytes, label); }
+  Result<void *> allocate(size_t bytes, std::string_view label) override {
+    return inner->allocate(bytes, label);
+  }
   Result<void> registerMemory(void *memory, size_t bytes, std::string_view label) override {
     return inner->registerMemory(memory, bytes, label);
   }
@@ -43,8 +46,9 @@ public:
   }
   Result<void> synchronize(Stream stream) override { return inner->synchronize(stream); }
   Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) override;
-  Result<void> launch(const Kernel &kernel, const LaunchShape &shape, std::span<const std::byte> params,
-                      std::span<const Buffer> buffers, Stream stream) override;
+  Result<void> launch(const Kernel &kernel, const LaunchShape &shape,
+                      std::span<const std::byte> params, std::span<const Buffer> buffers,
+                      Stream stream) override;
   SimulatorDevice *asSimulator() override { return inner->asSimulator(); }
 
 private:

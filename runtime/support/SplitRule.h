@@ -31,7 +31,8 @@ struct SplitRule {
         return step.splitLength;
     return steps.back().splitLength;
   }
-  /// Number of splits of a sequence of kvLength tokens; 1 for an empty one, whose row is written too.
+  /// Number of splits of a sequence of kvLength tokens; 1 for an empty one, whose row is written
+  /// too.
   int64_t numSplits(int64_t kvLength) const {
     int64_t length = splitLength(kvLength);
     return kvLength <= 0 ? 1 : (kvLength + length - 1) / length;

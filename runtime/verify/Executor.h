@@ -48,17 +48,16 @@ public:
 };
 
 struct ExecutorOptions {
-  std::string target;    // empty: the best that the device runs
-  unsigned threads = 1;  // host threads of a simulator, 0: one per core
-  std::string record;    // folder that keeps every launch; empty: none is kept
-  bool hopper = false;   // a simulator's tensor cores add as Hopper's do, else as Ampere's
+  std::string target;   // empty: the best that the device runs
+  unsigned threads = 1; // host threads of a simulator, 0: one per core
+  std::string record;   // folder that keeps every launch; empty: none is kept
+  bool hopper = false;  // a simulator's tensor cores add as Hopper's do, else as Ampere's
 };
 
 class PackageExecutor final : public Executor {
 public:
-  static Result<std::unique_ptr<PackageExecutor>> open(const std::string &device,
-                                                       const std::string &folder,
-                                                       const ExecutorOptions &options);
+  static Result<std::unique_ptr<PackageExecutor>>
+  open(const std::string &device, const std::string &folder, const ExecutorOptions &options);
 
   Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                         CaseData &data) override;

@@ -25,8 +25,8 @@ struct VerifyOptions {
   bool properties = true;
   bool failFast = false; // stop at the first failure
   unsigned jobs = 0;     // host threads; 0: one per core. Results do not depend on it
-  std::string record;         // folder that keeps every launch (RecordingDevice.h); one host thread then
-  bool hopper = false;        // a simulator's tensor cores add as Hopper's do, else as Ampere's
+  std::string record;    // folder that keeps every launch (RecordingDevice.h); one host thread then
+  bool hopper = false;   // a simulator's tensor cores add as Hopper's do, else as Ampere's
   // Of decode. Partial results and tables weigh more the fewer bytes a token of context has, so the
   // limit is generous: what it finds is K or V that is read more than once.
   double trafficLimit = 1.25;

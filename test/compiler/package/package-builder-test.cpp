@@ -1,5 +1,5 @@
-// Packages from kernels that the test makes up: what the manifest says of them, that it reads back, and
-// how the files reach the disk.
+// Packages from kernels that the test makes up: what the manifest says of them, that it reads back,
+// and how the files reach the disk.
 #include "compiler/package/PackageBuilder.h"
 #include "runtime/support/Sha256.h"
 
@@ -26,7 +26,8 @@ spec::ModelSpec modelSpec() {
   return *spec;
 }
 
-CompiledKernel kernelOf(const spec::ModelSpec &spec, const PackageOptions &options, const std::string &role) {
+CompiledKernel kernelOf(const spec::ModelSpec &spec, const PackageOptions &options,
+                        const std::string &role) {
   CompiledKernel kernel;
   kernel.role = role;
   kernel.layerClass = spec.classes.front().name;
@@ -48,7 +49,8 @@ CompiledKernel kernelOf(const spec::ModelSpec &spec, const PackageOptions &optio
 
 PackageFiles packageOf(const spec::ModelSpec &spec, const PackageOptions &options = {}) {
   return buildPackage(spec, kSpec, options,
-                      {kernelOf(spec, options, "decode"), kernelOf(spec, options, "append"), kernelOf(spec, options, "merge")},
+                      {kernelOf(spec, options, "decode"), kernelOf(spec, options, "append"),
+                       kernelOf(spec, options, "merge")},
                       {});
 }
 
@@ -56,15 +58,18 @@ PackageFiles packageOf(const spec::ModelSpec &spec, const PackageOptions &option
 TEST(PackageBuilder, EntryNamesExplainThemselves) {
   PackageOptions options;
   options.pageSize = 32;
-  std::string name = entryName("decode", modelSpec(), modelSpec().classes.front(), options, "#attn.schedule<>");
+  std::string name =
+      entryName("decode", modelSpec(), modelSpec().classes.front(), options, "#attn.schedule<>");
   EXPECT_EQ(name.substr(0, name.size() - 4), "attncc_decode_full_bf16_d64_g2_p32_sm_80_");
-  EXPECT_NE(name, entryName("decode", modelSpec(), modelSpec().classes.front(), options, "#attn.schedule<rows = 16>"));
+  EXPECT_NE(name, entryName("decode", modelSpec(), modelSpec().classes.front(), options,
+                            "#attn.schedule<rows = 16>"));
 }
 
 // The reader accepts what the builder writes and finds the same things in it.
 TEST(PackageBuilder, ManifestReadsBack) {
   PackageFiles package = packageOf(modelSpec());
-  Result<package::Manifest> manifest = package::parseManifest(package.files.at("manifest.json"), "manifest.json");
+  Result<package::Manifest> manifest =
+      package::parseManifest(package.files.at("manifest.json"), "manifest.json");
   ASSERT_TRUE(manifest) << manifest.error().diagnostic.text();
   EXPECT_EQ(*manifest, package.manifest);
   ASSERT_EQ(manifest->cacheGroups.size(), 1u);
@@ -90,7 +95,9 @@ TEST(PackageBuilder, FilesHaveTheirHashes) {
   EXPECT_EQ(package.manifest.spec.sha256, sha256Hex(package.files.at("spec.json")));
 }
 
-TEST(PackageBuilder, SameInputSameBytes) { EXPECT_EQ(packageOf(modelSpec()).files, packageOf(modelSpec()).files); }
+TEST(PackageBuilder, SameInputSameBytes) {
+  EXPECT_EQ(packageOf(modelSpec()).files, packageOf(modelSpec()).files);
+}
 
 class PackageFolder : public testing::Test {
 protected:
@@ -128,7 +135,8 @@ TEST_F(PackageFolder, KeepsForeignFolders) {
   Result<void> written = writePackage(packageOf(modelSpec()), folder.string());
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().status, Status::InvalidArgument);
-  EXPECT_NE(written.error().diagnostic.message.find("is neither empty nor a kernel package"), std::string::npos);
+  EXPECT_NE(written.error().diagnostic.message.find("is neither empty nor a kernel package"),
+            std::string::npos);
   EXPECT_EQ(contentOf(folder / "thesis.txt"), "the only copy");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
 }
