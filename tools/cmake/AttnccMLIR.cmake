@@ -49,6 +49,23 @@ function(attncc_dialect name)
   set(LLVM_TARGET_DEFINITIONS Passes.td)
   mlir_tablegen(Passes.h.inc -gen-pass-decls -name ${Name} ${flags})
   add_public_tablegen_target(attncc_${name}_inc_gen)
+
+  # The reference pages of the dialect and of its passes: ninja dialect-docs, into docs/ of the build.
+  set(pages "${PROJECT_BINARY_DIR}/docs/${name}.md" "${PROJECT_BINARY_DIR}/docs/${name}-passes.md")
+  list(GET pages 0 ops_page)
+  list(GET pages 1 passes_page)
+  set(tablegen "${LLVM_TOOLS_BINARY_DIR}/mlir-tblgen")
+  add_custom_command(OUTPUT ${pages}
+    COMMAND ${CMAKE_COMMAND} -E make_directory "${PROJECT_BINARY_DIR}/docs"
+    COMMAND "${tablegen}" -gen-dialect-doc -dialect=${name} ${flags} ${Name}Dialect.td -o "${ops_page}"
+    COMMAND "${tablegen}" -gen-pass-doc ${flags} Passes.td -o "${passes_page}"
+    WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
+    DEPENDS attncc_${name}_inc_gen VERBATIM)
+  if(NOT TARGET dialect-docs)
+    add_custom_target(dialect-docs)
+  endif()
+  add_custom_target(dialect-docs-${name} DEPENDS ${pages})
+  add_dependencies(dialect-docs dialect-docs-${name})
 endfunction()
 
 # The shared libMLIR and libLLVM: for attncc-opt and the unit tests, quick to link.
