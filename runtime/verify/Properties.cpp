@@ -122,6 +122,7 @@ PropertyResult checkBatchInvariance(const ClassShape &shape, Executor &executor,
   sequences[5] = {1, 0};
   sequences[17] = {8, 61};
   sequences[40] = {3, 530}; // several splits
+  sequences[63] = {1, 300}; // alone it may take another variant, that of one query token
   VerifyCase batch = check.makeCase(std::move(sequences));
   Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, batch);
   std::optional<Outcome> together = check.run(batch);
