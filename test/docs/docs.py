@@ -135,9 +135,7 @@ def check_paths(document, text):
 
 def check_comments():
     """Paths of tests and documents in comments."""
-    listed = subprocess.run(["git", "-C", source, "ls-files"], capture_output=True, text=True)
-    names = listed.stdout.splitlines() if listed.returncode == 0 else \
-        [str(path.relative_to(source)) for top in TOP.split("|") for path in (source / top).rglob("*")]
+    names = sorted(str(path.relative_to(source)) for top in TOP.split("|") for path in (source / top).rglob("*"))
     count = 0
     for name in names:
         if not re.search(r"\.(cpp|h|td|py|cmake|mlir|test)$|CMakeLists\.txt$|tools/dev$", name) or not (source / name).is_file():
