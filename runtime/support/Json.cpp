@@ -9,6 +9,7 @@
 #include "runtime/support/Json.h"
 #include "runtime/support/JsonTree.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -443,6 +444,17 @@ Result<Document> Document::parse(std::string_view text, std::string file, ReadOp
                                 CountingIterator(text.data() + text.size(), &cursor), &builder);
   if (!parsed)
     return *builder.failure;
+  // The parser takes a NUL behind the value for the end of its input.
+  if (size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    std::string_view before = text.substr(0, nul);
+    Error error = makeError(options.status, "a NUL byte behind the value is not JSON");
+    error.diagnostic.code = "json-syntax";
+    error.diagnostic.where.file = document.file();
+    error.diagnostic.where.line =
+        1 + static_cast<int>(std::count(before.begin(), before.end(), '\n'));
+    error.diagnostic.where.column = static_cast<int>(nul - (before.rfind('\n') + 1)) + 1;
+    return error;
+  }
   return document;
 }
 

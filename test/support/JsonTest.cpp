@@ -81,6 +81,14 @@ TEST(Json, GrammarErrorsAreLocated) {
             "[json-syntax]");
 }
 
+TEST(Json, NulBehindTheValueIsNotItsEnd) {
+  using namespace std::string_view_literals;
+  Result<Document> document = Document::parse("{}\n \0garbage"sv, "f.json");
+  ASSERT_FALSE(document);
+  EXPECT_EQ(document.error().diagnostic.text(),
+            "f.json:2:2: error: a NUL byte behind the value is not JSON [json-syntax]");
+}
+
 TEST(Json, NanAndInfinityAreRefusedByName) {
   const std::string tail =
       ": error: not valid JSON: NaN and Infinity are not JSON numbers [json-syntax]";
