@@ -294,9 +294,11 @@ private:
               return {};
             },
             [&]() -> Values {
-              Value pageBytes = b.mul(b.mul(b.zeroExtend(page), cache.pageStride), elementBytes);
-              Value rowBytes = b.mul(b.zeroExtend(rowInPage), tokenBytes);
-              Value source = b.offset(start, b.add(pageBytes, rowBytes));
+              // In elements, and bytes at the end: the strides then stay launch parameters, which
+              // take no registers.
+              Value element = b.add(b.mul(b.zeroExtend(page), cache.pageStride),
+                                    b.mul(b.zeroExtend(rowInPage), cache.tokenStride));
+              Value source = b.offset(start, b.mul(element, elementBytes));
               for (size_t i = begin; i < end; ++i) {
                 // Steps of a fixed number of rows: one stride is kept, not one product for each
                 // row.
