@@ -4,10 +4,11 @@
 //    the ConvertToLLVM interfaces). convert-gpu-to-nvvm is not among them: it refuses the llvm
 //    intrinsics that the conversion emits on purpose.
 // 2. The module is translated to LLVM IR, and every inline asm call becomes convergent: MLIR's op
-// has
-//    no such flag, and without it LLVM duplicates or merges warp-wide instructions across branches.
+//    has no such flag, and without it LLVM duplicates or merges warp-wide instructions across
+//    branches.
 // 3. LLVM optimises at O3 without unrolling and vectorisation: the tile passes have chosen both.
-// 4. The NVPTX back end prints the text. Shared pointers are 32 bits wide (nvptx-short-ptr).
+// 4. The NVPTX back end prints the text. Shared pointers are 32 bits wide (nvptx-short-ptr), and
+//    instructions stay where the conversion has put them (disable-machine-sink).
 //
 // A feature that the target lacks would abort in instruction selection; the conversion asks the
 // target table before it emits, and here the module is verified before the back end sees it.
@@ -68,7 +69,9 @@ void LLVMInitializeNVPTXAsmPrinter();
 namespace attncc {
 namespace {
 
-/// The back end's options are process-wide command-line options; this sets the one we need, once.
+/// The back end's options are process-wide command-line options; this sets those we need, once:
+/// 32-bit shared pointers, and no sinking of instructions, which would move the last step of making
+/// a fragment of Q behind the copies and so keep more values alive than there are registers.
 void initializeBackEnd() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -77,8 +80,9 @@ void initializeBackEnd() {
     LLVMInitializeNVPTXTargetMC();
     LLVMInitializeNVPTXAsmPrinter();
     auto &options = llvm::cl::getRegisteredOptions();
-    if (auto found = options.find("nvptx-short-ptr"); found != options.end())
-      static_cast<llvm::cl::opt<bool> *>(found->second)->setValue(true);
+    for (const char *name : {"nvptx-short-ptr", "disable-machine-sink"})
+      if (auto found = options.find(name); found != options.end())
+        static_cast<llvm::cl::opt<bool> *>(found->second)->setValue(true);
   });
 }
 

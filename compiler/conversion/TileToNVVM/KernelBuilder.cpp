@@ -251,15 +251,22 @@ std::array<Value, 2> KernelBuilder::unpack(Value word, Type element) {
 // Place of the thread
 //===----------------------------------------------------------------------===//
 
-void KernelBuilder::rereadThread() {
-  reread = inlineAsm("mov.u32 $0, %tid.x;", "=r", {}, i32Type(), /*hasSideEffects=*/true);
+Value KernelBuilder::ownRead(llvm::StringRef specialRegister) {
+  return inlineAsm(("mov.u32 $0, " + specialRegister + ";").str(), "=r", {}, i32Type(),
+                   /*hasSideEffects=*/true);
+}
+void KernelBuilder::rereadThread() { ownThread = ownRead("%tid.x"); }
+void KernelBuilder::rereadBlock() {
+  ownBlock = {ownRead("%ctaid.x"), ownRead("%ctaid.y"), ownRead("%ctaid.z")};
 }
 Value KernelBuilder::thread() {
-  return reread ? reread : NVVM::ThreadIdXOp::create(builder, location, i32Type());
+  return ownThread ? ownThread : NVVM::ThreadIdXOp::create(builder, location, i32Type());
 }
 Value KernelBuilder::lane() { return bitAnd(thread(), 31); }
 Value KernelBuilder::warp(int64_t units) { return units == 1 ? i32(0) : shiftRight(thread(), 5); }
 Value KernelBuilder::blockIndex(int dimension) {
+  if (ownBlock[dimension])
+    return ownBlock[dimension];
   switch (dimension) {
   case 0:
     return NVVM::BlockIdXOp::create(builder, location, i32Type());

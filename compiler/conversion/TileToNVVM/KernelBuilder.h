@@ -118,9 +118,10 @@ public:
   Value notANumber(); // f32
 
   // Place of the thread. Units are warps.
-  /// From here on, this builder uses its own reading of the thread's number: what follows a long
-  /// loop does not keep registers alive through it.
+  /// From here on, this builder uses its own reading of the thread's number, or of the block's: what
+  /// follows a long loop does not keep registers alive through it.
   void rereadThread();
+  void rereadBlock();
   Value thread();
   Value lane();
   Value warp(int64_t units);
@@ -180,7 +181,9 @@ private:
   Values structFields(Value aggregate, int64_t count);
   mlir::OpBuilder &builder;
   mlir::Location location;
-  Value reread; // of the thread's number, or null
+  Value ownRead(llvm::StringRef specialRegister);
+  Value ownThread;                // or null
+  std::array<Value, 3> ownBlock; // likewise
 };
 
 } // namespace attncc::lowering

@@ -222,7 +222,8 @@ template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
         who,
         constants,
         *access,
-        b.offset(adaptor.getSlot().front(), tile::ringStorage(stored).tileOffsets[op.getIndex()]),
+        adaptor.getSlot().front(),
+        tile::ringStorage(stored).tileOffsets[op.getIndex()],
         op.getPages() ? adaptor.getPages().front() : Value(),
         op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
     if (op.getWhen())
@@ -245,6 +246,7 @@ private:
     const std::vector<Coordinate> &constants;
     const tile::SharedAccess &access;
     Value shared;
+    int64_t offset;         // of the tile in `shared`; swizzles do not reach its bits
     Value pages, pageIndex; // null: the block table is read
 
     void emit() {
@@ -324,7 +326,8 @@ private:
 
     Value target(Value slot, size_t i) {
       const tile::SharedAccess::Access &a = access.accesses[i];
-      return b.offset(b.flipAddress(slot, a.flip), a.immediate);
+      // The offset comes last: keys and values in one slot then share the flipped addresses.
+      return b.offset(b.flipAddress(slot, a.flip), offset + a.immediate);
     }
   };
 };

@@ -52,6 +52,20 @@ Value maximumSplits(KernelBuilder &b, const SplitRule &rule, Value maxLength, Va
   return most;
 }
 
+} // namespace
+
+void placeDecodeItem(KernelBuilder &b, const KernelContext &kernel, Item &item) {
+  Value chunks = b.ceilDiv(b.mul(item.maxQueryLength, kernel.group), kernel.schedule.rows);
+  Value x = b.blockIndex(0);
+  item.kvHead = b.divUnsigned(x, chunks);
+  Value chunk = b.sub(x, b.mul(item.kvHead, chunks));
+  item.rowBegin = b.mul(chunk, kernel.schedule.rows);
+  item.split = b.blockIndex(1);
+  item.sequence = b.blockIndex(2);
+}
+
+namespace {
+
 struct GridItemPattern : TilePattern<tile::GridItemOp> {
   using TilePattern::TilePattern;
 
@@ -94,13 +108,8 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
 
     switch (kernel.itemKind) {
     case tile::ItemKind::Decode: {
-      Value chunks = b.ceilDiv(b.mul(batch.maxQueryLength, group), kernel.schedule.rows);
-      Value x = b.blockIndex(0);
-      item.kvHead = b.divUnsigned(x, chunks);
-      Value chunk = b.sub(x, b.mul(item.kvHead, chunks));
-      item.rowBegin = b.mul(chunk, kernel.schedule.rows);
+      placeDecodeItem(b, kernel, item);
       item.rowEnd = b.mul(item.queryLength, group);
-      item.split = b.blockIndex(1);
       Value length = setSplits();
       item.keyBegin = b.mul(item.split, length);
       // The first split of an empty sequence is an item: its rows are written too.

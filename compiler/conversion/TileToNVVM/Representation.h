@@ -138,6 +138,9 @@ struct Item : Packed<Item> {
   }
 };
 
+/// Sets what the block's place in the grid says of a decode item: kvHead, rowBegin, split, sequence.
+void placeDecodeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item);
+
 /// Key tiles first, first + step, … (`count` of them) of the item's keys below keyEnd; the step is
 /// the kernel's.
 struct Range : Packed<Range> {

@@ -242,8 +242,10 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
     b.rereadThread();
+    b.rereadBlock();
     RowWriter writer{b, kernel};
     Item item = Item::unpack(adaptor.getItem());
+    placeDecodeItem(b, kernel, item);
     auto poisoned = [&](ValueRange values) {
       Values result;
       for (Value v : values)
