@@ -346,7 +346,9 @@ LogicalResult AppendConverter::convert() {
   auto query = cast<RankedTensorType>(queryIn.getType());
   Type type = query.getElementType();
   int64_t group = query.getDimSize(1) / kv.getKvHeads();
-  int64_t rows = llvm::PowerOf2Ceil(group), dim = query.getDimSize(2);
+  int64_t dim = query.getDimSize(2);
+  // The query heads of a group in tiles of at most 64 elements for each lane of a warp.
+  int64_t rows = std::min<int64_t>(llvm::PowerOf2Ceil(group), llvm::bit_floor<uint64_t>(2048 / dim));
   MLIRContext *context = function.getContext();
 
   // append/1: query, key, value, query_out, cache, batch, slots, positions, norm weights,
@@ -376,19 +378,27 @@ LogicalResult AppendConverter::convert() {
 
   OpBuilder &b = kernel.builder;
   Location loc = append.getLoc();
-  auto load = [&](Value from, tile::RowKind kind, int64_t rows, int64_t columns) {
+  auto load = [&](Value from, tile::RowKind kind, int64_t rows, int64_t columns, int64_t first) {
     tiles.map(from, tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, columns, type), kind,
-                                             kernel.get(arguments.lookup(from)), kernel.item)
+                                             kernel.get(arguments.lookup(from)), kernel.item, first)
                         .getResult());
   };
-  load(queryIn, tile::RowKind::Query, rows, dim);
-  load(keyIn, tile::RowKind::Key, 1, kv.getKeyDim());
-  load(valueIn, tile::RowKind::Value, 1, kv.getValueDim());
+  load(keyIn, tile::RowKind::Key, 1, kv.getKeyDim(), 0);
+  load(valueIn, tile::RowKind::Value, 1, kv.getValueDim(), 0);
+  SmallVector<Operation *> ofQuery, ofCache;
   for (Operation &op : function.getBody().front().without_terminator())
-    if (failed(convertOp(op)))
+    (&op != append && chainStart(op.getResult(0)) == queryIn ? ofQuery : ofCache).push_back(&op);
+  for (int64_t first = 0; first < group; first += rows) {
+    load(queryIn, tile::RowKind::Query, rows, dim, first);
+    for (Operation *op : ofQuery)
+      if (failed(convertOp(*op)))
+        return failure();
+    tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut),
+                              kernel.get(outArg), kernel.item, first);
+  }
+  for (Operation *op : ofCache)
+    if (failed(convertOp(*op)))
       return failure();
-  tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut),
-                            kernel.get(outArg), kernel.item);
   return success();
 }
 

@@ -30,9 +30,11 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
   int64_t query = queryInRegisters ? schedule.rows * shape.keyDim / lanes / 2 : 0;
   // Row statistics live in few lanes of the direct form; the swapped one has a pair per 8 rows.
   int64_t statistics = schedule.orientation == Orientation::Swapped ? schedule.rows / 2 : 4;
-  // A token's page is a shift where pages are powers of two, else a product with a reciprocal.
+  // A token's page is a shift where pages are powers of two, else a product with a reciprocal; a
+  // tile that spans many pages has as many addresses.
   bool shifts = shape.pageSize == 0 || llvm::isPowerOf2_64(shape.pageSize);
-  return scores + scores / 2 + accumulator + query + statistics + (shifts ? 0 : 12) + 32;
+  int64_t pages = !shifts ? 12 : shape.pageSize == 2 || shape.pageSize == 4 ? 16 : 0;
+  return scores + scores / 2 + accumulator + query + statistics + pages + 32;
 }
 
 int64_t attn::ringBytes(const Schedule &schedule, const KernelShape &shape) {

@@ -11,7 +11,9 @@
 //   query           Q = rows/8 · key_dim/16 · 2   (16 bit)
 //   row statistics  rows/8 · 4                    (maximum and sum, two rows a lane)
 //
-// and 32 for addresses and counters, 12 more where the page size is no power of two. Test: test/dialects/attn/SchedulesTest.cpp
+// and 32 for addresses and counters; 12 more where the page size is no power of two, 16 more for
+// pages of 2 or 4 tokens, of which a tile has many.
+// Test: test/dialects/attn/SchedulesTest.cpp
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -20,11 +20,21 @@ static LogicalResult verifyRows(Operation *op, TileType tile, RankedTensorType t
   return verifyShape(op, "tile", tile, tile.getRows(), tensor.getDimSize(2));
 }
 
+/// Queries may begin at any row of the item; a key or value is its row 0.
+static LogicalResult verifyFirstRow(Operation *op, RowKind kind, int64_t firstRow) {
+  if (firstRow < 0 || (kind != RowKind::Query && firstRow != 0))
+    return op->emitOpError() << "first_row must be "
+                             << (kind == RowKind::Query ? "0 or more" : "0 but for queries")
+                             << ", got " << firstRow;
+  return success();
+}
+
 LogicalResult LoadRowsOp::verify() {
   TileType tile = getResult().getType();
   RankedTensorType tensor = getSource().getType();
   if (failed(verifyRows(*this, tile, tensor)) ||                           // (C1)
-      failed(verifyElement(*this, "tile", tile, tensor.getElementType()))) // (C2)
+      failed(verifyElement(*this, "tile", tile, tensor.getElementType())) || // (C2)
+      failed(verifyFirstRow(*this, getKind(), getFirstRow())))               // (C3), (C4)
     return failure();
   if (getKind() != RowKind::Query)
     return verifyShape(*this, "tile", tile, 1, tensor.getDimSize(2)); // (C3)
@@ -83,6 +93,8 @@ LogicalResult StoreRowsOp::verify() {
   RankedTensorType tensor = getTarget().getType();
   if (failed(verifyRows(*this, tile, tensor)) || failed(verifyFloat(*this, "tile", tile)))
     return failure(); // (C1)
+  if (failed(verifyFirstRow(*this, getKind(), getFirstRow()))) // (C2), (C3)
+    return failure();
   if (getKind() != RowKind::Query)
     return verifyShape(*this, "tile", tile, 1, tensor.getDimSize(2)); // (C2)
   return success();

@@ -16,17 +16,20 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
   let description = [{
     `query`, decode item: row r is the item's row r (see `#tile.items`). `query`, append item: row r
     is query head kv_head·group + r of the item's token. `key`, `value`: one row, the kv head's row
-    of the item's token. Rows that the item does not have are zero.
+    of the item's token. Rows that the item does not have are zero. The tile begins with the item's
+    row `first_row`.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
-    (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row.
+    (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row, row 0.
+    (C4) `first_row` is not negative.
 
     Example:
     ```mlir
     %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>
     ```
   }];
-  let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item);
+  let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item,
+                       DefaultValuedAttr<I64Attr, "0">:$first_row);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = [{
     $kind $source `[` $item `]` attr-dict `:` type($source) `->` type($result)
@@ -111,12 +114,12 @@ def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
     that the item does not have are not written.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
-    (C2) `key` and `value` take one row.
+    (C2) `key` and `value` take one row, row 0. (C3) `first_row` is not negative.
 
     Example: `tile.store_rows query %y, %out[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xbf16>`
   }];
   let arguments = (ins Tile_RowKind:$kind, Tile_Tile:$value, Tile_Tensor:$target,
-                       Tile_Item:$item);
+                       Tile_Item:$item, DefaultValuedAttr<I64Attr, "0">:$first_row);
   let assemblyFormat = [{
     $kind $value `,` $target `[` $item `]` attr-dict `:` type($value) `,` type($target)
   }];

@@ -33,7 +33,13 @@ VARIANTS = [
     (112, 8, 2, "f16", ["--kv-order=HND"]),
     (128, 8, 1, "f16", ["--page-size=1"]),
     (128, 7, 1, "bf16", ["--page-size=32"]),
-    (240, 8, 2, "bf16", []),
+    (112, 8, 2, "bf16", ["--page-size=2"]),
+    (208, 8, 1, "bf16", []),
+    (224, 16, 1, "bf16", []),
+    (240, 16, 1, "bf16", []),
+    (256, 4, 2, "bf16", ["--page-size=64"]),
+    (256, 16, 2, "bf16", ["--page-size=16"]),
+    (256, 32, 1, "bf16", ["--page-size=4"]),
     (256, 8, 1, "bf16", ["--page-size=1"]),
     (256, 8, 8, "f16", ["--page-size=256"]),
 ]
@@ -48,7 +54,7 @@ def specs(folder):
         name = "-".join([f"d{dim}", f"q{query_heads}", f"kv{kv_heads}", dtype] + [o.lstrip("-") for o in options])
         layer = {"query_heads": query_heads, "kv_heads": kv_heads, "head_dim": dim,
                  "rope": {"pairing": "interleaved" if dim == 96 else "half"},
-                 "qk_norm": {"epsilon": 1e-6} if dim in (64, 256) else None}
+                 "qk_norm": {"epsilon": 1e-6} if dim == 64 or dim > 200 else None}
         path = folder / f"{name}.json"
         path.write_text(json.dumps({"schema": "attncc.model/1", "layers": 1, "max_position": 32768, "dtype": dtype,
                                     "layer_classes": [layer]}))

@@ -81,6 +81,9 @@ struct RopePattern : TilePattern<tile::RopeOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
     Position position(b, *this, item, op.getPositions() ? adaptor.getPositions().front() : Value());
+    // Where a lane has many columns their angles are not kept from one tile to the next.
+    if (registersByRow(*layout).begin()->second.size() > 32)
+      position.high = b.opaque(position.high);
     Value table = frequencies(b, op.getRope());
     ThreadCoordinates thread(b, *layout, kernel.units());
     Values x = toF32(b, tileOf(op.getInput()).getElementType(), adaptor.getInput());

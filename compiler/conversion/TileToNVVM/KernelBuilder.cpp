@@ -218,6 +218,10 @@ Value KernelBuilder::toInteger64(Value a) {
   return arith::FPToSIOp::create(builder, location, i64Type(), a);
 }
 
+Value KernelBuilder::opaque(Value a) {
+  return inlineAsm("mov.b32 $0, $1;", "=f,f", a, f32Type(), /*hasSideEffects=*/true);
+}
+
 //===----------------------------------------------------------------------===//
 // 16-bit elements
 //===----------------------------------------------------------------------===//

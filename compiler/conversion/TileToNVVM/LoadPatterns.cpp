@@ -58,7 +58,7 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
 
     ThreadCoordinates thread(b, *layout, kernel.units());
     for (auto &[rowConstant, registers] : registersByRow(*layout)) {
-      Value row = b.add(thread.rowOfThread, rowConstant);
+      Value row = b.add(thread.rowOfThread, op.getFirstRow() + rowConstant);
       RowPlace place = placeOfRow(b, kernel, item, op.getKind(), row);
       Value valid = place.exists;
       Value pointer = b.offset(tensor.pointer, b.mul(place.element(b, tensor), elementBytes));

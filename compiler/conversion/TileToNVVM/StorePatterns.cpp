@@ -162,7 +162,9 @@ struct StoreRowsPattern : TilePattern<tile::StoreRowsOp> {
     if (mlir::failed(layout) || mlir::failed(checkRun(op, *layout, to)))
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
-    RowWriter{b, kernel}.values(Item::unpack(adaptor.getItem()), op.getKind(), *layout,
+    Item item = Item::unpack(adaptor.getItem());
+    item.rowBegin = b.add(item.rowBegin, op.getFirstRow());
+    RowWriter{b, kernel}.values(item, op.getKind(), *layout,
                                 tileOf(op.getValue()).getElementType(), adaptor.getValue(),
                                 TensorArgument::unpack(adaptor.getTarget()), to);
     rewriter.eraseOp(op);

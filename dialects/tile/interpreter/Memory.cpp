@@ -33,7 +33,7 @@ LogicalResult Machine::loadRows(LoadRowsOp op, int64_t unit) {
   auto tensor = argument<Tensor>(op.getSource(), unit);
   const Item &from = item(op.getItem(), unit);
   for (int64_t r = 0; r < tile.rows; ++r)
-    if (auto row = from.row(op.getKind(), r)) {
+    if (auto row = from.row(op.getKind(), op.getFirstRow() + r)) {
       FailureOr<double *> values = rowOf(op, *tensor, from, row->first, row->second);
       if (failed(values))
         return failure();
@@ -56,7 +56,7 @@ LogicalResult Machine::storeRows(StoreRowsOp op, int64_t unit) {
   const Item &to = item(op.getItem(), unit);
   const TileData &tile = **this->tile(op, op.getValue(), unit);
   for (int64_t r = 0; r < tile.rows; ++r)
-    if (auto row = to.row(op.getKind(), r)) {
+    if (auto row = to.row(op.getKind(), op.getFirstRow() + r)) {
       FailureOr<double *> values = rowOf(op, *tensor, to, row->first, row->second);
       if (failed(values))
         return failure();

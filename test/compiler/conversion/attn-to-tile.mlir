@@ -59,8 +59,8 @@ func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
 // CHECK-DAG:       %[[QR:.*]] = tile.rope %[[QN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
 // CHECK-DAG:       %[[KN:.*]] = tile.rms_norm %[[K]] weight %[[KWT]]
 // CHECK-DAG:       %[[KR:.*]] = tile.rope %[[KN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
-// CHECK:           tile.store_kv %[[KR]], %[[V]], %[[KV]][%[[ITEM]]]
-// CHECK:           tile.store_rows query %[[QR]], %[[OUT]][%[[ITEM]]]
+// CHECK-DAG:       tile.store_kv %[[KR]], %[[V]], %[[KV]][%[[ITEM]]]
+// CHECK-DAG:       tile.store_rows query %[[QR]], %[[OUT]][%[[ITEM]]]
 func.func @append(%q: tensor<?x14x64xf16>, %k: tensor<?x2x64xf16>, %v: tensor<?x2x64xf16>, %kv: !kv, %positions: tensor<?xi64>,
                   %qw: tensor<64xf16>, %kw: tensor<64xf16>) -> tensor<?x14x64xf16>
     attributes {attn.phase = #attn.phase<append>} {
@@ -72,4 +72,20 @@ func.func @append(%q: tensor<?x14x64xf16>, %k: tensor<?x2x64xf16>, %v: tensor<?x
       : tensor<?x2x64xf32>, !kv, tensor<?xi64> -> tensor<?x2x64xf16>
   attn.append_kv %kr, %v, %kv : tensor<?x2x64xf16>, tensor<?x2x64xf16>, !kv
   return %qr : tensor<?x14x64xf16>
+}
+
+// Query heads of a large group come in tiles of at most 64 elements for each lane: here 8 rows of 256.
+// CHECK-LABEL: tile.kernel @append_in_tiles(
+// CHECK:           tile.load_rows query %{{.*}} : {{.*}} -> <8x256xbf16>
+// CHECK-NEXT:      tile.store_rows query
+// CHECK-SAME:        : <8x256xbf16>
+// CHECK-NEXT:      tile.load_rows query %{{.*}} {first_row = 8 : i64} : {{.*}} -> <8x256xbf16>
+// CHECK-NEXT:      tile.store_rows query %{{.*}} {first_row = 8 : i64}
+// CHECK-NEXT:      tile.store_kv
+func.func @append_in_tiles(%q: tensor<?x12x256xbf16>, %k: tensor<?x1x256xbf16>, %v: tensor<?x1x256xbf16>,
+    %kv: !attn.paged_kv<page_size = 16, kv_heads = 1, key = 256 x bf16, value = 256 x bf16, order = NHD>) -> tensor<?x12x256xbf16>
+    attributes {attn.phase = #attn.phase<append>} {
+  attn.append_kv %k, %v, %kv : tensor<?x1x256xbf16>, tensor<?x1x256xbf16>,
+      !attn.paged_kv<page_size = 16, kv_heads = 1, key = 256 x bf16, value = 256 x bf16, order = NHD>
+  return %q : tensor<?x12x256xbf16>
 }

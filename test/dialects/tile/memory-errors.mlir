@@ -38,6 +38,15 @@ func.func @f(%a: tensor<?x?x64xbf16>, %item: !tile.item) {
 
 // -----
 
+// @load_rows_c4
+func.func @f(%a: tensor<?x?x64xbf16>, %item: !tile.item) {
+  // expected-error@+1 {{first_row must be 0 or more, got -1}}
+  %q = tile.load_rows query %a[%item] {first_row = -1 : i64} : tensor<?x?x64xbf16> -> !tile.tile<2x64xbf16>
+  return
+}
+
+// -----
+
 // @load_vector_c1
 func.func @f(%a: tensor<?xbf16>) {
   // expected-error@+1 {{tensor must have rank 1 and a static length, got 'tensor<?xbf16>'}}
@@ -147,6 +156,15 @@ func.func @f(%a: !tile.tile<8x32xf32>, %t: tensor<?x?x64xbf16>, %item: !tile.ite
 func.func @f(%a: !tile.tile<8x64xf32>, %t: tensor<?x?x64xbf16>, %item: !tile.item) {
   // expected-error@+1 {{tile must be 1x64, got 8x64}}
   tile.store_rows value %a, %t[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xbf16>
+  return
+}
+
+// -----
+
+// @store_rows_c3
+func.func @f(%a: !tile.tile<1x64xf32>, %t: tensor<?x?x64xbf16>, %item: !tile.item) {
+  // expected-error@+1 {{first_row must be 0 but for queries, got 8}}
+  tile.store_rows key %a, %t[%item] {first_row = 8 : i64} : !tile.tile<1x64xf32>, tensor<?x?x64xbf16>
   return
 }
 
