@@ -287,9 +287,9 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
 struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
   using TilePattern::TilePattern;
 
-  /// Splits whose loads are under way together: four, fewer where a lane has many columns.
+  /// Splits whose loads are under way together: 16, fewer where a lane has many columns.
   static int64_t splitsTogether(int64_t registers) {
-    return std::clamp<int64_t>(maxLoads / registers, 1, 4);
+    return std::clamp<int64_t>(maxLoads / registers, 1, 16);
   }
   static constexpr int64_t maxLoads = 96; // of f32, beside the sums and the addresses
 
