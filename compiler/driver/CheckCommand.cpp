@@ -26,15 +26,18 @@ struct CheckCommand {
     Tree classes = Tree::array();
     bool refused = false;
     for (const spec::LayerClass &layerClass : spec->classes) {
-      spec::Verdict verdict = spec::checkLayerClass(*spec, layerClass, arguments.target);
-      refused |= !verdict.compiled();
-      rows.push_back(spec::checkRow(layerClass, arguments.target, verdict));
-      Tree row = Tree::object();
-      row["layers"] = layerClass.layers;
-      row["features"] = rows.back().features;
-      row["verdict"] = verdict.compiled() ? "compiled" : "refused";
-      row["reason"] = verdict.reason();
-      classes.push(std::move(row));
+      for (const std::string &target : arguments.uniqueTargets()) {
+        spec::Verdict verdict = spec::checkLayerClass(*spec, layerClass, target);
+        refused |= !verdict.compiled();
+        rows.push_back(spec::checkRow(layerClass, target, verdict));
+        Tree row = Tree::object();
+        row["layers"] = layerClass.layers;
+        row["target"] = target;
+        row["features"] = rows.back().features;
+        row["verdict"] = verdict.compiled() ? "compiled" : "refused";
+        row["reason"] = verdict.reason();
+        classes.push(std::move(row));
+      }
     }
     if (!report.json)
       std::cout << spec::checkTableText(rows);

@@ -59,6 +59,14 @@ struct CompileCommand {
 
 private:
   int emitStage(const spec::ModelSpec &spec);
+  /// The first refusal of any target, else that the class is compiled.
+  spec::Verdict verdictOf(const spec::ModelSpec &spec, const spec::LayerClass &layerClass) const {
+    spec::Verdict verdict;
+    for (const std::string &target : options.package.targets)
+      if (verdict.compiled())
+        verdict = spec::checkLayerClass(spec, layerClass, target);
+    return verdict;
+  }
   void printKernels(const spec::ModelSpec &spec, const std::vector<CompiledKernel> &kernels) const;
   int64_t bytesPerToken(const spec::ModelSpec &spec, const CompiledKernel &kernel) const;
   const spec::LayerClass &classOf(const spec::ModelSpec &spec, const CompiledKernel &kernel) const {
@@ -86,7 +94,7 @@ void CompileCommand::printKernels(const spec::ModelSpec &spec,
   for (const CompiledKernel &kernel : kernels) {
     int64_t bytes = bytesPerToken(spec, kernel);
     rows.push_back({kernel.entry, kernel.role, queries(kernel),
-                    spec::layerRangeText(classOf(spec, kernel).layers), options.package.target,
+                    spec::layerRangeText(classOf(spec, kernel).layers), kernel.target,
                     kernel.summary, std::to_string((kernel.shared + 1023) / 1024) + " KB",
                     grouped(bytes)});
   }
@@ -101,7 +109,7 @@ int CompileCommand::emitStage(const spec::ModelSpec &spec) {
                                                       {"ptx", Stage::Ptx}};
   Compiler compiler;
   for (const spec::LayerClass &layerClass : spec.classes) {
-    if (!spec::checkLayerClass(spec, layerClass, options.package.target).compiled())
+    if (!verdictOf(spec, layerClass).compiled())
       continue;
     Result<std::string> text = compiler.emit(spec, layerClass, options, stages.at(emit));
     if (!text)
@@ -117,7 +125,7 @@ int CompileCommand::run() {
         << "attncc: a spec and either -o FOLDER or --emit=STAGE are needed; run attncc --help\n";
     return kUsage;
   }
-  options.package.target = arguments.target;
+  options.package.targets = arguments.uniqueTargets();
   options.package.order = order == "NHD" ? package::KvOrder::NHD : package::KvOrder::HND;
   Result<spec::ModelSpec> spec = arguments.read();
   if (!spec)
@@ -128,15 +136,16 @@ int CompileCommand::run() {
   std::vector<package::RefusedLayers> refused;
   std::vector<const spec::LayerClass *> compiled;
   for (const spec::LayerClass &layerClass : spec->classes) {
-    spec::Verdict verdict = spec::checkLayerClass(*spec, layerClass, options.package.target);
+    spec::Verdict verdict = verdictOf(*spec, layerClass);
     if (verdict.compiled())
       compiled.push_back(&layerClass);
     else
       refused.push_back({package::rangesOf(layerClass.layers), verdict.reason()});
   }
   if (!refused.empty() && (!allowPartial || compiled.empty())) {
-    for (const Diagnostic &diagnostic : spec::unsupportedDiagnostics(*spec, options.package.target))
-      report.add(diagnostic);
+    for (const std::string &target : options.package.targets)
+      for (const Diagnostic &diagnostic : spec::unsupportedDiagnostics(*spec, target))
+        report.add(diagnostic);
     return report.finish(kUnsupported);
   }
   if (!emit.empty())
@@ -167,7 +176,7 @@ int CompileCommand::run() {
     row["entry"] = kernel.entry;
     row["role"] = kernel.role;
     row["layers"] = classOf(*spec, kernel).layers;
-    row["target"] = options.package.target;
+    row["target"] = kernel.target;
     row["schedule"] = kernel.schedule;
     row["shared"] = kernel.shared;
     row["bytes_per_token"] = bytesPerToken(*spec, kernel);

@@ -28,19 +28,19 @@ namespace {
 //===----------------------------------------------------------------------===//
 
 void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec,
-                   const PipelineOptions &options) {
+                   const PipelineOptions &options, const TargetInfo &target) {
   passes.addPass(attn::createFuseAttentionPass());
   attn::SplitKvPassOptions split;
   split.maxPosition = spec.maxPosition;
   passes.addPass(attn::createSplitKvPass(split));
   attn::SchedulePassOptions schedule;
-  schedule.target = options.package.target;
+  schedule.target = std::string(target.name);
   schedule.schedule = options.schedule;
   passes.addPass(attn::createSchedulePass(schedule));
 }
 
 /// From the kernel of values to the one whose every overlap and offset is decided.
-void addTilePasses(OpPassManager &passes, const PipelineOptions &options) {
+void addTilePasses(OpPassManager &passes, const TargetInfo &target) {
   OpPassManager &kernel = passes.nest<tile::KernelOp>();
   kernel.addPass(tile::createAssignLayoutsPass());
   kernel.addPass(tile::createPipelinePass());
@@ -49,7 +49,7 @@ void addTilePasses(OpPassManager &passes, const PipelineOptions &options) {
   kernel.addPass(createCanonicalizerPass());
   kernel.addPass(createCSEPass());
   tile::PackSharedMemoryPassOptions pack;
-  pack.limit = findTarget(options.package.target)->maxSharedPerBlock;
+  pack.limit = target.maxSharedPerBlock;
   kernel.addPass(tile::createPackSharedMemoryPass(pack));
 }
 
@@ -112,12 +112,17 @@ struct Compiler::State {
                                        const PipelineOptions &options, int64_t maxQueryTokens);
   Result<void> run(ModuleOp module, const std::string &stage,
                    llvm::function_ref<void(OpPassManager &)> add);
-  Result<void> toAttn(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
-  Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options);
+  Result<void> toAttn(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options,
+                      const TargetInfo &target);
+  Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options,
+                      const TargetInfo &target);
   std::vector<OwningOpRef<ModuleOp>> kernelsOf(ModuleOp module);
   Result<CompiledKernel> finish(ModuleOp alone, const spec::ModelSpec &spec,
                                 const spec::LayerClass &layerClass, const PipelineOptions &options,
-                                package::Interval queryTokens);
+                                const TargetInfo &target, package::Interval queryTokens);
+  Result<void> compileFor(const TargetInfo &target, const spec::ModelSpec &spec,
+                          const spec::LayerClass &layerClass, const PipelineOptions &options,
+                          std::vector<CompiledKernel> &kernels);
 };
 
 Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spec,
@@ -150,9 +155,10 @@ Result<void> Compiler::State::run(ModuleOp module, const std::string &stage,
 
 /// A schedule of the user's own is the one thing here that the user can get wrong.
 Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spec,
-                                     const PipelineOptions &options) {
-  Result<void> done = run(module, options.schedule.empty() ? "attn" : "--schedule",
-                          [&](OpPassManager &passes) { addAttnPasses(passes, spec, options); });
+                                     const PipelineOptions &options, const TargetInfo &target) {
+  Result<void> done =
+      run(module, options.schedule.empty() ? "attn" : "--schedule",
+          [&](OpPassManager &passes) { addAttnPasses(passes, spec, options, target); });
   if (done || options.schedule.empty())
     return done;
   Error error = done.error();
@@ -162,8 +168,8 @@ Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spe
 }
 
 Result<void> Compiler::State::toTile(ModuleOp module, const spec::ModelSpec &spec,
-                                     const PipelineOptions &options) {
-  if (Result<void> done = toAttn(module, spec, options); !done)
+                                     const PipelineOptions &options, const TargetInfo &target) {
+  if (Result<void> done = toAttn(module, spec, options, target); !done)
     return done;
   return run(module, "tile",
              [&](OpPassManager &passes) { passes.addPass(createConvertAttnToTilePass()); });
@@ -187,18 +193,21 @@ Compiler::~Compiler() = default;
 Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::ModelSpec &spec,
                                                const spec::LayerClass &layerClass,
                                                const PipelineOptions &options,
+                                               const TargetInfo &target,
                                                package::Interval queryTokens) {
-  const TargetInfo *target = findTarget(options.package.target);
   auto kernel = *alone.getOps<tile::KernelOp>().begin();
   attn::Role role = kernel.getPhase().getRole();
   const attn::Schedule &schedule = kernel.getSchedule().getValue();
   CompiledKernel result;
   result.role = attn::stringifyEnum(role).str();
   result.layerClass = layerClass.name;
+  result.target = std::string(target.name);
   result.schedule = textOf(kernel.getSchedule());
   result.summary = summaryOf(schedule, role);
-  result.entry = entryName(result.role, spec, layerClass, options.package, result.schedule);
+  result.entry =
+      entryName(result.role, spec, layerClass, options.package, result.target, result.schedule);
   result.threads = schedule.threads();
+  result.dependentLaunch = schedule.dependentLaunch != attn::DependentLaunch::None;
   if (role != attn::Role::Append) {
     result.queryTokens = queryTokens;
     result.split = *schedule.split;
@@ -207,21 +216,21 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
     result.rows = schedule.rows;
   kernel.setSymName(result.entry);
   if (Result<void> done =
-          run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, options); });
+          run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, target); });
       !done)
     return done.error();
   result.shared = (*alone.getOps<tile::KernelOp>().begin()).getSharedMemory().value_or(0);
   if (Result<void> done =
           run(alone, "nvvm",
-              [&](OpPassManager &passes) { passes.addPass(createConvertTileToNVVMPass(*target)); });
+              [&](OpPassManager &passes) { passes.addPass(createConvertTileToNVVMPass(target)); });
       !done)
     return done.error();
-  Result<std::string> ptx = emitPtx(alone, *target);
+  Result<std::string> ptx = emitPtx(alone, target);
   if (!ptx)
     return ptx.error();
   result.ptx = std::move(*ptx);
   result.ptxVersion =
-      std::to_string(target->ptxVersion / 10) + "." + std::to_string(target->ptxVersion % 10);
+      std::to_string(target.ptxVersion / 10) + "." + std::to_string(target.ptxVersion % 10);
   return result;
 }
 
@@ -233,13 +242,15 @@ static std::string decodeScheduleOf(ModuleOp module) {
   return "";
 }
 
-Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,
-                                                      const spec::LayerClass &layerClass,
-                                                      const PipelineOptions &options) {
+/// Appends the class's kernels for one target to `kernels`.
+Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::ModelSpec &spec,
+                                         const spec::LayerClass &layerClass,
+                                         const PipelineOptions &options,
+                                         std::vector<CompiledKernel> &kernels) {
   auto lower = [&](int64_t maxQueryTokens) -> Result<OwningOpRef<ModuleOp>> {
-    Result<OwningOpRef<ModuleOp>> module = state->import(spec, layerClass, options, maxQueryTokens);
+    Result<OwningOpRef<ModuleOp>> module = import(spec, layerClass, options, maxQueryTokens);
     if (module)
-      if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
+      if (Result<void> lowered = toTile(**module, spec, options, target); !lowered)
         return lowered.error();
     return module;
   };
@@ -247,15 +258,16 @@ Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spe
   Result<OwningOpRef<ModuleOp>> draft = lower(most);
   if (!draft)
     return draft.error();
-  std::vector<CompiledKernel> kernels;
-  auto finish = [&](ModuleOp module, package::Interval queryTokens, auto wanted) -> Result<void> {
-    for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(module)) {
+  auto finishAll = [&](ModuleOp module, package::Interval queryTokens,
+                       auto wanted) -> Result<void> {
+    for (OwningOpRef<ModuleOp> &alone : kernelsOf(module)) {
       attn::Role role = (*alone->getOps<tile::KernelOp>().begin()).getPhase().getRole();
       if (!wanted(role))
         continue;
       package::Interval interval =
           role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
-      Result<CompiledKernel> kernel = state->finish(*alone, spec, layerClass, options, interval);
+      Result<CompiledKernel> kernel =
+          finish(*alone, spec, layerClass, options, target, interval);
       if (!kernel)
         return kernel.error();
       kernels.push_back(std::move(*kernel));
@@ -270,15 +282,24 @@ Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spe
     if (!single)
       return single.error();
     if (decodeScheduleOf(**single) != decodeScheduleOf(**draft)) {
-      if (Result<void> done =
-              finish(**single, {1, 1}, [](attn::Role role) { return role == attn::Role::Decode; });
-          !done)
+      auto isDecode = [](attn::Role role) { return role == attn::Role::Decode; };
+      if (Result<void> done = finishAll(**single, {1, 1}, isDecode); !done)
         return done.error();
       rest.least = 2;
     }
   }
-  if (Result<void> done = finish(**draft, rest, [](attn::Role) { return true; }); !done)
-    return done.error();
+  return finishAll(**draft, rest, [](attn::Role) { return true; });
+}
+
+Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,
+                                                      const spec::LayerClass &layerClass,
+                                                      const PipelineOptions &options) {
+  std::vector<CompiledKernel> kernels;
+  for (const std::string &name : options.package.targets)
+    if (Result<void> done =
+            state->compileFor(*findTarget(name), spec, layerClass, options, kernels);
+        !done)
+      return done.error();
   return kernels;
 }
 
@@ -293,31 +314,33 @@ Result<std::string> Compiler::emit(const spec::ModelSpec &spec, const spec::Laye
       text += kernel.ptx;
     return text;
   }
-  Result<OwningOpRef<ModuleOp>> module =
-      state->import(spec, layerClass, options, options.package.maxQueryTokens);
-  if (!module)
-    return module.error();
-  if (stage == Stage::Import)
-    return textOf(**module);
-  if (stage == Stage::Attn) {
-    if (Result<void> done = state->toAttn(**module, spec, options); !done)
-      return done.error();
-    return textOf(**module);
-  }
-  if (Result<void> lowered = state->toTile(**module, spec, options); !lowered)
-    return lowered.error();
   std::string text;
-  for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
-    if (Result<void> done = state->run(*alone, "tile",
-                                       [&](OpPassManager &passes) {
-                                         addTilePasses(passes, options);
-                                         if (stage == Stage::Nvvm)
-                                           passes.addPass(createConvertTileToNVVMPass(
-                                               *findTarget(options.package.target)));
-                                       });
-        !done)
-      return done.error();
-    text += textOf(*alone);
+  for (const std::string &name : options.package.targets) {
+    const TargetInfo &target = *findTarget(name);
+    Result<OwningOpRef<ModuleOp>> module =
+        state->import(spec, layerClass, options, options.package.maxQueryTokens);
+    if (!module)
+      return module.error();
+    if (stage == Stage::Import)
+      return textOf(**module); // the same for every target
+    if (stage == Stage::Attn) {
+      if (Result<void> done = state->toAttn(**module, spec, options, target); !done)
+        return done.error();
+      text += textOf(**module);
+      continue;
+    }
+    if (Result<void> lowered = state->toTile(**module, spec, options, target); !lowered)
+      return lowered.error();
+    for (OwningOpRef<ModuleOp> &alone : state->kernelsOf(**module)) {
+      Result<void> done = state->run(*alone, "tile", [&](OpPassManager &passes) {
+        addTilePasses(passes, target);
+        if (stage == Stage::Nvvm)
+          passes.addPass(createConvertTileToNVVMPass(target));
+      });
+      if (!done)
+        return done.error();
+      text += textOf(*alone);
+    }
   }
   return text;
 }

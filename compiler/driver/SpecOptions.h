@@ -10,23 +10,27 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 namespace attncc {
 
 struct SpecArguments {
-  std::string file, target = "sm_80", dtype;
+  std::string file, dtype;
+  std::vector<std::string> targets = {"sm_80"};
   int64_t maxPosition = 0;
 
   void addTo(CLI::App &app, bool required) {
     CLI::Option *option = app.add_option("spec", file, "model.json or Hugging Face config.json");
     if (required)
       option->required();
-    std::vector<std::string> targets;
+    std::vector<std::string> known;
     for (const TargetInfo &info : allTargets())
-      targets.emplace_back(info.name);
-    app.add_option("--target", target, "GPU target")
-        ->check(CLI::IsMember(targets))
+      known.emplace_back(info.name);
+    app.add_option("--target", targets, "GPU targets, separated by commas")
+        ->check(CLI::IsMember(known))
+        ->delimiter(',')
         ->capture_default_str();
     app.add_option("--dtype", dtype,
                    "Type of queries, keys, values and outputs instead of the file's")
@@ -34,6 +38,15 @@ struct SpecArguments {
     app.add_option("--max-position", maxPosition,
                    "Longest sequence to provide for, instead of the file's")
         ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
+  }
+
+  /// Each target once, in the order given.
+  std::vector<std::string> uniqueTargets() const {
+    std::vector<std::string> unique;
+    for (const std::string &target : targets)
+      if (std::find(unique.begin(), unique.end(), target) == unique.end())
+        unique.push_back(target);
+    return unique;
   }
 
   Result<spec::ModelSpec> read() const {

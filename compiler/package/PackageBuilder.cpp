@@ -104,11 +104,11 @@ const char *interfaceOf(const std::string &role) {
 
 std::string entryName(const std::string &role, const spec::ModelSpec &spec,
                       const spec::LayerClass &layerClass, const PackageOptions &options,
-                      const std::string &schedule) {
+                      const std::string &target, const std::string &schedule) {
   std::string hash = sha256Hex(spec::canonicalSpecText(spec) + schedule + role).substr(0, 4);
   return "attncc_" + role + "_" + layerClass.name + "_" + spec::dtypeName(spec.dtype) + "_d" +
          std::to_string(layerClass.headDim) + "_g" + std::to_string(layerClass.group()) + "_p" +
-         std::to_string(options.pageSize) + "_" + options.target + "_" + hash;
+         std::to_string(options.pageSize) + "_" + target + "_" + hash;
 }
 
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,
@@ -165,9 +165,9 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     entry.entry = kernel.entry;
     entry.role = kernel.role;
     entry.layerClass = kernel.layerClass;
-    entry.target = options.target;
+    entry.target = kernel.target;
     entry.ptx = kernel.ptxVersion;
-    entry.file = options.target + "/" + kernel.role + "_" + kernel.layerClass + "_" +
+    entry.file = kernel.target + "/" + kernel.role + "_" + kernel.layerClass + "_" +
                  kernel.entry.substr(kernel.entry.size() - 4) + ".ptx";
     entry.bytes = static_cast<int64_t>(kernel.ptx.size());
     entry.sha256 = sha256Hex(kernel.ptx);
@@ -183,7 +183,9 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
         manifest.splitRules[entry.splitRule] = {kernel.split, splitNote(kernel.split)};
       }
     }
-    entry.orderClass = "o1";
+    auto target = std::find(options.targets.begin(), options.targets.end(), kernel.target);
+    entry.orderClass = "o" + std::to_string(target - options.targets.begin() + 1);
+    entry.dependentLaunch = kernel.dependentLaunch;
     if (kernel.queryTokens.most > 0)
       entry.loadClass["max_query_length"] = kernel.queryTokens;
     entry.rows = kernel.rows;

@@ -20,7 +20,7 @@ namespace attncc {
 
 /// What the command line decides about a package.
 struct PackageOptions {
-  std::string target = "sm_80";
+  std::vector<std::string> targets = {"sm_80"};
   int64_t pageSize = 16;
   package::KvOrder order = package::KvOrder::NHD;
   int64_t maxQueryTokens = 8; ///< query tokens of one sequence that decode takes
@@ -30,6 +30,7 @@ struct PackageOptions {
 struct CompiledKernel {
   std::string role;       ///< "append", "decode" or "merge"
   std::string layerClass; ///< name of the spec's class
+  std::string target;     ///< of the target table
   std::string entry;      ///< entryName
   std::string ptx;
   std::string ptxVersion;        ///< "7.8"
@@ -39,6 +40,7 @@ struct CompiledKernel {
   int64_t threads = 0;           ///< of a block
   int64_t rows = 0;              ///< query rows of a decode block, else 0
   int64_t shared = 0;            ///< dynamic shared memory in bytes
+  bool dependentLaunch = false;  ///< may begin before the launch in front of it has ended
   SplitRule split;               ///< no steps where the role knows no splits
 };
 
@@ -53,7 +55,7 @@ struct PackageFiles {
 /// profiler's row explains. The hash is over the canonical spec and the schedule's text.
 std::string entryName(const std::string &role, const spec::ModelSpec &spec,
                       const spec::LayerClass &layerClass, const PackageOptions &options,
-                      const std::string &schedule);
+                      const std::string &target, const std::string &schedule);
 
 /// `sourceText` is the file that was read; `refused` are the layers left out.
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,

@@ -18,7 +18,7 @@ const std::vector<TargetInfo> &allTargets() {
   static const std::vector<TargetInfo> targets = {
       {.name = "sm_80",
        .computeCapability = 80,
-       .rank = 80,
+       .rank = 160,
        .exactCapability = false,
        // movmatrix is PTX 7.8; drivers since 520 (CUDA 11.8) load it.
        .ptxVersion = 78,
@@ -36,6 +36,26 @@ const std::vector<TargetInfo> &allTargets() {
        .asynchronousProducts = false,
        .dependentLaunch = false,
        .products = {{MatrixProduct::Kind::Mma, 16, 8, 16, 1}}},
+      {.name = "sm_90a",
+       .computeCapability = 90,
+       .rank = 181,
+       .exactCapability = true,
+       // wgmma and setmaxnreg are PTX 8.0; drivers since 525 (CUDA 12.0) load it.
+       .ptxVersion = 80,
+       .features = "+ptx80",
+       .maxSharedPerBlock = 227 * 1024,
+       .maxSharedOptIn = 227 * 1024,
+       .registersPerThread = 255,
+       .registersPerSm = 65536,
+       .warpSize = 32,
+       .maxThreadsPerBlock = 1024,
+       .maxNamedBarriers = 16,
+       .bytesPerLaneCopy = 16,
+       .tensorCopies = true,
+       .asynchronousProducts = true,
+       .dependentLaunch = true,
+       .products = {{MatrixProduct::Kind::Mma, 16, 8, 16, 1},
+                    {MatrixProduct::Kind::Wgmma, 64, 256, 16, 4}}},
   };
   return targets;
 }

@@ -29,7 +29,8 @@ struct MatrixProduct {
 struct TargetInfo {
   std::string_view name;     // in file names, manifests and on the command line: "sm_80"
   int computeCapability;     // 80: major * 10 + minor
-  int rank;                  // of the targets that a device can run, the highest rank is taken
+  int rank;                  // of the targets that a device can run, the highest rank is taken:
+                             // 2 · capability, 1 more for an exact one
   bool exactCapability;      // true for "a" targets: no other compute capability runs them
   int ptxVersion;            // 78: .version 7.8
   std::string_view features; // for LLVM's NVPTX back end

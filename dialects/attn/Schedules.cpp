@@ -119,9 +119,16 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
   return {};
 }
 
+static Schedule scheduleFor(const TargetInfo &target) {
+  Schedule schedule;
+  if (target.dependentLaunch)
+    schedule.dependentLaunch = DependentLaunch::WaitFirst;
+  return schedule;
+}
+
 Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
                               const TargetInfo &target) {
-  Schedule schedule;
+  Schedule schedule = scheduleFor(target);
   schedule.split = split;
   // 32 rows: beyond that the fragments of one warp no longer fit for any head dim of use.
   int64_t mostRows = 8;
@@ -132,25 +139,31 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
   int64_t chunks = llvm::divideCeil(all, mostRows);
   schedule.rows = llvm::alignTo(llvm::divideCeil(all, chunks), 8);
 
+  // Where a block may have more than any device of sm_80 offers, two of them share it: one's loads
+  // cover the other's begin and end.
+  const int64_t portable = findTarget("sm_80")->maxSharedPerBlock;
+  int64_t shared = target.maxSharedPerBlock;
+  if (shared / 2 >= portable)
+    shared /= 2;
   // Units divide the keys, so every unit has its own ring; a third stage is given up last.
   for (auto [units, stages] :
        {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
     schedule.units = units;
     schedule.stages.key = schedule.stages.value = stages;
-    if (ringBytes(schedule, shape) <= target.maxSharedPerBlock - kSharedReserve)
+    if (ringBytes(schedule, shape) <= shared - kSharedReserve)
       break;
   }
   return schedule;
 }
 
-Schedule attn::appendSchedule() {
-  Schedule schedule;
+Schedule attn::appendSchedule(const TargetInfo &target) {
+  Schedule schedule = scheduleFor(target);
   schedule.units = 1;
   return schedule;
 }
 
-Schedule attn::mergeSchedule(const SplitRule &split) {
-  Schedule schedule;
+Schedule attn::mergeSchedule(const SplitRule &split, const TargetInfo &target) {
+  Schedule schedule = scheduleFor(target);
   schedule.split = split;
   return schedule;
 }

@@ -59,12 +59,13 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 
 /// The cost model's schedule for decode: the fewest chunks of rows, in equal multiples of 8, that
 /// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where
-/// shared memory asks for it.
+/// shared memory asks for it, which two blocks share if the target has enough. Where the target
+/// has dependent launches every kernel is one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, merge one warp for a row; neither has a key loop.
-Schedule appendSchedule();
-Schedule mergeSchedule(const SplitRule &split);
+Schedule appendSchedule(const TargetInfo &target);
+Schedule mergeSchedule(const SplitRule &split, const TargetInfo &target);
 
 /// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more
 /// step beyond that.

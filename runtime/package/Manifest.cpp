@@ -210,6 +210,8 @@ static Tree toTree(const KernelEntry &kernel) {
     tree["load_class"][name] = Tree(Tree::Array{interval.least, interval.most});
   if (kernel.rows)
     tree["rows"] = kernel.rows;
+  if (kernel.dependentLaunch)
+    tree["dependent_launch"] = true;
   if (!kernel.schedule.empty())
     tree["schedule"] = kernel.schedule;
   return tree;

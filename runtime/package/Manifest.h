@@ -135,6 +135,7 @@ struct KernelEntry {
   std::string orderClass; ///< names the summation order; variants of one class give the same bits
   std::map<std::string, Interval> loadClass;
   int64_t rows = 0;     ///< query rows of one block of decode; 0 for other roles
+  bool dependentLaunch = false; ///< waits by itself for the launch in front of it
   std::string schedule; ///< text of #attn.schedule; may be empty
   bool operator==(const KernelEntry &) const = default;
 };

@@ -486,6 +486,8 @@ KernelEntry Reader::kernel(const Value &value) {
   result.splitRule = optionalString(value, "split_rule");
   result.orderClass = optionalString(value, "order_class");
   result.rows = optionalInteger(value, "rows", 1, 65536, 0);
+  if (const Value *dependent = value.find("dependent_launch"); dependent && !failure)
+    result.dependentLaunch = take(dependent->asBoolean());
   result.schedule = optionalString(value, "schedule");
   for (const json::Member &bound : members(value, "load_class")) {
     std::vector<const Value *> ends = elements(*bound.value);

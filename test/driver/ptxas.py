@@ -83,7 +83,7 @@ with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecu
     for name, spec, options in specs(folder):
         count += 1
         package = folder / name
-        manifest = compile_package(attncc, spec, package, *options)
+        manifest = compile_package(attncc, spec, package, "--target=sm_80,sm_90a", *options)
         entries = [kernel["entry"] for kernel in manifest["kernels"]]
         check(len(set(entries)) == len(entries), f"{name}: two kernels of one name: {sorted(entries)}")
         for kernel in manifest["kernels"]:

@@ -268,6 +268,10 @@ Value KernelBuilder::thread() {
 }
 Value KernelBuilder::lane() { return bitAnd(thread(), 31); }
 Value KernelBuilder::warp(int64_t units) { return units == 1 ? i32(0) : shiftRight(thread(), 5); }
+void KernelBuilder::followPriorGrid() {
+  NVVM::GriddepcontrolOp::create(builder, location, NVVM::GridDepActionKind::launch_dependents);
+  NVVM::GriddepcontrolOp::create(builder, location, NVVM::GridDepActionKind::wait);
+}
 Value KernelBuilder::blockIndex(int dimension) {
   if (ownBlock[dimension])
     return ownBlock[dimension];

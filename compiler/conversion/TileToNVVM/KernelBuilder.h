@@ -128,6 +128,9 @@ public:
   Value lane();
   Value warp(int64_t units);
   Value blockIndex(int dimension);
+  /// Lets the next kernel of the stream begin, and waits for what the kernels before have written
+  /// (PTX ISA 9.7.13.13, griddepcontrol).
+  void followPriorGrid();
   Value gridSize(int dimension);
 
   // Memory. Offsets are bytes and never negative; i32 for shared memory, i64 for global memory.

@@ -64,6 +64,10 @@ struct KernelPattern : TilePattern<tile::KernelOp> {
       if (llvm::isa<tile::WorkspaceType>(argument))
         kernel.workspace =
             function.getBody().front().getArgument(signature.getInputMapping(index)->inputNo);
+    if (kernel.schedule.dependentLaunch == attn::DependentLaunch::WaitFirst) {
+      rewriter.setInsertionPointToStart(&function.getBody().front());
+      KernelBuilder(rewriter, location).followPriorGrid();
+    }
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -123,10 +127,11 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
   if (!items)
     return op.emitOpError() << "expected a tile.grid_item: run --tile-persist first";
   if (schedule.unit != 1 || schedule.copy != attn::Copy::Gather ||
-      schedule.roles != attn::Roles::One)
-    return op.emitOpError()
-           << "expected a schedule of one-warp units, one role and gathered copies, got "
-           << op.getSchedule();
+      schedule.roles != attn::Roles::One ||
+      schedule.dependentLaunch == attn::DependentLaunch::WaitLate)
+    return op.emitOpError() << "expected a schedule of one-warp units, one role, gathered copies "
+                               "and no late wait for the launch before, got "
+                            << op.getSchedule();
   if (schedule.threads() > target.maxThreadsPerBlock)
     return op.emitOpError() << "has " << schedule.threads() << " threads, the target runs at most "
                             << target.maxThreadsPerBlock;

@@ -77,7 +77,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     if (!phase)
       return success();
     if (phase.getRole() == Role::Append) {
-      function->setAttr(kScheduleAttrName, ScheduleAttr::get(&getContext(), appendSchedule()));
+      function->setAttr(kScheduleAttrName, ScheduleAttr::get(&getContext(), appendSchedule(info)));
     } else if (phase.getRole() == Role::Merge) {
       auto merges = function.getOps<MergeOp>();
       if (merges.empty() || !(*merges.begin()).getSplit())
@@ -85,7 +85,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       function->setAttr(
           kScheduleAttrName,
           ScheduleAttr::get(&getContext(),
-                            mergeSchedule((*merges.begin()).getSplitAttr().toRule())));
+                            mergeSchedule((*merges.begin()).getSplitAttr().toRule(), info)));
     }
     WalkResult walk = function.walk([&](AttentionOp attention) {
       return WalkResult(scheduleAttention(attention, phase, info, given));

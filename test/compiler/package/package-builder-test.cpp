@@ -31,8 +31,9 @@ CompiledKernel kernelOf(const spec::ModelSpec &spec, const PackageOptions &optio
   CompiledKernel kernel;
   kernel.role = role;
   kernel.layerClass = spec.classes.front().name;
+  kernel.target = "sm_80";
   kernel.schedule = "#attn.schedule<" + role + ">";
-  kernel.entry = entryName(role, spec, spec.classes.front(), options, kernel.schedule);
+  kernel.entry = entryName(role, spec, spec.classes.front(), options, "sm_80", kernel.schedule);
   kernel.ptx = "// " + role + "\n";
   kernel.ptxVersion = "7.8";
   kernel.threads = 128;
@@ -58,11 +59,14 @@ PackageFiles packageOf(const spec::ModelSpec &spec, const PackageOptions &option
 TEST(PackageBuilder, EntryNamesExplainThemselves) {
   PackageOptions options;
   options.pageSize = 32;
-  std::string name =
-      entryName("decode", modelSpec(), modelSpec().classes.front(), options, "#attn.schedule<>");
+  auto nameOf = [&](const std::string &target, const std::string &schedule) {
+    return entryName("decode", modelSpec(), modelSpec().classes.front(), options, target, schedule);
+  };
+  std::string name = nameOf("sm_80", "#attn.schedule<>");
   EXPECT_EQ(name.substr(0, name.size() - 4), "attncc_decode_full_bf16_d64_g2_p32_sm_80_");
-  EXPECT_NE(name, entryName("decode", modelSpec(), modelSpec().classes.front(), options,
-                            "#attn.schedule<rows = 16>"));
+  EXPECT_NE(name, nameOf("sm_80", "#attn.schedule<rows = 16>"));
+  EXPECT_EQ(nameOf("sm_90a", "#attn.schedule<>").substr(0, name.size() - 3),
+            "attncc_decode_full_bf16_d64_g2_p32_sm_90a_");
 }
 
 // The reader accepts what the builder writes and finds the same things in it.

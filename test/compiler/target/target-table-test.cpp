@@ -44,3 +44,14 @@ TEST(TargetTable, Sm80HasWarpProductsOnly) {
   EXPECT_EQ(target->maxSharedPerBlock, 101376);
   EXPECT_EQ(target->registersPerThread, 255);
 }
+
+TEST(TargetTable, Sm90aHasTensorCopiesAndDependentLaunches) {
+  const TargetInfo *target = findTarget("sm_90a");
+  ASSERT_NE(target, nullptr);
+  EXPECT_TRUE(target->exactCapability);
+  EXPECT_TRUE(target->hasProduct(MatrixProduct::Kind::Mma));
+  EXPECT_TRUE(target->hasProduct(MatrixProduct::Kind::Wgmma));
+  EXPECT_TRUE(target->tensorCopies);
+  EXPECT_TRUE(target->dependentLaunch);
+  EXPECT_EQ(target->maxSharedPerBlock, 232448);
+}

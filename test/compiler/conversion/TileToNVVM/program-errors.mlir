@@ -27,7 +27,7 @@ tile.kernel @too_many_threads(%batch: !tile.batch)
 
 // -----
 
-// expected-error @below {{expected a schedule of one-warp units, one role and gathered copies}}
+// expected-error @below {{expected a schedule of one-warp units, one role, gathered copies and no late wait}}
 tile.kernel @tensor_copies(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<copy = tensor, box = 16>, phase = #attn.phase<decode, max_query = 1>} {
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)

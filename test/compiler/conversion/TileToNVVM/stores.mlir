@@ -31,10 +31,10 @@ tile.kernel @attention(%out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>, %ba
   tile.return
 }
 
-// Four splits' loads are under way together, then they are added in order.
+// The loads of 16 splits are under way together, then they are added in order.
 // CHECK-LABEL: llvm.func @merge
-// CHECK: scf.for %{{.+}} = %c0_i32 to %[[SPLITS:.+]] step %c4_i32
-// CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
+// CHECK: scf.for %{{.+}} = %c0_i32 to %[[SPLITS:.+]] step %c16_i32
+// CHECK-COUNT-16: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
 // CHECK-NOT: llvm.load
 // CHECK: llvm.intr.fma
 // CHECK: scf.yield
