@@ -149,6 +149,38 @@ attncc_status attncc_pool_truncate(attncc_pool *pool, attncc_sequence sequence, 
   });
 }
 
+// The keys are handed on as they are.
+static_assert(sizeof(attncc_page_key) == sizeof(pool::PageKey) &&
+              offsetof(attncc_page_key, hi) == offsetof(pool::PageKey, hi));
+static std::span<const pool::PageKey> keySpan(const attncc_page_key *keys, uint32_t n) {
+  return {reinterpret_cast<const pool::PageKey *>(keys), n};
+}
+
+attncc_status attncc_pool_publish(attncc_pool *pool, attncc_sequence sequence,
+                                  const attncc_page_key *keys, uint32_t n) {
+  return call(__func__, [&]() -> Result<void> {
+    const void *list = n ? static_cast<const void *>(keys) : pool;
+    if (Result<void> given = notNull({{"pool", pool}, {"keys", list}}); !given)
+      return given.error();
+    return pool->pool->publish(sequence, keySpan(keys, n));
+  });
+}
+
+attncc_status attncc_pool_match(attncc_pool *pool, const attncc_page_key *keys, uint32_t n,
+                                attncc_sequence *sequence) {
+  return call(__func__, [&]() -> Result<void> {
+    const void *list = n ? static_cast<const void *>(keys) : pool;
+    if (Result<void> given = notNull({{"pool", pool}, {"sequence", sequence}, {"keys", list}});
+        !given)
+      return given.error();
+    Result<pool::SequenceId> matched = pool->pool->match(keySpan(keys, n));
+    if (!matched)
+      return matched.error();
+    *sequence = *matched;
+    return {};
+  });
+}
+
 attncc_status attncc_pool_block_table(const attncc_pool *pool, uint32_t group,
                                       const attncc_sequence *sequences, uint32_t n, int32_t *rows,
                                       int64_t stride) {

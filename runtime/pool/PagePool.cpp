@@ -1,6 +1,7 @@
 #include "runtime/pool/PagePool.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
 using namespace attncc;
@@ -22,24 +23,77 @@ Result<std::unique_ptr<PagePool>> PagePool::create(int64_t numPages, int64_t pag
 }
 
 PagePool::PagePool(int64_t numPages, int64_t pageSize, uint32_t numGroups)
-    : tokensPerPage(pageSize), groups(numGroups), references(numPages, 0), freePages(numPages) {
+    : tokensPerPage(pageSize), groups(numGroups), references(numPages, 0),
+      published(numPages, nullptr), freePages(numPages) {
   for (int64_t page = 0; page < numPages; ++page)
     freePages[numPages - 1 - page] = static_cast<int32_t>(page);
 }
 
+// The finalizer of SplitMix64 over both halves: keys may be small or regular numbers.
+size_t PagePool::HashKey::operator()(const PageKey &key) const noexcept {
+  uint64_t bits = key.lo + 0x9e3779b97f4a7c15 * (key.hi + 1);
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111eb;
+  return bits ^ (bits >> 31);
+}
+
+void PagePool::enqueue(Published &entry) {
+  entry.older = newest;
+  entry.newer = nullptr;
+  (newest ? newest->newer : oldest) = &entry;
+  newest = &entry;
+  cachedPages += groups;
+}
+
+void PagePool::dequeue(Published &entry) {
+  (entry.older ? entry.older->newer : oldest) = entry.newer;
+  (entry.newer ? entry.newer->older : newest) = entry.older;
+  cachedPages -= groups;
+}
+
+void PagePool::evictOldest() {
+  Published &entry = *oldest;
+  dequeue(entry);
+  for (auto page = entry.pages.rbegin(); page != entry.pages.rend(); ++page) {
+    published[*page] = nullptr;
+    freePages.push_back(*page);
+  }
+  byKey.erase(PageKey(entry.key));
+}
+
 int32_t PagePool::takePage() {
+  if (freePages.empty())
+    evictOldest();
   int32_t page = freePages.back();
   freePages.pop_back();
   references[page] = 1;
   return page;
 }
 
+/// One more table holds `page`, which is in use or cached.
+void PagePool::acquire(int32_t page) {
+  int32_t now = ++references[page];
+  if (now == 2)
+    ++sharedPages;
+  if (now > 1)
+    return;
+  Published &entry = *published[page];
+  if (entry.pagesInUse++ == 0)
+    dequeue(entry);
+}
+
 void PagePool::release(int32_t page) {
   int32_t left = --references[page];
   if (left == 1)
     --sharedPages;
-  if (left == 0)
+  if (left > 0)
+    return;
+  if (Published *entry = published[page]) {
+    if (--entry->pagesInUse == 0)
+      enqueue(*entry);
+  } else {
     freePages.push_back(page);
+  }
 }
 
 Result<PagePool::Sequence *> PagePool::find(SequenceId id) {
@@ -68,9 +122,10 @@ Result<const std::vector<int32_t> *> PagePool::table(uint32_t group, SequenceId 
 
 SequenceId PagePool::add() {
   std::lock_guard guard(lock);
-  SequenceId id = nextId++;
-  sequences[id].tables.resize(groups);
-  return id;
+  Sequence sequence;
+  sequence.tables.resize(groups);
+  sequences.emplace(nextId, std::move(sequence));
+  return nextId++;
 }
 
 Result<void> PagePool::remove(SequenceId id) {
@@ -97,16 +152,18 @@ Result<Extension> PagePool::extend(SequenceId id, int64_t tokens, std::span<Page
   if (tokens == 0)
     return Extension{};
 
-  // Pages to add to each table, and shared pages that the first new token would write.
+  // Pages to add to each table, and pages of others that the first new token would write.
   int64_t held = pagesFor(sequence.length);
   int64_t added = pagesFor(sequence.length + tokens) - held;
   bool intoLast = sequence.length % tokensPerPage != 0;
   uint32_t numCopies = 0;
   if (intoLast)
     for (const std::vector<int32_t> &pages : sequence.tables)
-      numCopies += references[pages.back()] > 1;
+      numCopies += !mayWrite(pages.back());
 
-  int64_t available = static_cast<int64_t>(freePages.size());
+  // The source of a copy never counts as available, even if this sequence is its only user: it is
+  // read after this call.
+  int64_t available = numFree() + cachedPages;
   // added * groups + numCopies - available, where the product may leave 64 bits.
   int64_t needed = 0;
   if (__builtin_mul_overflow(added, static_cast<int64_t>(groups), &needed) ||
@@ -125,7 +182,7 @@ Result<Extension> PagePool::extend(SequenceId id, int64_t tokens, std::span<Page
   Extension extension{0, numCopies};
   size_t next = 0;
   for (std::vector<int32_t> &pages : sequence.tables) {
-    if (intoLast && references[pages.back()] > 1) {
+    if (intoLast && !mayWrite(pages.back())) {
       int32_t source = pages.back();
       pages.back() = takePage();
       release(source);
@@ -149,14 +206,18 @@ Result<SequenceId> PagePool::fork(SequenceId id, int64_t prefixTokens) {
                    std::to_string((*parent)->length));
   Sequence child;
   child.length = prefixTokens;
-  for (const std::vector<int32_t> &pages : (*parent)->tables) {
+  for (const std::vector<int32_t> &pages : (*parent)->tables)
     child.tables.emplace_back(pages.begin(), pages.begin() + pagesFor(prefixTokens));
-    for (int32_t page : child.tables.back())
-      sharedPages += ++references[page] == 2;
-  }
-  SequenceId childId = nextId++;
-  sequences.emplace(childId, std::move(child));
-  return childId;
+  return insert(std::move(child));
+}
+
+/// A new sequence, whose pages are in use or cached.
+SequenceId PagePool::insert(Sequence sequence) {
+  const Sequence &added = sequences.emplace(nextId, std::move(sequence)).first->second;
+  for (const std::vector<int32_t> &pages : added.tables)
+    for (int32_t page : pages)
+      acquire(page);
+  return nextId++;
 }
 
 Result<void> PagePool::truncate(SequenceId id, int64_t tokens) {
@@ -174,6 +235,66 @@ Result<void> PagePool::truncate(SequenceId id, int64_t tokens) {
       release(pages.back());
   (*sequence)->length = tokens;
   return {};
+}
+
+static std::string text(const PageKey &key) {
+  char digits[40];
+  std::snprintf(digits, sizeof digits, "%016llx:%016llx", static_cast<unsigned long long>(key.hi),
+                static_cast<unsigned long long>(key.lo));
+  return digits;
+}
+
+Result<void> PagePool::publish(SequenceId id, std::span<const PageKey> keys) {
+  std::lock_guard guard(lock);
+  Result<Sequence *> found = find(id);
+  if (!found)
+    return found.error();
+  const Sequence &sequence = **found;
+  if (static_cast<int64_t>(keys.size()) > sequence.length / tokensPerPage)
+    return invalid("n is " + std::to_string(keys.size()) + ", must be at most the sequence's " +
+                   std::to_string(sequence.length / tokensPerPage) + " full pages");
+
+  std::unordered_map<PageKey, Published, HashKey> added;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (const Published *entry = published[sequence.tables[0][i]]) {
+      if (entry->key != keys[i])
+        return invalid("keys[" + std::to_string(i) + "] is " + text(keys[i]) +
+                       ", but this page is published as " + text(entry->key));
+      continue;
+    }
+    if (byKey.contains(keys[i]))
+      continue;
+    auto [entry, isNew] = added.try_emplace(keys[i]);
+    if (!isNew)
+      continue;
+    entry->second.key = keys[i];
+    entry->second.pagesInUse = groups;
+    for (const std::vector<int32_t> &pages : sequence.tables)
+      entry->second.pages.push_back(pages[i]);
+  }
+  byKey.reserve(byKey.size() + added.size());
+  for (auto &[key, entry] : added)
+    for (int32_t page : entry.pages)
+      published[page] = &entry;
+  byKey.merge(added); // moves the nodes: the addresses stay
+  return {};
+}
+
+Result<SequenceId> PagePool::match(std::span<const PageKey> keys) {
+  std::lock_guard guard(lock);
+  ++numMatches;
+  Sequence sequence;
+  sequence.tables.resize(groups);
+  for (const PageKey &key : keys) {
+    auto found = byKey.find(key);
+    if (found == byKey.end() || found->second.matchedIn == numMatches)
+      break;
+    found->second.matchedIn = numMatches;
+    for (uint32_t group = 0; group < groups; ++group)
+      sequence.tables[group].push_back(found->second.pages[group]);
+    sequence.length += tokensPerPage;
+  }
+  return insert(std::move(sequence));
 }
 
 Result<void> PagePool::blockTable(uint32_t group, std::span<const SequenceId> ids, int32_t *rows,
@@ -250,8 +371,9 @@ PoolStats PagePool::stats() const {
   std::lock_guard guard(lock);
   PoolStats stats;
   stats.total = static_cast<int64_t>(references.size());
-  stats.free = static_cast<int64_t>(freePages.size());
-  stats.used = stats.total - stats.free;
+  stats.free = numFree();
+  stats.cached = cachedPages;
+  stats.used = stats.total - stats.free - stats.cached;
   stats.shared = sharedPages;
   stats.sequences = static_cast<int64_t>(sequences.size());
   return stats;

@@ -7,8 +7,8 @@
  * Conventions
  *   Structs   start with their own size in bytes (`size`) and only grow at the end; zero means
  *             default. A smaller size, of an older program, is honoured; a larger one is
- *             INVALID_ARGUMENT unless the bytes unknown here are zero. attncc_tensor and
- *             attncc_page_copy are fixed for good.
+ *             INVALID_ARGUMENT unless the bytes unknown here are zero. attncc_tensor,
+ *             attncc_page_copy and attncc_page_key are fixed for good.
  *   Strides   count elements; the innermost dimension's stride is 1.
  *   Ownership Every `attncc_x **` result is released once by attncc_x_release (NULL is fine), in any
  *             order: children keep their parents alive. Memory behind pointers is borrowed, never
@@ -191,9 +191,16 @@ typedef uint64_t attncc_sequence; /* never 0, never reused */
 typedef struct {
   int32_t source, target;
 } attncc_page_copy;
+/* The caller's name of a full page: a hash of its tokens and of the key of the page before it. */
+typedef struct {
+  uint64_t lo, hi;
+} attncc_page_key;
 typedef struct {
   uint32_t size;
-  int64_t total, free, used, cached, shared, sequences; /* free + used + cached == total */
+  int64_t total, free, used; /* free + used + cached == total */
+  int64_t cached;            /* published, in no sequence */
+  int64_t shared;            /* of the used: in more than one sequence */
+  int64_t sequences;
 } attncc_pool_stats;
 
 /* Lays num_pages pages of every layer of the group out in one allocation of *bytes at base, a
@@ -219,6 +226,15 @@ ATTNCC_API attncc_status attncc_pool_fork(attncc_pool *pool, attncc_sequence seq
 /* Keeps the first `tokens` tokens. */
 ATTNCC_API attncc_status attncc_pool_truncate(attncc_pool *pool, attncc_sequence sequence,
                                               int64_t tokens);
+/* Gives the sequence's first n pages, which must be full, these keys. A key that is published already
+   stays with its page; a page that has another key is INVALID_ARGUMENT. Published pages are never
+   written; without users they are cached until attncc_pool_extend needs them, oldest first. */
+ATTNCC_API attncc_status attncc_pool_publish(attncc_pool *pool, attncc_sequence sequence,
+                                             const attncc_page_key *keys, uint32_t n);
+/* A new sequence of the pages published under keys[0], keys[1], … up to the first that is not; its
+   length (attncc_pool_length) may be 0. */
+ATTNCC_API attncc_status attncc_pool_match(attncc_pool *pool, const attncc_page_key *keys, uint32_t n,
+                                           attncc_sequence *sequence);
 /* `group`: index among the pool's groups. Entries of a row past its last page become 0. */
 ATTNCC_API attncc_status attncc_pool_block_table(const attncc_pool *pool, uint32_t group,
                                                  const attncc_sequence *sequences, uint32_t n,

@@ -83,6 +83,7 @@ protected:
 } // namespace detail
 
 using PageCopy = attncc_page_copy;
+using PageKey = attncc_page_key;
 using Stream = attncc_stream;
 
 /// attncc_load_options
@@ -275,6 +276,18 @@ public:
   }
   Result<void> truncate(attncc_sequence sequence, int64_t tokens) {
     return detail::done(attncc_pool_truncate(get(), sequence, tokens));
+  }
+  Result<void> publish(attncc_sequence sequence, std::span<const PageKey> keys) {
+    return detail::done(
+        attncc_pool_publish(get(), sequence, keys.data(), static_cast<uint32_t>(keys.size())));
+  }
+  /// A new sequence, as long as the published prefix.
+  Result<attncc_sequence> match(std::span<const PageKey> keys) {
+    attncc_sequence sequence = 0;
+    if (attncc_status status =
+            attncc_pool_match(get(), keys.data(), static_cast<uint32_t>(keys.size()), &sequence))
+      return detail::lastError(status);
+    return sequence;
   }
   Result<void> block_table(std::span<const attncc_sequence> sequences, int32_t *rows,
                            int64_t stride, uint32_t group = 0) const {

@@ -1,14 +1,12 @@
-// The page pool: each behaviour by name, and 20,000 random operations against a naive model, with
-// every rule of docs/runtime.md, "Page pool", checked after each.
+// The page pool: each behaviour by name. test/runtime/pool/ModelTest.cpp has the rules that hold
+// after any sequence of calls.
 #include "runtime/pool/PagePool.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <map>
 #include <random>
 #include <set>
+#include <thread>
 
 using namespace attncc;
 using namespace attncc::pool;
@@ -239,192 +237,216 @@ TEST(PagePool, GroupsDrawFromOneSetOfPages) {
   EXPECT_EQ(extend(*pool, b, 4).missingPages, 2);
 }
 
-/// The rules, in the plainest form: tables as lists, pages counted by walking them.
-struct Model {
-  struct Sequence {
-    int64_t length = 0;
-    std::vector<std::vector<int32_t>> tables;
+/// Keys {0, first}, {0, first + 1}, …: hashes are the caller's affair.
+std::vector<PageKey> keysFrom(uint64_t first, size_t count) {
+  std::vector<PageKey> keys(count);
+  for (size_t i = 0; i < count; ++i)
+    keys[i] = {first + i, 0};
+  return keys;
+}
+
+TEST(PrefixReuse, MatchGivesTheLongestPublishedPrefix) {
+  auto pool = makePool(8);
+  SequenceId a = pool->add();
+  extend(*pool, a, 11);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  SequenceId b = *pool->match(keysFrom(1, 5));
+  EXPECT_EQ(*pool->length(b), 8);
+  EXPECT_EQ(pagesOf(*pool, b), (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(pool->stats(), (PoolStats{8, 5, 3, 0, 2, 2}));
+  EXPECT_EQ(pagesOf(*pool, *pool->match(keysFrom(1, 1))), (std::vector<int32_t>{0}));
+}
+
+TEST(PrefixReuse, AMatchOfNothingIsAnEmptySequence) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  for (const std::vector<PageKey> &keys : {keysFrom(2, 0), keysFrom(5, 2)})
+    EXPECT_EQ(*pool->length(*pool->match(keys)), 0);
+  // Both halves of a key count.
+  EXPECT_EQ(*pool->length(*pool->match(std::vector<PageKey>{{1, 1}})), 0);
+}
+
+TEST(PrefixReuse, OnlyFullPagesHaveKeys) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 7);
+  EXPECT_EQ(messageOf(pool->publish(a, keysFrom(1, 2))),
+            "n is 2, must be at most the sequence's 1 full pages");
+  EXPECT_EQ(*pool->length(*pool->match(keysFrom(1, 1))), 0);
+  EXPECT_EQ(messageOf(pool->publish(99, {})), "sequence 99 is not in the pool");
+}
+
+TEST(PrefixReuse, PagesWithoutUsersAreCachedAndComeBack) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 10);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  ASSERT_TRUE(pool->remove(a));
+  EXPECT_EQ(pool->stats(), (PoolStats{4, 2, 0, 2, 0, 0}));
+  SequenceId b = *pool->match(keysFrom(1, 2));
+  EXPECT_EQ(pagesOf(*pool, b), (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(pool->stats(), (PoolStats{4, 2, 2, 0, 0, 1}));
+}
+
+TEST(PrefixReuse, EvictsWhatLostItsLastUserFirstAndAPrefixFromItsEnd) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add(), b = pool->add(), c = pool->add();
+  extend(*pool, a, 8);
+  extend(*pool, b, 8);
+  ASSERT_TRUE(pool->publish(a, keysFrom(10, 2)));
+  ASSERT_TRUE(pool->publish(b, keysFrom(20, 2)));
+  ASSERT_TRUE(pool->remove(b));
+  ASSERT_TRUE(pool->remove(a));
+  // b's prefix is used again, and thereby becomes the youngest.
+  ASSERT_TRUE(pool->remove(*pool->match(keysFrom(20, 2))));
+  extend(*pool, c, 4);
+  EXPECT_EQ(pagesOf(*pool, c), (std::vector<int32_t>{1}));
+  EXPECT_EQ(*pool->length(*pool->match(keysFrom(10, 2))), 4);
+  EXPECT_EQ(*pool->length(*pool->match(keysFrom(20, 2))), 8);
+}
+
+TEST(PrefixReuse, FreePagesAreTakenBeforeCachedOnes) {
+  auto pool = makePool(3);
+  SequenceId a = pool->add(), b = pool->add();
+  extend(*pool, a, 4);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 1)));
+  ASSERT_TRUE(pool->remove(a));
+  extend(*pool, b, 8);
+  EXPECT_EQ(pool->stats(), (PoolStats{3, 0, 2, 1, 0, 1}));
+  EXPECT_FALSE(extend(*pool, b, 1).exhausted());
+  EXPECT_EQ(pool->stats(), (PoolStats{3, 0, 3, 0, 0, 1}));
+  EXPECT_EQ(extend(*pool, b, 4).missingPages, 1);
+}
+
+TEST(PrefixReuse, AnEvictionInTheMiddleHidesTheEndUntilItIsPublishedAnew) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  // c holds its own copy of page 0's content, unpublished, and publishes the third page.
+  SequenceId c = pool->add();
+  extend(*pool, c, 8);
+  ASSERT_TRUE(pool->publish(c, std::vector<PageKey>{{1, 0}, {3, 0}}));
+  EXPECT_EQ(pool->stats().free, 0);
+  ASSERT_TRUE(pool->remove(a));
+  ASSERT_TRUE(pool->truncate(c, 4)); // {3, 0} is cached, after a's pages
+  SequenceId d = pool->add();
+  extend(*pool, d, 8); // evicts {2, 0}, then {1, 0}
+  EXPECT_EQ(*pool->length(*pool->match(std::vector<PageKey>{{1, 0}, {3, 0}})), 0);
+  EXPECT_EQ(pool->stats().cached, 1);
+  ASSERT_TRUE(pool->publish(c, keysFrom(1, 1)));
+  EXPECT_EQ(*pool->length(*pool->match(std::vector<PageKey>{{1, 0}, {3, 0}})), 8);
+}
+
+TEST(PrefixReuse, AKeyStaysWithItsFirstPage) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add(), b = pool->add();
+  extend(*pool, a, 4);
+  extend(*pool, b, 4);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 1)));
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 1)));
+  ASSERT_TRUE(pool->publish(b, keysFrom(1, 1)));
+  ASSERT_TRUE(pool->remove(b));
+  EXPECT_EQ(pool->stats(), (PoolStats{4, 3, 1, 0, 0, 1})); // b's page was its own
+  EXPECT_EQ(pagesOf(*pool, *pool->match(keysFrom(1, 1))), pagesOf(*pool, a));
+}
+
+TEST(PrefixReuse, APageHasOneKey) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 12);
+  ASSERT_TRUE(pool->publish(a, std::vector<PageKey>{{1, 0}, {2, 15}}));
+  EXPECT_EQ(messageOf(pool->publish(a, std::vector<PageKey>{{1, 0}, {7, 16}, {8, 0}})),
+            "keys[1] is 0000000000000010:0000000000000007, but this page is published as "
+            "000000000000000f:0000000000000002");
+  // Neither of the keys around the wrong one was published.
+  EXPECT_EQ(*pool->length(*pool->match(keysFrom(8, 1))), 0);
+}
+
+TEST(PrefixReuse, EqualKeysInOneCallCountOnce) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8);
+  std::vector<PageKey> twice = {{1, 0}, {1, 0}};
+  ASSERT_TRUE(pool->publish(a, twice));
+  EXPECT_EQ(pagesOf(*pool, *pool->match(twice)), (std::vector<int32_t>{0}));
+}
+
+TEST(PrefixReuse, APublishedPageIsNeverWritten) {
+  auto pool = makePool(4);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  ASSERT_TRUE(pool->truncate(a, 6)); // into the published page, whose only user is a
+  std::vector<PageCopy> copies;
+  extend(*pool, a, 1, &copies);
+  EXPECT_EQ(copies, (std::vector<PageCopy>{{1, 2}}));
+  EXPECT_EQ(pool->stats(), (PoolStats{4, 1, 2, 1, 0, 1}));
+  EXPECT_EQ(pagesOf(*pool, *pool->match(keysFrom(1, 2))), (std::vector<int32_t>{0, 1}));
+}
+
+TEST(PrefixReuse, TheSourceOfACopyIsNotEvictedForIt) {
+  auto pool = makePool(2);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8);
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  ASSERT_TRUE(pool->truncate(a, 6));
+  EXPECT_EQ(extend(*pool, a, 1).missingPages, 1);
+  ASSERT_TRUE(pool->truncate(a, 4)); // the page is cached now, and may be taken
+  EXPECT_FALSE(extend(*pool, a, 1).exhausted());
+}
+
+TEST(PrefixReuse, AKeyNamesAPageOfEveryGroup) {
+  auto pool = makePool(7, 4, 2);
+  SequenceId a = pool->add();
+  extend(*pool, a, 8); // group 0: pages 0 and 1, group 1: 2 and 3
+  ASSERT_TRUE(pool->publish(a, keysFrom(1, 2)));
+  ASSERT_TRUE(pool->remove(a));
+  EXPECT_EQ(pool->stats(), (PoolStats{7, 3, 0, 4, 0, 0}));
+  SequenceId b = *pool->match(keysFrom(1, 1));
+  EXPECT_EQ(pagesOf(*pool, b, 0), (std::vector<int32_t>{0}));
+  EXPECT_EQ(pagesOf(*pool, b, 1), (std::vector<int32_t>{2}));
+  // Four pages: three are free, the second key's two are evicted together.
+  EXPECT_FALSE(extend(*pool, b, 8).exhausted());
+  EXPECT_EQ(pool->stats(), (PoolStats{7, 1, 6, 0, 0, 1}));
+  EXPECT_EQ(extend(*pool, b, 4).missingPages, 1);
+}
+
+TEST(PagePool, ThreadsShareAPool) {
+  constexpr int64_t kPages = 20; // for two or three sequences and prefixes: evictions, exhaustion
+  auto pool = makePool(kPages);
+  auto work = [&](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    for (int round = 0; round < 2000; ++round) {
+      std::vector<PageKey> keys = keysFrom(10 * (random() % 3), 5);
+      SequenceId id = *pool->match(keys);
+      const int64_t matched = *pool->length(id);
+      std::vector<PageCopy> copies(1);
+      if (!pool->extend(id, 20 - matched + 3, copies)->exhausted()) {
+        std::vector<int32_t> pages = pagesOf(*pool, id);
+        EXPECT_EQ(std::set<int32_t>(pages.begin(), pages.end()).size(), 6u);
+        EXPECT_TRUE(pool->publish(id, keys));
+        SequenceId child = *pool->fork(id, 22);
+        EXPECT_EQ(pagesOf(*pool, child), pages); // nobody else's calls move them
+        EXPECT_TRUE(pool->remove(child));
+        EXPECT_TRUE(pool->truncate(id, 9));
+      }
+      PoolStats stats = pool->stats();
+      EXPECT_EQ(stats.free + stats.used + stats.cached, kPages);
+      EXPECT_TRUE(pool->remove(id));
+    }
   };
-  int64_t pages, pageSize;
-  uint32_t groups;
-  std::map<SequenceId, Sequence> sequences;
-  std::set<SequenceId> everUsed;
-
-  int64_t pagesFor(int64_t tokens) const { return (tokens + pageSize - 1) / pageSize; }
-  std::map<int32_t, int> references() const {
-    std::map<int32_t, int> count;
-    for (const auto &[id, sequence] : sequences)
-      for (const auto &table : sequence.tables)
-        for (int32_t page : table)
-          ++count[page];
-    return count;
-  }
-};
-
-class PoolAgainstModel : public testing::TestWithParam<std::tuple<int, int, int>> {};
-
-/// Checks every rule, and takes the pool's own page numbers over into the model.
-void checkRules(const PagePool &pool, Model &model) {
-  std::map<int32_t, int> before = model.references();
-  for (auto &[id, sequence] : model.sequences) {
-    ASSERT_EQ(*pool.length(id), sequence.length);
-    for (uint32_t group = 0; group < model.groups; ++group) {
-      std::vector<int32_t> table(static_cast<size_t>(model.pages)), indptr(2);
-      Result<int64_t> count = pool.pageList(group, std::span(&id, 1), table, indptr);
-      ASSERT_TRUE(count);
-      ASSERT_EQ(*count, model.pagesFor(sequence.length));
-      table.resize(static_cast<size_t>(*count));
-      ASSERT_EQ(table, sequence.tables[group]);
-      std::set<int32_t> distinct(table.begin(), table.end());
-      ASSERT_EQ(distinct.size(), table.size());
-      for (int32_t page : table)
-        ASSERT_TRUE(page >= 0 && page < model.pages);
-    }
-  }
-  PoolStats stats = pool.stats();
-  ASSERT_EQ(stats.total, model.pages);
-  ASSERT_EQ(stats.free + stats.used + stats.cached, stats.total);
-  ASSERT_EQ(stats.used, static_cast<int64_t>(before.size()));
-  ASSERT_EQ(stats.shared, std::count_if(before.begin(), before.end(),
-                                        [](const auto &page) { return page.second > 1; }));
-  ASSERT_EQ(stats.sequences, static_cast<int64_t>(model.sequences.size()));
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 1; seed <= 4; ++seed)
+    threads.emplace_back(work, seed);
+  for (std::thread &thread : threads)
+    thread.join();
+  PoolStats stats = pool->stats();
+  EXPECT_EQ(stats.used, 0);
+  EXPECT_EQ(stats.sequences, 0);
+  EXPECT_EQ(stats.free + stats.cached, kPages);
 }
-
-TEST_P(PoolAgainstModel, HoldsEveryRule) {
-  auto [pages, pageSize, groups] = GetParam();
-  const char *fromOutside = std::getenv("ATTNCC_TEST_SEED");
-  const uint64_t seed = fromOutside ? std::strtoull(fromOutside, nullptr, 10) : 20261124;
-  SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937_64 random(seed);
-  auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };
-
-  auto pool = makePool(pages, pageSize, static_cast<uint32_t>(groups));
-  auto twin =
-      makePool(pages, pageSize, static_cast<uint32_t>(groups)); // the same calls, the same pages
-  Model model{pages, pageSize, static_cast<uint32_t>(groups), {}, {}};
-  int extended = 0, exhausted = 0, copied = 0;
-
-  for (int step = 0; step < 5000; ++step) {
-    SequenceId id = 0;
-    if (!model.sequences.empty() && below(20) != 0) {
-      auto chosen = model.sequences.begin();
-      std::advance(chosen, below(static_cast<int64_t>(model.sequences.size())));
-      id = chosen->first;
-    } else {
-      id = static_cast<SequenceId>(below(50)); // mostly unknown
-    }
-    const bool known = model.sequences.contains(id);
-    Model::Sequence *sequence = known ? &model.sequences[id] : nullptr;
-    std::map<int32_t, int> references = model.references();
-    const int64_t free = pages - static_cast<int64_t>(references.size());
-
-    switch (below(10)) {
-    case 0: {
-      SequenceId added = pool->add();
-      ASSERT_EQ(twin->add(), added);
-      ASSERT_TRUE(model.everUsed.insert(added).second);
-      model.sequences[added].tables.resize(static_cast<size_t>(groups));
-      break;
-    }
-    case 1: {
-      Result<void> removed = pool->remove(id);
-      (void)twin->remove(id);
-      ASSERT_EQ(static_cast<bool>(removed), known);
-      model.sequences.erase(id);
-      break;
-    }
-    case 2: {
-      int64_t tokens = below(3 * pageSize + 2) - 1;
-      Result<void> truncated = pool->truncate(id, tokens);
-      (void)twin->truncate(id, tokens);
-      ASSERT_EQ(static_cast<bool>(truncated), known && tokens >= 0 && tokens <= sequence->length);
-      if (truncated) {
-        sequence->length = tokens;
-        for (auto &table : sequence->tables)
-          table.resize(static_cast<size_t>(model.pagesFor(tokens)));
-      }
-      break;
-    }
-    case 3: {
-      int64_t prefix = known && below(8) ? below(sequence->length + 1) : below(100);
-      Result<SequenceId> forked = pool->fork(id, prefix);
-      Result<SequenceId> other = twin->fork(id, prefix);
-      ASSERT_EQ(static_cast<bool>(forked), known && prefix <= sequence->length);
-      if (forked) {
-        ASSERT_EQ(*other, *forked);
-        ASSERT_TRUE(model.everUsed.insert(*forked).second);
-        Model::Sequence child = *sequence;
-        child.length = prefix;
-        for (auto &table : child.tables)
-          table.resize(static_cast<size_t>(model.pagesFor(prefix)));
-        model.sequences[*forked] = child;
-      }
-      break;
-    }
-    default: {
-      int64_t tokens = below(2 * pageSize + 2) - 1;
-      std::vector<PageCopy> copies(static_cast<size_t>(groups)), twins(copies);
-      Result<Extension> extension = pool->extend(id, tokens, copies);
-      (void)twin->extend(id, tokens, twins);
-      ASSERT_EQ(static_cast<bool>(extension), known && tokens >= 0);
-      if (!extension)
-        break;
-      int64_t added = model.pagesFor(sequence->length + tokens) - model.pagesFor(sequence->length);
-      int64_t shared = 0;
-      if (tokens > 0 && sequence->length % pageSize != 0)
-        for (auto &table : sequence->tables)
-          shared += references[table.back()] > 1;
-      int64_t needed = added * groups + shared;
-      ASSERT_EQ(extension->missingPages, needed > free ? needed - free : 0);
-      if (extension->exhausted()) {
-        ++exhausted;
-        break;
-      }
-      ++extended;
-      copied += extension->numCopies;
-      ASSERT_EQ(extension->numCopies, shared);
-      // The pages that the new tokens write to must have been free or only this sequence's.
-      int64_t firstWritten = sequence->length / pageSize;
-      size_t copy = 0;
-      for (uint32_t group = 0; group < static_cast<uint32_t>(groups); ++group) {
-        auto &table = sequence->tables[group];
-        std::vector<int32_t> now(static_cast<size_t>(pages)), indptr(2);
-        Result<int64_t> count = pool->pageList(group, std::span(&id, 1), now, indptr);
-        now.resize(static_cast<size_t>(*count));
-        ASSERT_EQ(*count, model.pagesFor(sequence->length + tokens));
-        for (size_t i = 0; i < table.size(); ++i) {
-          if (now[i] == table[i])
-            continue;
-          ASSERT_LT(copy, extension->numCopies);
-          ASSERT_EQ(copies[copy].source, table[i]);
-          ASSERT_EQ(copies[copy].target, now[i]);
-          ASSERT_EQ(i, table.size() - 1);
-          ++copy;
-        }
-        if (tokens > 0)
-          for (size_t i = static_cast<size_t>(firstWritten); i < now.size(); ++i) {
-            bool own = i < table.size() && now[i] == table[i];
-            ASSERT_EQ(references[now[i]], own ? 1 : 0) << "page " << now[i] << " is written";
-          }
-        table = now;
-      }
-      ASSERT_EQ(copy, extension->numCopies);
-      sequence->length += tokens;
-    }
-    }
-    checkRules(*pool, model);
-    checkRules(*twin, model);
-    if (HasFatalFailure())
-      FAIL() << "at step " << step;
-  }
-  EXPECT_GT(extended, 200);
-  EXPECT_GT(exhausted, 20);
-  if (pageSize > 1) // else no page is ever partly filled
-    EXPECT_GT(copied, 5);
-}
-
-INSTANTIATE_TEST_SUITE_P(Sizes, PoolAgainstModel,
-                         testing::Values(std::tuple(40, 4, 1), std::tuple(17, 1, 1),
-                                         std::tuple(60, 16, 2), std::tuple(50, 5, 1)));
 
 } // namespace
