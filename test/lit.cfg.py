@@ -16,6 +16,7 @@ config.excludes = ["models", "Inputs", "CMakeLists.txt"]
 # Tools are named by their paths, so that no test picks up another one from PATH.
 tools = {
     "attncc-opt": os.path.join(config.attncc_binary_root, "bin", "attncc-opt"),
+    "attncc-rt": os.path.join(config.attncc_binary_root, "bin", "attncc-rt"),
     "attncc": os.path.join(config.attncc_binary_root, "bin", "attncc"),
     "FileCheck": os.path.join(config.llvm_tools_dir, "FileCheck"),
     "not": os.path.join(config.llvm_tools_dir, "not"),

@@ -4,6 +4,7 @@
 #include "compiler/driver/Pipeline.h"
 #include "compiler/driver/SpecOptions.h"
 #include "compiler/spec/Check.h"
+#include "runtime/commands/Table.h"
 
 #include <CLI/CLI.hpp>
 
@@ -16,29 +17,6 @@ using namespace attncc;
 using json::Tree;
 
 namespace {
-
-std::string grouped(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<size_t>(at), ",");
-  return digits;
-}
-
-/// Columns aligned, two spaces between them.
-void printTable(const std::vector<std::vector<std::string>> &rows) {
-  std::vector<size_t> widths;
-  for (const auto &row : rows)
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths.resize(std::max(widths.size(), row.size()));
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  for (const auto &row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i)
-      line += row[i] + (i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 2, ' ') : "");
-    std::cout << line << "\n";
-  }
-}
 
 /// The query tokens of a sequence that a kernel takes: "1", "2-8", "any".
 std::string queries(const CompiledKernel &kernel) {
@@ -98,7 +76,7 @@ void CompileCommand::printKernels(const spec::ModelSpec &spec,
                     kernel.summary, std::to_string((kernel.shared + 1023) / 1024) + " KB",
                     grouped(bytes)});
   }
-  printTable(rows);
+  std::cout << tableText(rows);
 }
 
 int CompileCommand::emitStage(const spec::ModelSpec &spec) {

@@ -154,14 +154,14 @@ def check_comments():
 def check_options():
     """docs/commands.md has every option of every verb."""
     page = (source / "docs" / "commands.md").read_text()
-    for verb in [[], ["check"], ["verify"]]:
-        shown = subprocess.run([build / "bin" / "attncc", *verb, "--help"], capture_output=True, text=True).stdout
+    for program, *verb in [["attncc"], ["attncc", "check"], ["attncc-rt"], ["attncc-rt", "verify"]]:
+        shown = subprocess.run([build / "bin" / program, *verb, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", shown))
         if not options:
-            fail("docs.py", f"attncc {' '.join(verb)} --help shows no option")
+            fail("docs.py", f"{' '.join([program, *verb])} --help shows no option")
         for option in sorted(options):
             if f"`{option}`" not in page:
-                fail("docs/commands.md", f"says nothing of {option} of attncc {' '.join(verb)}")
+                fail("docs/commands.md", f"says nothing of {option} of {' '.join([program, *verb])}")
 
 
 run, named = 0, check_comments()

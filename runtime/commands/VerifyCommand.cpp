@@ -1,5 +1,5 @@
 // attncc verify: every role of a package on a device against the oracle; exit 5 when a case fails.
-#include "compiler/driver/Commands.h"
+#include "runtime/commands/Commands.h"
 #include "runtime/verify/Verify.h"
 
 #include <CLI/CLI.hpp>
@@ -41,7 +41,7 @@ struct VerifyCommand {
     if (shown)
       std::fprintf(stderr, "\r%*s\r", 24, "");
     if (!verified)
-      return report.fail(verified.error());
+      return report.fail(verified.error(), device);
     std::cout << (report.json ? verified->json().text() + "\n" : verified->text());
     return verified->passed() ? kOk : kFailed;
   }
