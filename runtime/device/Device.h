@@ -64,7 +64,7 @@ class Device {
 public:
   virtual ~Device() = default;
 
-  /// "sim" or "sim:sm_80". "cuda:N" is Unsupported in this version, any other name is
+  /// "sim", "sim:sm_80" or "sim:sm_90a". "cuda:N" is Unsupported in this version, any other name is
   /// InvalidArgument.
   static Result<std::shared_ptr<Device>> open(std::string_view name);
 

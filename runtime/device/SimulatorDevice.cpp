@@ -42,20 +42,36 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view name) {
     return makeError(Status::Unsupported, std::string(name) +
                                               ": this version of the runtime has no cuda device; "
                                               "\"sim\" runs packages without a GPU");
-  return makeError(Status::InvalidArgument, "device is \"" + std::string(name.substr(0, 60)) +
-                                                "\", must be \"sim\" or \"sim:sm_80\"");
+  return makeError(Status::InvalidArgument,
+                   "device is \"" + std::string(name.substr(0, 60)) +
+                       "\", must be \"sim\", \"sim:sm_80\" or \"sim:sm_90a\"");
 }
+
+namespace {
+/// What the simulator executes, best rank first.
+struct SimulatedTarget {
+  std::string_view name;
+  int computeCapability, ptxVersion;
+};
+constexpr SimulatedTarget kTargets[] = {{"sm_90a", 90, 80}, {"sm_80", 80, 80}};
+} // namespace
 
 Result<std::shared_ptr<SimulatorDevice>> SimulatorDevice::open(std::string_view target,
                                                                const simulator::Options &options) {
-  if (!target.empty() && target != "sm_80")
-    return makeError(Status::Unsupported, "sim:" + std::string(target.substr(0, 60)) +
-                                              ": the simulator executes sm_80 kernels only");
+  const SimulatedTarget *simulated =
+      std::find_if(std::begin(kTargets), std::end(kTargets), [&](const SimulatedTarget &one) {
+        return target.empty() || one.name == target;
+      });
+  if (simulated == std::end(kTargets))
+    return makeError(Status::Unsupported,
+                     "sim:" + std::string(target.substr(0, 60)) +
+                         ": the simulator executes kernels of sm_80 and sm_90a only");
   std::shared_ptr<SimulatorDevice> device(new SimulatorDevice(options));
   device->deviceInfo.name = target.empty() ? "sim" : "sim:" + std::string(target);
-  device->deviceInfo.description = "simulator (sm_80)";
-  device->deviceInfo.computeCapability = 80;
-  device->deviceInfo.ptxVersion = 80;
+  device->deviceInfo.description =
+      target.empty() ? "simulator" : "simulator (" + std::string(target) + ")";
+  device->deviceInfo.computeCapability = simulated->computeCapability;
+  device->deviceInfo.ptxVersion = simulated->ptxVersion;
   device->deviceInfo.maxShared = options.maxDynamicShared;
   return device;
 }

@@ -31,7 +31,8 @@ public:
   /// Larger allocations are sparse and start as zero.
   static constexpr size_t kFilledBytes = 64 << 20;
 
-  /// `target` is "sm_80", or empty for the best one that the simulator executes.
+  /// `target` is "sm_80" or "sm_90a": the GPU runs that target's kernels at best. Empty: all that
+  /// the simulator executes.
   static Result<std::shared_ptr<SimulatorDevice>> open(std::string_view target,
                                                        const simulator::Options &options = {});
   ~SimulatorDevice() override;

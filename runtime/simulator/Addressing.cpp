@@ -67,6 +67,17 @@ const char *verb(Mode mode) {
   warp.fail(Finding::Kind::OutOfBounds, op, lane, message, address, label);
 }
 
+[[noreturn]] void tooEarly(Warp &warp, const Op &op, int lane, uint64_t address, Mode mode) {
+  std::string label;
+  for (const MemoryMap::Range &range : warp.block->state.ranges)
+    if (address >= range.begin && address < range.end)
+      label = range.label;
+  warp.fail(Finding::Kind::Dependency, op, lane,
+            std::string(verb(mode)) + " of '" + label +
+                "' before griddepcontrol.wait: the launch in front may still write it",
+            address, label);
+}
+
 void resolveLocal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
                   HostLanes &host) {
   uint32_t size = warp.block->kernel.localBytes;
@@ -138,6 +149,8 @@ void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
   LaunchState &state = warp.block->state;
   const std::vector<MemoryMap::Range> &ranges = state.ranges;
   const bool metered = state.options->meter;
+  if (uint32_t early = mask & warp.independent; early && op.access.space != Space::Const)
+    tooEarly(warp, op, std::countr_zero(early), address[std::countr_zero(early)], mode);
   for (uint32_t rest = mask; rest;) {
     int first = std::countr_zero(rest);
     uint64_t at = address[first] + usedFrom;

@@ -57,6 +57,21 @@ void decodeNanosleep(Decoder &d) {
   d.op().run = &nothing;
 }
 
+/// PTX ISA §9.7.13.13. The launch in front is over at once, but a kernel that waits for it must not
+/// touch global memory before: on a GPU it may run beside it.
+void waitForGrid(Warp &warp, const Op &, uint32_t mask) { warp.independent &= ~mask; }
+
+void decodeGridDependency(Decoder &d) {
+  d.expectOperands(0);
+  if (d.has("wait")) {
+    d.waitsForGrid();
+    d.op().run = &waitForGrid;
+    return;
+  }
+  d.require("launch_dependents");
+  d.op().run = &nothing;
+}
+
 void takeBarrierOperands(Decoder &d, size_t first, size_t end) {
   d.op().slot[BarrierSlots::id] = d.source(d.operand(first), 4);
   if (first + 1 < end) {
@@ -110,6 +125,7 @@ void addControl(DecodeTable &table) {
   table["trap"] = &decodeTrap;
   table["brkpt"] = &decodeTrap;
   table["nanosleep"] = &decodeNanosleep;
+  table["griddepcontrol"] = &decodeGridDependency;
   table["bar"] = &decodeBar;
   table["barrier"] = &decodeBar;
 }

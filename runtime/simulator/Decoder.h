@@ -61,6 +61,7 @@ public:
 
   const syntax::Instruction &instruction() const { return *current; }
   Op &op() { return *result; }
+  void waitsForGrid() { kernel.waitsForGrid = true; }
   [[noreturn]] void fail(const std::string &message) const;
   [[noreturn]] void unknown() const; ///< no form of the opcode fits
 

@@ -35,6 +35,7 @@ void Warp::start(Block &owner, uint32_t number, uint32_t threads) {
   uint32_t lanes = std::min<uint32_t>(32, threads - number * 32);
   live = lanes == 32 ? ~uint32_t(0) : (uint32_t(1) << lanes) - 1;
   carry = 0;
+  independent = owner.kernel.waitsForGrid ? ~uint32_t(0) : 0;
   cachedRange = 0;
   sinceRotation = 0;
   copies.clear();

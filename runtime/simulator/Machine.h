@@ -64,6 +64,7 @@ public:
   uint32_t live = 0;   ///< lanes that exist and have not exited
   uint32_t carry = 0;  ///< the carry flag of each lane
   int cachedRange = 0; ///< of the last global access
+  uint32_t independent = 0; ///< lanes that may still run beside the launch in front
   AsyncCopies copies;
 
   /// Lanes that may still meet at a barrier release: called by the block.

@@ -113,6 +113,7 @@ struct Kernel {
   std::vector<std::byte> registerImage; ///< what a warp's register file holds at its start
   std::vector<std::pair<uint32_t, Special>> specials; ///< slot, 32-bit
   uint32_t localBytes = 0;
+  bool waitsForGrid = false; ///< has griddepcontrol.wait
 };
 
 class Module {

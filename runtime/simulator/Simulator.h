@@ -120,6 +120,7 @@ struct Finding {
     DidNotFinish, ///< instruction limit reached
     Trap,
     Operand, ///< an operand value that the instruction forbids
+    Dependency, ///< memory of the launch in front, before griddepcontrol.wait
   };
   Kind kind = Kind::OutOfBounds;
   std::string message; ///< what, with actual and expected values, or the whole deadlock picture

@@ -100,6 +100,26 @@ TEST(Control, Trap) {
   EXPECT_EQ(finding.thread, (Dim3{7, 0, 0}));
 }
 
+// A kernel that waits for the launch in front reads nothing before, by any lane.
+TEST(Control, GridDependency) {
+  Machine machine(256);
+  machine.complete(module(where + "griddepcontrol.launch_dependents; griddepcontrol.wait;\n"
+                                  "st.global.b32 [%rd4], %r1;"));
+  EXPECT_EQ(machine.out<uint32_t>()[31], 31u);
+  machine.complete(module(where + "griddepcontrol.launch_dependents; st.global.b32 [%rd4], 5;"));
+  EXPECT_EQ(machine.out<uint32_t>()[31], 5u);
+  Finding early = findingOf(machine, module(where + "ld.global.b32 %r2, [%rd4];\n"
+                                                    "griddepcontrol.wait;"));
+  EXPECT_EQ(early.kind, Finding::Kind::Dependency);
+  EXPECT_EQ(early.message, "read of 'out' before griddepcontrol.wait: the launch in front may "
+                           "still write it");
+  Finding some = findingOf(machine, module(where + "setp.ge.u32 %p1, %r1, 3;\n"
+                                                   "@%p1 bra AFTER; griddepcontrol.wait; AFTER:\n"
+                                                   "st.global.b32 [%rd4], %r1;"));
+  EXPECT_EQ(some.kind, Finding::Kind::Dependency);
+  EXPECT_EQ(some.thread, (Dim3{3, 0, 0}));
+}
+
 // Lanes that exit early do not take part in what follows; the end of the text is an exit.
 TEST(Control, Exit) {
   Machine machine(256);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 using namespace attncc;
@@ -117,8 +118,12 @@ TEST_P(DeviceSuite, KernelsKeepTheirDevice) {
   kernel.reset();
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulator, DeviceSuite, testing::Values("sim", "sim:sm_80"),
-                         [](const auto &info) { return info.index == 0 ? "sim" : "sim_sm_80"; });
+INSTANTIATE_TEST_SUITE_P(Simulator, DeviceSuite, testing::Values("sim", "sim:sm_80", "sim:sm_90a"),
+                         [](const auto &info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), ':', '_');
+                           return name;
+                         });
 
 TEST(DeviceOpen, NamesHaveExactMessages) {
   auto message = [](const char *name, Status status) {
@@ -130,10 +135,10 @@ TEST(DeviceOpen, NamesHaveExactMessages) {
   EXPECT_EQ(message("cuda:0", Status::Unsupported),
             "cuda:0: this version of the runtime has no cuda device; \"sim\" runs packages without "
             "a GPU");
-  EXPECT_EQ(message("sim:sm_90a", Status::Unsupported),
-            "sim:sm_90a: the simulator executes sm_80 kernels only");
+  EXPECT_EQ(message("sim:sm_100a", Status::Unsupported),
+            "sim:sm_100a: the simulator executes kernels of sm_80 and sm_90a only");
   EXPECT_EQ(message("gpu", Status::InvalidArgument),
-            "device is \"gpu\", must be \"sim\" or \"sim:sm_80\"");
+            "device is \"gpu\", must be \"sim\", \"sim:sm_80\" or \"sim:sm_90a\"");
 }
 
 class Simulator : public testing::Test {
