@@ -62,11 +62,11 @@ Result<std::unique_ptr<CaseData>> CaseData::make(const ClassShape &shape,
   return data;
 }
 
-Result<void *> CaseData::map(const char *label, size_t bytes) {
+Result<void *> CaseData::map(const char *label, size_t bytes, size_t unbacked) {
   Result<Memory> memory = Memory::map(std::max<size_t>(bytes, 16));
   if (!memory)
     return memory.error();
-  memories.push_back({label, std::move(*memory)});
+  memories.push_back({label, std::move(*memory), unbacked});
   return memories.back().memory.as<void>();
 }
 
@@ -170,7 +170,8 @@ Result<void> CaseData::placePages(Random &random) {
   const int64_t both = keyPage + valuePage + c.pagePadding;
   place(k, keyRow, c.interleaved ? both : keyPage + c.pagePadding);
   place(v, valueRow, c.interleaved ? both : valuePage + c.pagePadding);
-  Result<void *> keys = map(c.interleaved ? "k+v" : "k", size_t(numPages * k.pageStride) * 2);
+  Result<void *> keys = map(c.interleaved ? "k+v" : "k", size_t(numPages * k.pageStride) * 2,
+                            size_t(c.firstPage * k.pageStride) * 2);
   if (!keys)
     return keys.error();
   k.data = static_cast<uint16_t *>(*keys);
@@ -178,7 +179,8 @@ Result<void> CaseData::placePages(Random &random) {
   pool = k.data + c.firstPage * k.pageStride;
   poolElements = size_t((numPages - c.firstPage) * k.pageStride);
   if (!c.interleaved) {
-    Result<void *> values = map("v", size_t(numPages * v.pageStride) * 2);
+    Result<void *> values =
+        map("v", size_t(numPages * v.pageStride) * 2, size_t(c.firstPage * v.pageStride) * 2);
     if (!values)
       return values.error();
     v.data = static_cast<uint16_t *>(*values);

@@ -94,6 +94,7 @@ public:
   struct Named {
     const char *label;
     Memory memory;
+    size_t unbacked; // bytes at its beginning that have no content
   };
   std::span<const Named> mappings() const { return memories; }
 
@@ -112,7 +113,7 @@ private:
   CaseData(const ClassShape &shape, const VerifyCase &verifyCase)
       : shape(shape), verifyCase(verifyCase) {}
   Result<void> build(const AttentionProblem *values);
-  Result<void *> map(const char *label, size_t bytes);
+  Result<void *> map(const char *label, size_t bytes, size_t unbacked = 0);
   void makeAttentionValues(class Random &random);
   void makeAppendValues(class Random &random);
   Result<void> placeTensors(class Random &random);

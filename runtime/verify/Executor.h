@@ -1,7 +1,8 @@
 //===- Executor.h - who computes a case -------------------------------------===//
 //
 // Internal. The one door between cases and kernels: given a case's memory, an executor
-// fills the output in. PackageExecutor launches a package's kernels through the runtime
+// fills the output in. A step is what an engine launches for one token: append, decode and
+// merge, one after another. PackageExecutor launches a package's kernels through the runtime
 // the way an engine does (bind, plan, update, append or attend); the tests of verify
 // have one that computes on the host, rightly or wrongly.
 // Test: test/verify/VerifyTest.cpp, test/verify/PackageExecutorTest.cpp.
@@ -9,7 +10,8 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "runtime/verify/CaseData.h"
+#include "runtime/verify/CaseMemory.h"
+#include "runtime/verify/Step.h"
 
 #include <memory>
 #include <optional>
@@ -39,19 +41,30 @@ struct Execution {
   std::optional<Partials> partials;
 };
 
+/// How the launches of a step follow one another.
+enum class StepForm {
+  Apart,    // the host waits between append and attention
+  Together, // one after another on one stream
+  Graph,    // captured once at the case's bounds, launched twice; the results are the second's
+};
+
 class Executor {
 public:
   virtual ~Executor() = default;
   /// Runs append, or decode and merge. An error is what prevents a case from running at all.
   virtual Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                                 CaseData &data) = 0;
+  /// Runs a step. An executor that cannot do better runs its two cases and carries the rows over.
+  virtual Result<Execution> runStep(const ClassShape &shape, Step &step, StepForm form);
+  virtual bool hasGraphs() const { return false; }
 };
 
 struct ExecutorOptions {
-  std::string target;   // empty: the best that the device runs
-  unsigned threads = 1; // host threads of a simulator, 0: one per core
-  std::string record;   // folder that keeps every launch; empty: none is kept
-  bool hopper = false;  // a simulator's tensor cores add as Hopper's do, else as Ampere's
+  std::string target;     // empty: the best that the device runs
+  unsigned threads = 1;   // host threads of a simulator, 0: one per core
+  std::string record;     // folder that keeps every launch; empty: none is kept
+  bool hopper = false;    // a simulator's tensor cores add as Hopper's do, else as Ampere's
+  bool ownMemory = false; // cases are copied to a simulator's memory, as to a GPU's
 };
 
 class PackageExecutor final : public Executor {
@@ -59,12 +72,26 @@ public:
   static Result<std::unique_ptr<PackageExecutor>>
   open(const std::string &device, const std::string &folder, const ExecutorOptions &options);
 
+  /// Another one for another host thread: with a simulator of its own, or with the GPU's package
+  /// and memory of its own.
+  Result<std::unique_ptr<PackageExecutor>> another() const;
+
   Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                         CaseData &data) override;
+  Result<Execution> runStep(const ClassShape &shape, Step &step, StepForm form) override;
   const package::Package &package() const { return *loaded; }
 
 private:
+  struct Launches; // a plan and a cache over a case's memory
+  PackageExecutor() = default;
+  static Result<std::unique_ptr<PackageExecutor>>
+  over(std::shared_ptr<const package::Package> package, const ExecutorOptions &options);
+
+  std::string deviceName, folder;
+  ExecutorOptions options;
   std::shared_ptr<const package::Package> loaded;
+  device::Stream stream = nullptr;
+  std::unique_ptr<CaseMemory> memory;
 };
 
 } // namespace attncc::verify

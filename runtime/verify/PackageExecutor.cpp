@@ -11,29 +11,9 @@
 namespace attncc::verify {
 
 namespace {
-/// Memory that is addressable for the time of a run.
-class Registration {
-public:
-  explicit Registration(device::Device &device) : device(device) {}
-  ~Registration() {
-    for (void *memory : registered)
-      (void)device.free(memory);
-  }
-  Result<void> add(const Memory &memory, const char *label) {
-    Result<void> result = device.registerMemory(memory.as<void>(), memory.bytes(), label);
-    if (result)
-      registered.push_back(memory.as<void>());
-    return result;
-  }
-
-private:
-  device::Device &device;
-  std::vector<void *> registered;
-};
-
-attncc_tensor tensorOf(const TensorImage &image, NumberType type) {
+attncc_tensor tensorOf(const CaseMemory &memory, const TensorImage &image, NumberType type) {
   attncc_tensor tensor = {};
-  tensor.data = image.data;
+  tensor.data = memory.at(image.data);
   tensor.rank = 3;
   int64_t shape[] = {image.tokens, image.heads, image.dim};
   int64_t stride[] = {image.tokenStride, image.headStride, 1};
@@ -85,95 +65,139 @@ Result<std::unique_ptr<PackageExecutor>> PackageExecutor::open(const std::string
       package::Package::open(*device, folder, load);
   if (!package)
     return package.error();
-  auto executor = std::make_unique<PackageExecutor>();
-  executor->loaded = *package;
+  Result<std::unique_ptr<PackageExecutor>> executor = over(*package, options);
+  if (executor) {
+    (*executor)->deviceName = deviceName;
+    (*executor)->folder = folder;
+  }
   return executor;
 }
 
-Result<Execution> PackageExecutor::run(const ClassShape &shape, const VerifyCase &c,
-                                       CaseData &data) {
-  device::Device &device = loaded->device();
-  Registration registration(device);
-  for (const CaseData::Named &named : data.mappings())
-    if (Result<void> added = registration.add(named.memory, named.label); !added)
-      return added.error();
+Result<std::unique_ptr<PackageExecutor>>
+PackageExecutor::over(std::shared_ptr<const package::Package> package,
+                      const ExecutorOptions &options) {
+  std::unique_ptr<PackageExecutor> executor(new PackageExecutor);
+  executor->options = options;
+  executor->loaded = std::move(package);
+  device::Device &device = executor->loaded->device();
+  executor->memory = device.asSimulator() && !options.ownMemory
+                         ? CaseMemory::onHost(device)
+                         : CaseMemory::onDevice(device, executor->stream);
+  return executor;
+}
 
-  attncc_kv_layer layer = {};
-  layer.size = sizeof layer;
-  layer.kv_heads = uint32_t(c.kvHeads);
-  layer.k = data.k.data;
-  layer.v = data.v.data;
-  layer.num_pages = data.numPages;
-  layer.k_page_stride = data.k.pageStride;
-  layer.k_token_stride = data.k.tokenStride;
-  layer.k_head_stride = data.k.headStride;
-  layer.v_page_stride = data.v.pageStride;
-  layer.v_token_stride = data.v.tokenStride;
-  layer.v_head_stride = data.v.headStride;
-  std::vector<attncc_kv_layer> layers(size_t(shape.numLayers), layer);
-  Result<std::shared_ptr<const plan::KvCache>> cache =
-      plan::KvCache::bind(loaded, shape.cacheGroup, layers);
-  if (!cache)
-    return cache.error();
+Result<std::unique_ptr<PackageExecutor>> PackageExecutor::another() const {
+  return loaded->device().asSimulator() ? open(deviceName, folder, options) : over(loaded, options);
+}
 
-  attncc_limits limits = {};
-  limits.size = sizeof limits;
-  limits.max_sequences = uint32_t(c.sequences.size());
-  limits.max_tokens = uint32_t(data.numTokens);
-  limits.max_query_length = uint32_t(data.maxQueryLength);
-  limits.max_kv_length = uint32_t(data.maxKvLength);
-  limits.kv_heads = uint32_t(c.kvHeads);
-  limits.query_heads = uint32_t(c.kvHeads * shape.group());
-  Result<std::unique_ptr<plan::Plan>> plan =
-      plan::Plan::create(loaded, shape.cacheGroup.c_str(), limits);
-  if (!plan)
-    return plan.error();
-  Result<Memory> workspace = Memory::map(size_t((*plan)->workspaceBytes()));
-  if (!workspace)
-    return workspace.error();
-  if (c.role != Role::Append)
-    std::memset(workspace->as<void>(), 0xff, workspace->bytes());
-  if (Result<void> added = registration.add(*workspace, "workspace"); !added)
-    return added.error();
-  if (Result<void> set =
-          (*plan)->setWorkspace(workspace->as<void>(), int64_t(workspace->bytes()), nullptr);
-      !set)
-    return set.error();
+/// What an engine sets up once: pages bound, a plan with its workspace. Then a batch.
+struct PackageExecutor::Launches {
+  PackageExecutor &executor;
+  const ClassShape &shape;
+  const VerifyCase &c;
+  CaseData &data;
+  std::shared_ptr<const plan::KvCache> cache = nullptr;
+  std::unique_ptr<plan::Plan> plan = nullptr;
+  static constexpr size_t kWorkspaceHead = 256, kWorkspaceAlignment = 256;
+  Memory workspace = {};
 
-  attncc_batch batch = {};
-  batch.size = sizeof batch;
-  batch.num_sequences = limits.max_sequences;
-  batch.num_tokens = limits.max_tokens;
-  batch.max_query_length = limits.max_query_length;
-  batch.max_kv_length = limits.max_kv_length;
-  batch.query_start = data.queryStart;
-  batch.kv_length = data.kvLength;
-  batch.block_table = data.blockTable;
-  batch.block_table_stride = data.blockTableStride;
-  batch.page_indptr = data.pageIndptr;
-  batch.slot_mapping = data.slots;
-  if (Result<void> updated = (*plan)->update(batch, nullptr); !updated)
-    return updated.error();
+  /// `other` is a second case whose memory is needed as well, or null.
+  Result<void> prepare(const CaseData *other) {
+    const std::shared_ptr<const package::Package> &package = executor.loaded;
+    attncc_limits limits = {};
+    limits.size = sizeof limits;
+    limits.max_sequences = uint32_t(c.sequences.size());
+    limits.max_tokens = uint32_t(data.numTokens);
+    limits.max_query_length = uint32_t(data.maxQueryLength);
+    limits.max_kv_length = uint32_t(data.maxKvLength);
+    limits.kv_heads = uint32_t(c.kvHeads);
+    limits.query_heads = uint32_t(c.kvHeads * shape.group());
+    Result<std::unique_ptr<plan::Plan>> made =
+        plan::Plan::create(package, shape.cacheGroup.c_str(), limits);
+    if (!made)
+      return made.error();
+    plan = std::move(*made);
+    Result<Memory> mapped = Memory::map(size_t(plan->workspaceBytes()));
+    if (!mapped)
+      return mapped.error();
+    workspace = std::move(*mapped);
+    // Append uses the head alone, and the rest may be large.
+    std::memset(workspace.as<void>(), 0xff,
+                c.role == Role::Append ? kWorkspaceHead : workspace.bytes());
 
-  Result<void> launched;
-  if (c.role == Role::Append) {
+    std::vector<CaseMemory::Range> ranges;
+    for (const CaseData *from : {static_cast<const CaseData *>(&data), other})
+      if (from)
+        for (const CaseData::Named &named : from->mappings())
+          ranges.push_back({named.label, named.memory.as<std::byte>(), named.memory.bytes(),
+                            named.unbacked, isWritten(named.memory, other != nullptr)});
+    ranges.push_back({"workspace", workspace.as<std::byte>(), workspace.bytes(), 0, true, true,
+                      kWorkspaceAlignment});
+    if (Result<void> put = executor.memory->put(std::move(ranges)); !put)
+      return put;
+
+    const CaseMemory &memory = *executor.memory;
+    attncc_kv_layer layer = {};
+    layer.size = sizeof layer;
+    layer.kv_heads = uint32_t(c.kvHeads);
+    layer.k = memory.at(data.k.data);
+    layer.v = memory.at(data.v.data);
+    layer.num_pages = data.numPages;
+    layer.k_page_stride = data.k.pageStride;
+    layer.k_token_stride = data.k.tokenStride;
+    layer.k_head_stride = data.k.headStride;
+    layer.v_page_stride = data.v.pageStride;
+    layer.v_token_stride = data.v.tokenStride;
+    layer.v_head_stride = data.v.headStride;
+    std::vector<attncc_kv_layer> layers(size_t(shape.numLayers), layer);
+    Result<std::shared_ptr<const plan::KvCache>> bound =
+        plan::KvCache::bind(package, shape.cacheGroup, layers);
+    if (!bound)
+      return bound.error();
+    cache = *bound;
+    if (Result<void> set = plan->setWorkspace(memory.at(workspace.as<void>()),
+                                              int64_t(workspace.bytes()), executor.stream);
+        !set)
+      return set;
+
+    attncc_batch batch = {};
+    batch.size = sizeof batch;
+    batch.num_sequences = limits.max_sequences;
+    batch.num_tokens = limits.max_tokens;
+    batch.max_query_length = limits.max_query_length;
+    batch.max_kv_length = limits.max_kv_length;
+    batch.query_start = memory.at(data.queryStart);
+    batch.kv_length = memory.at(data.kvLength);
+    batch.block_table = memory.at(data.blockTable);
+    batch.block_table_stride = data.blockTableStride;
+    batch.page_indptr = memory.at(data.pageIndptr);
+    batch.slot_mapping = memory.at(data.slots);
+    return plan->update(batch, executor.stream);
+  }
+
+  /// Rows of `from`, whose rotated queries go to `queryOut`.
+  Result<void> append(const CaseData &from, const TensorImage &queryOut) {
+    const CaseMemory &memory = *executor.memory;
     attncc_append_args args = {};
     args.size = sizeof args;
-    args.query = tensorOf(data.query, shape.type);
-    args.key = tensorOf(data.key, shape.type);
-    args.value = tensorOf(data.value, shape.type);
-    args.query_out = tensorOf(data.output, shape.type);
-    args.position = data.positions;
-    args.q_norm = data.queryWeight;
-    args.k_norm = data.keyWeight;
-    launched = (*plan)->append(**cache, uint32_t(shape.layer), args, nullptr);
-  } else {
+    args.query = tensorOf(memory, from.query, shape.type);
+    args.key = tensorOf(memory, from.key, shape.type);
+    args.value = tensorOf(memory, from.value, shape.type);
+    args.query_out = tensorOf(memory, queryOut, shape.type);
+    args.position = memory.at(from.positions);
+    args.q_norm = memory.at(from.queryWeight);
+    args.k_norm = memory.at(from.keyWeight);
+    return plan->append(*cache, uint32_t(shape.layer), args, executor.stream);
+  }
+
+  Result<void> attend() {
+    const CaseMemory &memory = *executor.memory;
     attncc_attend_args args = {};
     args.size = sizeof args;
-    args.query = tensorOf(data.query, shape.type);
-    args.output = tensorOf(data.output, shape.type);
+    args.query = tensorOf(memory, data.query, shape.type);
+    args.output = tensorOf(memory, data.output, shape.type);
     if (data.lse) {
-      args.lse.data = data.lse;
+      args.lse.data = memory.at(data.lse);
       args.lse.rank = 2;
       args.lse.shape[0] = data.numTokens;
       args.lse.shape[1] = data.query.heads;
@@ -183,31 +207,70 @@ Result<Execution> PackageExecutor::run(const ClassShape &shape, const VerifyCase
       args.lse.bits = 32;
       args.lse.lanes = 1;
     }
-    launched = (*plan)->attend(**cache, uint32_t(shape.layer), args, nullptr);
+    return plan->attend(*cache, uint32_t(shape.layer), args, executor.stream);
   }
 
-  Execution execution;
-  if (device::SimulatorDevice *simulator = device.asSimulator()) {
-    execution.metered = true;
-    for (const device::LaunchReport &launch : simulator->takeReports()) {
-      for (const simulator::Finding &finding : launch.report.findings)
-        execution.findings.push_back(finding.text());
-      execution.bytesMoved += 32 * launch.report.sectors();
-      execution.bankConflicts += launch.report.shared.conflicts();
+  /// What the launches left; `launched` is their result.
+  Result<Execution> finish(const Result<void> &launched) {
+    Execution execution;
+    if (device::SimulatorDevice *simulator = executor.loaded->device().asSimulator()) {
+      execution.metered = true;
+      for (const device::LaunchReport &launch : simulator->takeReports()) {
+        for (const simulator::Finding &finding : launch.report.findings)
+          execution.findings.push_back(finding.text());
+        execution.bytesMoved += 32 * launch.report.sectors();
+        execution.bankConflicts += launch.report.shared.conflicts();
+      }
     }
-  }
-  if (!launched) {
-    if (execution.findings.empty())
-      return launched.error();
+    if (!launched) {
+      if (execution.findings.empty())
+        return launched.error();
+      return execution;
+    }
+    Result<uint32_t> errors = plan->takeErrors(executor.stream);
+    if (!errors)
+      return errors.error();
+    execution.errors = *errors;
+    Result<std::vector<std::string>> trespasses = executor.memory->take();
+    if (!trespasses)
+      return trespasses.error();
+    execution.findings.insert(execution.findings.end(), trespasses->begin(), trespasses->end());
+    if (c.role == Role::Merge)
+      execution.partials = readPartials(shape, c, data, workspace);
     return execution;
   }
-  Result<uint32_t> errors = (*plan)->takeErrors(nullptr);
-  if (!errors)
-    return errors.error();
-  execution.errors = *errors;
-  if (c.role == Role::Merge)
-    execution.partials = readPartials(shape, c, data, *workspace);
-  return execution;
+
+private:
+  bool isWritten(const Memory &memory, bool isStep) const {
+    auto holds = [&](const void *pointer) {
+      return pointer >= memory.as<std::byte>() && pointer < memory.as<std::byte>() + memory.bytes();
+    };
+    const bool appends = isStep || c.role == Role::Append;
+    return holds(data.output.data) || holds(data.lse) ||
+           (appends && (holds(data.k.data) || holds(data.v.data))) ||
+           (isStep && holds(data.query.data));
+  }
+};
+
+Result<Execution> PackageExecutor::run(const ClassShape &shape, const VerifyCase &c,
+                                       CaseData &data) {
+  Launches launches{*this, shape, c, data};
+  if (Result<void> prepared = launches.prepare(nullptr); !prepared)
+    return prepared.error();
+  return launches.finish(c.role == Role::Append ? launches.append(data, data.output)
+                                                : launches.attend());
+}
+
+Result<Execution> PackageExecutor::runStep(const ClassShape &shape, Step &step, StepForm form) {
+  Launches launches{*this, shape, step.attendCase, *step.attend};
+  if (Result<void> prepared = launches.prepare(step.append.get()); !prepared)
+    return prepared.error();
+  Result<void> launched = launches.append(*step.append, step.attend->query);
+  if (launched && form == StepForm::Apart)
+    launched = loaded->device().synchronize(stream);
+  if (launched)
+    launched = launches.attend();
+  return launches.finish(launched);
 }
 
 } // namespace attncc::verify

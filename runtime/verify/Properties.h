@@ -3,8 +3,11 @@
 // Internal. Laws that no single comparison with an oracle can show:
 //
 //   unused memory      NaN instead of zero in unused tails and free pages changes no bit
-//   batch invariance   a sequence has the same bits alone and in a batch of 64
-//   repeatability      the same case twice has the same bits
+//   batch invariance   a sequence has the same bits alone, padded and in a batch of 64
+//   repeatability      the same case a hundred times has the same bits
+//   steps              append, attention and merge back to back on one stream have the bits of runs
+//                      of their own, although the pages that append writes are NaN before; and in a
+//                      captured graph that is launched twice
 //   isolation          a NaN that one sequence sees does not reach another
 //   far pages          a pool beyond 2^31 elements (4 GiB) is addressed right
 //   bad page, length   a page number out of range or a length beyond its bound makes that
@@ -33,6 +36,8 @@ struct Property {
   std::string name;
   Role role;
   PropertyResult (*check)(const ClassShape &shape, Executor &executor, double trafficLimit);
+  /// Where it applies; null: everywhere.
+  bool (Executor::*applies)() const = nullptr;
 };
 
 /// All of them. A check never fails to give a result.

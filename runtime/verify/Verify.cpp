@@ -95,7 +95,9 @@ Result<VerifyReport> runVerify(const std::vector<ClassShape> &shapes, const Veri
     for (size_t i; !stop && (i = next++) < tasks.size();) {
       const Task &task = tasks[i];
       bool passed;
-      if (task.property) {
+      if (task.property && task.property->applies && !((**executor).*task.property->applies)()) {
+        passed = true;
+      } else if (task.property) {
         PropertyResult result = task.property->check(*task.shape, **executor, options.trafficLimit);
         result.name = task.property->name;
         result.role = task.property->role;

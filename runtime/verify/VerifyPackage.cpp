@@ -12,6 +12,7 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   ExecutorOptions executorOptions;
   executorOptions.target = options.target;
   executorOptions.hopper = options.hopper;
+  executorOptions.record = options.record;
   Result<std::unique_ptr<PackageExecutor>> first =
       PackageExecutor::open(device, folder, executorOptions);
   if (!first)
@@ -24,13 +25,13 @@ Result<VerifyReport> runVerify(const std::string &folder, const std::string &dev
   if (!shapes)
     return shapes.error();
   VerifyOptions running = options;
-  if (!options.record.empty())
+  if (!options.record.empty()) {
     running.jobs = 1;
-  executorOptions.record = options.record;
+    running.properties = false; // they repeat launches
+  }
   Result<VerifyReport> report =
       runVerify(*shapes, running, [&]() -> Result<std::unique_ptr<Executor>> {
-        Result<std::unique_ptr<PackageExecutor>> executor =
-            PackageExecutor::open(device, folder, executorOptions);
+        Result<std::unique_ptr<PackageExecutor>> executor = (*first)->another();
         if (!executor)
           return executor.error();
         return std::unique_ptr<Executor>(std::move(*executor));

@@ -43,6 +43,15 @@ Result<Execution> HostExecutor::run(const ClassShape &shape, const VerifyCase &c
   return execution;
 }
 
+Result<Execution> HostExecutor::runStep(const ClassShape &shape, Step &step, StepForm form) {
+  if (mistake == Mistake::AttendsBeforeItAppends)
+    return run(shape, step.attendCase, *step.attend);
+  Result<Execution> execution = Executor::runStep(shape, step, form);
+  if (mistake == Mistake::GraphDiffers && form == StepForm::Graph)
+    *step.attend->output.row(0, 0) ^= 1;
+  return execution;
+}
+
 uint16_t *HostExecutor::locate(const PageImage &image, int64_t page, int64_t token, int64_t head,
                                int64_t pageElements) const {
   int64_t tokenStride = image.tokenStride, headStride = image.headStride;

@@ -40,6 +40,8 @@ enum class Mistake {
   MovesTooMuch,
   BankConflicts,
   Finding,
+  AttendsBeforeItAppends, // in a step
+  GraphDiffers,           // from the launches that it was captured from
 };
 
 class HostExecutor final : public Executor {
@@ -47,6 +49,8 @@ public:
   explicit HostExecutor(Mistake mistake = Mistake::None) : mistake(mistake) {}
   Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                         CaseData &data) override;
+  Result<Execution> runStep(const ClassShape &shape, Step &step, StepForm form) override;
+  bool hasGraphs() const override { return true; }
 
 private:
   void attend(const ClassShape &shape, const VerifyCase &verifyCase, CaseData &data,

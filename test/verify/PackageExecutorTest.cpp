@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/package/Package.h"
 #include "runtime/support/Sha256.h"
 #include "runtime/verify/Verify.h"
 #include "test/runtime/SamplePackage.h"
@@ -75,6 +76,27 @@ TEST_F(OnTheSimulator, findingsOfTheSimulatorFailACase) {
   ASSERT_FALSE(report->cases.front().findings.empty());
   EXPECT_NE(report->cases.front().failure.find("out of bounds"), std::string::npos)
       << report->cases.front().failure;
+}
+
+// In memory of the device's own, as on a GPU: the same cases, all bounds as they were.
+TEST_F(OnTheSimulator, casesCanBeCopiedToTheDevice) {
+  test::writePackage(sample, folder.path);
+  ExecutorOptions executorOptions;
+  executorOptions.ownMemory = true;
+  Result<std::unique_ptr<PackageExecutor>> first =
+      PackageExecutor::open("sim", folder.path, executorOptions);
+  ASSERT_TRUE(first);
+  Result<std::vector<ClassShape>> shapes = classShapes((*first)->package().manifest(), "sm_80");
+  ASSERT_TRUE(shapes);
+  VerifyOptions options;
+  options.role = Role::Append;
+  options.cases = 60;
+  Result<VerifyReport> report =
+      runVerify(*shapes, options, [&]() -> Result<std::unique_ptr<Executor>> {
+        return std::unique_ptr<Executor>(std::move(*(*first)->another()));
+      });
+  ASSERT_TRUE(report) << report.error().diagnostic.text();
+  EXPECT_TRUE(report->passed()) << report->text();
 }
 
 TEST_F(OnTheSimulator, whatCannotBeOpenedIsAnError) {

@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake::OffByTwoPercent, Mistake::DependsOnTheBatch, Mistake::DependsOnTheRun,
                     Mistake::TruncatesAddresses, Mistake::NoPageCheck, Mistake::NoLengthCheck,
                     Mistake::LeaksNaN, Mistake::MovesTooMuch, Mistake::BankConflicts,
-                    Mistake::Finding));
+                    Mistake::Finding, Mistake::AttendsBeforeItAppends, Mistake::GraphDiffers));
 
 // What only a property can see is seen by that property.
 TEST(Verify, propertiesNameWhatTheyFind) {
@@ -101,9 +101,13 @@ TEST(Verify, propertiesNameWhatTheyFind) {
         names += property.name + ": " + property.detail + "\n";
     return names;
   };
-  EXPECT_NE(failed(Mistake::DependsOnTheBatch).find("alone and in a batch of 64"),
+  EXPECT_NE(failed(Mistake::DependsOnTheBatch).find("alone, padded and in a batch of 64"),
             std::string::npos);
-  EXPECT_NE(failed(Mistake::DependsOnTheRun).find("same bits twice"), std::string::npos);
+  EXPECT_NE(failed(Mistake::DependsOnTheRun).find("same bits in 100 runs"), std::string::npos);
+  EXPECT_NE(failed(Mistake::AttendsBeforeItAppends).find("back to back give other bits"),
+            std::string::npos);
+  EXPECT_NE(failed(Mistake::GraphDiffers).find("a captured graph gives other bits"),
+            std::string::npos);
   EXPECT_NE(failed(Mistake::TruncatesAddresses).find("pool beyond 2^31"), std::string::npos);
   EXPECT_NE(failed(Mistake::NoPageCheck).find("page number out of range"), std::string::npos);
   EXPECT_NE(failed(Mistake::NoLengthCheck).find("length beyond its bound"), std::string::npos);
