@@ -14,14 +14,17 @@ using namespace attncc;
 namespace {
 struct VerifyCommand {
   Report report{"verify"};
-  std::string folder, device = "sim", role, repro, hardware = "sm_80";
+  std::string folder, device = "sim", role, repro, hardware, againstHardware;
   verify::VerifyOptions options;
 
   int run() {
     for (verify::Role known : {verify::Role::Append, verify::Role::Decode, verify::Role::Merge})
       if (role == verify::name(known))
         options.role = known;
-    options.hopper = hardware == "sm_90";
+    if (!hardware.empty())
+      options.hopper = hardware == "sm_90";
+    if (!againstHardware.empty())
+      options.againstHopper = againstHardware == "sm_90";
     if (!repro.empty()) {
       Result<std::string> text = readFile(repro);
       if (!text)
@@ -52,7 +55,11 @@ Verb attncc::addVerify(CLI::App &app) {
   auto command = std::make_shared<VerifyCommand>();
   verify::VerifyOptions &options = command->options;
   app.add_option("package", command->folder, "Folder of the package")->required();
-  app.add_option("--device", command->device, "Device to run it on: sim")->capture_default_str();
+  app.add_option("--device", command->device, "Device to run it on: cuda:N, sim, sim:TARGET")
+      ->capture_default_str();
+  app.add_option("--target", options.target,
+                 "Only this target's kernels; default: all on sim, else the device's best");
+  app.add_option("--against", options.against, "Another device; results are compared bit by bit");
   app.add_option("--cases", options.cases, "Cases per layer class")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -63,9 +70,11 @@ Verb attncc::addVerify(CLI::App &app) {
   app.add_option("--repro", command->repro,
                  "Only the case in this file: the \"repro\" of a failed case in --json");
   app.add_option("--sim-hardware", command->hardware,
-                 "Whose tensor core arithmetic the simulator follows")
-      ->check(CLI::IsMember({"sm_80", "sm_90"}))
-      ->capture_default_str();
+                 "Whose tensor core arithmetic the simulator follows; default: the target's")
+      ->check(CLI::IsMember({"sm_80", "sm_90"}));
+  app.add_option("--against-hardware", command->againstHardware,
+                 "The same of the simulator in --against")
+      ->check(CLI::IsMember({"sm_80", "sm_90"}));
   app.add_option("--record", options.record,
                  "Folder that keeps every launch for tools/replay-launches");
   app.add_flag("--fail-fast", options.failFast, "Stop at the first failure");

@@ -362,6 +362,32 @@ PropertyResult checkAppendTraffic(const ClassShape &shape, Executor &executor, d
 }
 } // namespace
 
+PropertyResult checkSameErrors(const ClassShape &shape, Executor &executor, Executor &other) {
+  Check check(shape, executor), reference(shape, other);
+  for (int64_t length : {shape.pageSize * 2 + 3, int64_t(300)})
+    for (auto change : {usePageBeyond, useNegativePage, lowerBound}) {
+      if (length <= shape.pageSize || length <= 60)
+        continue;
+      VerifyCase c = check.makeCase({{2, 30}, {1, length}, {1, 41}});
+      std::optional<Outcome> here = check.run(c, nullptr, change, true);
+      std::optional<Outcome> there = reference.run(c, nullptr, change, true);
+      if (!here || !there)
+        continue;
+      if (here->errors != there->errors)
+        check.fail("the error word is " + std::to_string(here->errors) + ", on the other device " +
+                   std::to_string(there->errors));
+      for (size_t i = 0; i < here->output.size(); ++i)
+        if (std::isnan(here->output[i]) != std::isnan(there->output[i]))
+          check.fail("element " + std::to_string(i) + " is NaN on one device only");
+    }
+  if (!reference.failure.empty())
+    check.fail("on the other device: " + reference.failure);
+  PropertyResult result = check.result();
+  result.name = "same error words on both devices";
+  result.role = Role::Decode;
+  return result;
+}
+
 const std::vector<Property> &allProperties() {
   static const std::vector<Property> properties{
       {"decode traffic", Role::Decode, checkDecodeTraffic},

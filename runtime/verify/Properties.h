@@ -25,7 +25,7 @@
 namespace attncc::verify {
 
 struct PropertyResult {
-  std::string name, layerClass;
+  std::string name, layerClass, target;
   Role role = Role::Decode;
   bool passed = false;
   std::string detail; // a figure, or why it does not hold
@@ -42,5 +42,9 @@ struct Property {
 
 /// All of them. A check never fails to give a result.
 const std::vector<Property> &allProperties();
+
+/// Page numbers out of range and lengths beyond their bound leave the same error words, and NaN in
+/// the same places, with both executors.
+PropertyResult checkSameErrors(const ClassShape &shape, Executor &executor, Executor &other);
 
 } // namespace attncc::verify

@@ -121,7 +121,8 @@ CaseResult judgeCase(const ClassShape &shape, const VerifyCase &c, const CaseDat
   return result;
 }
 
-CaseResult runCase(const ClassShape &shape, const VerifyCase &c, Executor &executor) {
+CaseResult runCase(const ClassShape &shape, const VerifyCase &c, Executor &executor,
+                   Executor *other) {
   CaseResult failed;
   failed.verifyCase = c;
   Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, c);
@@ -134,7 +135,17 @@ CaseResult runCase(const ClassShape &shape, const VerifyCase &c, Executor &execu
     failed.failure = execution.error().diagnostic.message;
     return failed;
   }
-  return judgeCase(shape, c, **data, *execution);
+  CaseResult result = judgeCase(shape, c, **data, *execution);
+  if (!other || !execution->findings.empty())
+    return result;
+  result.agreement = compareWith(shape, c, **data, *execution, *other);
+  const Agreement &agreement = *result.agreement;
+  if (result.passed && !agreement.failure.empty())
+    result.failure = "on the other device: " + agreement.failure;
+  else if (result.passed && agreement.outside)
+    result.failure = agreement.exceptions.front().text();
+  result.passed = result.failure.empty();
+  return result;
 }
 
 } // namespace attncc::verify

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "runtime/verify/Acceptance.h"
+#include "runtime/verify/Agreement.h"
 #include "runtime/verify/Executor.h"
 
 namespace attncc::verify {
@@ -26,6 +27,7 @@ struct TensorResult {
 
 struct CaseResult {
   VerifyCase verifyCase;
+  std::string target; // of the kernels
   bool passed = false;
   double ratio = 0; // the largest of the tensors'; at most 2 in a case that passed
   std::vector<TensorResult> tensors;
@@ -33,12 +35,15 @@ struct CaseResult {
   std::string failure;                    // why it did not pass: one line
   int64_t bytesMoved = 0, compulsory = 0; // 0: not known
   uint64_t bankConflicts = 0;
+  std::optional<Agreement> agreement; // with another device
 
   double traffic() const { return compulsory ? double(bytesMoved) / double(compulsory) : 0; }
 };
 
 /// Errors are failures of the case as well: a case always has a result.
-CaseResult runCase(const ClassShape &shape, const VerifyCase &verifyCase, Executor &executor);
+/// `other`, if given, runs it as well, and what it leaves is compared.
+CaseResult runCase(const ClassShape &shape, const VerifyCase &verifyCase, Executor &executor,
+                   Executor *other = nullptr);
 
 /// Judges what `data` holds after `execution`.
 CaseResult judgeCase(const ClassShape &shape, const VerifyCase &verifyCase, const CaseData &data,

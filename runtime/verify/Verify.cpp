@@ -15,8 +15,8 @@ namespace {
 struct Task {
   const ClassShape *shape = nullptr;
   const VerifyCase *verifyCase = nullptr; // or
-  const Property *property = nullptr;
-  size_t index = 0; // of the result
+  const Property *property = nullptr;     // or neither: checkSameErrors
+  size_t index = 0;                       // of the result
   int64_t cost = 0;
 };
 
@@ -41,9 +41,10 @@ std::vector<VerifyCase> casesOf(const ClassShape &shape, const VerifyOptions &op
 } // namespace
 
 Result<VerifyReport> runVerify(const std::vector<ClassShape> &shapes, const VerifyOptions &options,
-                               const std::function<Result<std::unique_ptr<Executor>>()> &open) {
+                               const OpenExecutor &open, const OpenExecutor &openOther) {
   VerifyReport report;
   report.seed = options.seed;
+  report.targets = {{options.target, ""}};
   std::vector<std::vector<VerifyCase>> grids;
   std::vector<Task> tasks;
   size_t numCases = 0, numProperties = 0;
@@ -74,6 +75,8 @@ Result<VerifyReport> runVerify(const std::vector<ClassShape> &shapes, const Veri
     for (const Property &property : allProperties())
       if (!options.role || property.role == *options.role)
         tasks.push_back({&shape, nullptr, &property, numProperties++, int64_t(1) << 40});
+    if (openOther && (!options.role || *options.role == Role::Decode))
+      tasks.push_back({&shape, nullptr, nullptr, numProperties++, int64_t(1) << 40});
   }
   std::stable_sort(tasks.begin(), tasks.end(),
                    [](const Task &a, const Task &b) { return a.cost > b.cost; });
@@ -87,25 +90,31 @@ Result<VerifyReport> runVerify(const std::vector<ClassShape> &shapes, const Veri
   int64_t done = 0;
   auto work = [&] {
     Result<std::unique_ptr<Executor>> executor = open();
-    if (!executor) {
+    Result<std::unique_ptr<Executor>> other = std::unique_ptr<Executor>();
+    if (executor && openOther)
+      other = openOther();
+    if (!executor || !other) {
       std::lock_guard guard(lock);
-      failure = executor.error();
+      failure = executor ? other.error() : executor.error();
       stop = true;
     }
     for (size_t i; !stop && (i = next++) < tasks.size();) {
       const Task &task = tasks[i];
       bool passed;
-      if (task.property && task.property->applies && !((**executor).*task.property->applies)()) {
+      if (task.verifyCase) {
+        cases[task.index] = runCase(*task.shape, *task.verifyCase, **executor, other->get());
+        passed = cases[task.index]->passed;
+      } else if (!task.property) {
+        properties[task.index] = checkSameErrors(*task.shape, **executor, **other);
+        passed = properties[task.index]->passed;
+      } else if (task.property->applies && !((**executor).*task.property->applies)()) {
         passed = true;
-      } else if (task.property) {
+      } else {
         PropertyResult result = task.property->check(*task.shape, **executor, options.trafficLimit);
         result.name = task.property->name;
         result.role = task.property->role;
         passed = result.passed;
         properties[task.index] = std::move(result);
-      } else {
-        cases[task.index] = runCase(*task.shape, *task.verifyCase, **executor);
-        passed = cases[task.index]->passed;
       }
       if (!passed && options.failFast)
         stop = true;

@@ -37,6 +37,28 @@ with tempfile.TemporaryDirectory() as folder:
     check(report["package_id"] == digest, f"package_id is {report['package_id']}, expected {digest}")
     check(all({"id", "ratio", "traffic", "findings"} <= case.keys() for case in report["cases"]), f"{report}")
 
+    # Two devices: a simulator equals itself; with the tensor cores of another GPU some bits differ, within the bounds.
+    same = run([attncc, "verify", package, "--cases=40", "--seed=7", "--against=sim"])
+    check(same.returncode == 0, f"--against=sim: {same}")
+    for role in ["append", "decode", "merge"]:
+        check(re.search(rf"^{role} +sm_80  sim against sim  (\d+) of \1 equal  furthest 0 ulp  exceptions 0$", same.stdout, re.M),
+              f"--against=sim: no line of {role}: {same.stdout}")
+    check("same error words on both devices" in same.stdout, f"--against=sim: {same.stdout}")
+    other = run([attncc, "verify", package, "--cases=40", "--seed=7", "--device=sim:sm_80", "--against=sim:sm_90a",
+                 "--target=sm_80", "--json"])
+    check(other.returncode == 0, f"--against=sim:sm_90a: {other}")
+    against = json.loads(other.stdout)["against"]
+    check(against["device"] == "sim:sm_90a" and against["exceptions"] == [] and against["outside"] == 0, f"{against}")
+    check(0.99 * against["elements"] <= against["equal_bits"] < against["elements"], f"{against}")
+    check(0 < against["furthest_ulp"] <= 2, f"{against}")
+    chosen = run([attncc, "verify", package, "--cases=40", "--seed=7", "--sim-hardware=sm_80", "--against=sim",
+                  "--against-hardware=sm_90", "--json"])
+    check(json.loads(chosen.stdout)["against"] | {"device": ""} == against | {"device": ""}, f"--against-hardware: {chosen}")
+
+    # A target by its name.
+    absent = run([attncc, "verify", package, "--target=sm_90a"])
+    check(absent.returncode == 3 and "sm_80 is not the target asked for, sm_90a" in absent.stderr, f"--target: {absent}")
+
     # One role, one class.
     only = run([attncc, "verify", package, *CASES, "--role=append"])
     check(only.returncode == 0 and "append" in only.stdout and "decode" not in only.stdout, f"--role=append: {only}")

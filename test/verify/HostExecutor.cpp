@@ -25,6 +25,29 @@ void add(std::vector<float> &to, const std::vector<float> &values) {
 }
 } // namespace
 
+ClassShape makeShape(NumberType type) {
+  ClassShape shape;
+  shape.name = "full";
+  shape.cacheGroup = "kv0";
+  shape.type = type;
+  shape.queryHeads = 8;
+  shape.kvHeads = 4;
+  shape.keyDim = shape.valueDim = 16;
+  shape.pageSize = 8;
+  shape.maxPosition = 12000;
+  shape.scale = 0.25;
+  shape.rope = Rope{};
+  for (int i = 0; i < 6; ++i) // 12 of 16 elements turn
+    shape.rope->inverseFrequencies.push_back(std::pow(10000.0f, -float(i) / 6));
+  shape.normEpsilon = 1e-6;
+  shape.splits = {{{2048, 256}, {8192, 1024}, {131072, 2048}}};
+  shape.decodeVariants = {{1, 1, 8}, {2, 8, 16}};
+  shape.decodeTraffic = "total_chunk_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)+num_tokens*"
+                        "query_heads*(k_dim+v_dim)*q_bytes";
+  shape.appendTraffic = "num_tokens*(2*query_heads*k_dim+2*kv_heads*(k_dim+v_dim))*q_bytes";
+  return shape;
+}
+
 Result<Execution> HostExecutor::run(const ClassShape &shape, const VerifyCase &c, CaseData &data) {
   Execution execution;
   ++runs;

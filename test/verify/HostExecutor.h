@@ -44,6 +44,9 @@ enum class Mistake {
   GraphDiffers,           // from the launches that it was captured from
 };
 
+/// A class that has everything: QK norm, RoPE of a part, several splits and variants.
+ClassShape makeShape(NumberType type);
+
 class HostExecutor final : public Executor {
 public:
   explicit HostExecutor(Mistake mistake = Mistake::None) : mistake(mistake) {}

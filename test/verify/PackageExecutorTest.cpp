@@ -47,7 +47,8 @@ TEST_F(OnTheSimulator, appendOfTheSampleIsRight) {
   ASSERT_TRUE(report) << report.error().diagnostic.text();
   EXPECT_TRUE(report->passed()) << report->text();
   EXPECT_EQ(report->device, "sim");
-  EXPECT_EQ(report->target, "sm_80");
+  ASSERT_EQ(report->targets.size(), 1u);
+  EXPECT_EQ(report->targets[0].name, "sm_80");
   EXPECT_EQ(report->packageId.size(), 64u);
   EXPECT_GE(report->cases.size(), 10u);
   for (const CaseResult &result : report->cases) {

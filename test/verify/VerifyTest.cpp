@@ -17,29 +17,6 @@ namespace attncc::verify {
 
 namespace {
 
-ClassShape makeShape(NumberType type) {
-  ClassShape shape;
-  shape.name = "full";
-  shape.cacheGroup = "kv0";
-  shape.type = type;
-  shape.queryHeads = 8;
-  shape.kvHeads = 4;
-  shape.keyDim = shape.valueDim = 16;
-  shape.pageSize = 8;
-  shape.maxPosition = 12000;
-  shape.scale = 0.25;
-  shape.rope = Rope{};
-  for (int i = 0; i < 6; ++i) // 12 of 16 elements turn
-    shape.rope->inverseFrequencies.push_back(std::pow(10000.0f, -float(i) / 6));
-  shape.normEpsilon = 1e-6;
-  shape.splits = {{{2048, 256}, {8192, 1024}, {131072, 2048}}};
-  shape.decodeVariants = {{1, 1, 8}, {2, 8, 16}};
-  shape.decodeTraffic = "total_chunk_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)+num_tokens*"
-                        "query_heads*(k_dim+v_dim)*q_bytes";
-  shape.appendTraffic = "num_tokens*(2*query_heads*k_dim+2*kv_heads*(k_dim+v_dim))*q_bytes";
-  return shape;
-}
-
 Result<VerifyReport> verify(const ClassShape &shape, Mistake mistake, VerifyOptions options = {}) {
   return runVerify({shape}, options, [=]() -> Result<std::unique_ptr<Executor>> {
     return std::unique_ptr<Executor>(std::make_unique<HostExecutor>(mistake));
@@ -216,8 +193,9 @@ TEST(Verify, passesOnWhatKeepsAnExecutorFromOpening) {
 TEST(Report, hasALineForEachRoleAndEachFailure) {
   VerifyReport report;
   report.device = "sim";
-  report.target = "sm_80";
+  report.targets = {{"sm_80", ""}};
   CaseResult good;
+  good.target = "sm_80";
   good.verifyCase.id = "full/decode/0";
   good.passed = true;
   good.ratio = 0.98;
@@ -228,7 +206,7 @@ TEST(Report, hasALineForEachRoleAndEachFailure) {
   bad.failure = "output: element 3 is nan";
   bad.findings = {"x"};
   report.cases = {good, good, bad};
-  report.properties = {{"decode traffic", "full", Role::Decode, true, "1.004x", 1.004}};
+  report.properties = {{"decode traffic", "full", "sm_80", Role::Decode, true, "1.004x", 1.004}};
   EXPECT_EQ(report.text(),
             "decode  sm_80  sim  2/3 within 2x  error ratio p50 0.98 max inf  traffic 1.004x  "
             "findings 1\n"

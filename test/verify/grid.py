@@ -83,13 +83,17 @@ with tempfile.TemporaryDirectory() as work:
             spec = path
         return folder if compile_package(folder, spec, *options) else None
 
-    # The step's model at the default size.
-    llama = package(models / "llama-3.2-1b.json")
+    # The step's model at the default size, every target.
+    llama = package(models / "llama-3.2-1b.json", "--target=sm_80,sm_90a")
     report = must_pass(llama, "llama-3.2-1b", 300) if llama else None
     if report:
-        check(len(report["cases"]) >= 300, f"{len(report['cases'])} cases, expected 300")
-        roles = {role["role"] for role in report["roles"]}
-        check(roles == {"append", "decode", "merge"}, f"roles {roles}")
+        check(report["targets"] == [{"name": target, "ran": True, "reason": ""} for target in ["sm_80", "sm_90a"]],
+              f"targets {report['targets']}")
+        for target in ["sm_80", "sm_90a"]:
+            cases = [case for case in report["cases"] if case["target"] == target]
+            check(len(cases) >= 300, f"{target}: {len(cases)} cases, expected 300")
+            roles = {role["role"] for role in report["roles"] if role["target"] == target}
+            check(roles == {"append", "decode", "merge"}, f"{target}: roles {roles}")
         check(all(case["bank_conflicts"] == 0 for case in report["cases"]), "bank conflicts")
 
     # A longer rope, no rope, 7 query heads to one, norms, an odd head dim.
