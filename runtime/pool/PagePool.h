@@ -20,7 +20,7 @@
 //
 // Every function takes the pool's lock. Exhaustion is a value of Extension, not an Error. Anything
 // that may fail to allocate comes before the first change.
-// Tests: test/runtime/pool/PagePoolTest.cpp, test/runtime/pool/ModelTest.cpp.
+// Test: test/runtime/pool.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
