@@ -78,6 +78,14 @@ const char *verb(Mode mode) {
             address, label);
 }
 
+[[noreturn]] void outsideShared(Warp &warp, const Op &op, int lane, uint64_t at, uint32_t bytes) {
+  warp.fail(Finding::Kind::OutOfBounds, op, lane,
+            "shared address " + hex(at) + " with " + plural(bytes, "byte") +
+                " is outside the block's " + plural(warp.block->shared.size(), "byte") + " at " +
+                hex(sharedBase),
+            at);
+}
+
 void resolveLocal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
                   HostLanes &host) {
   uint32_t size = warp.block->kernel.localBytes;
@@ -135,12 +143,28 @@ void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
     uint64_t at = address[lane];
     checkAlignment(warp, op, lane, at, bytes, "shared");
     if (at < sharedBase || at - sharedBase + bytes > shared.size())
-      warp.fail(Finding::Kind::OutOfBounds, op, lane,
-                "shared address " + hex(at) + " with " + plural(bytes, "byte") +
-                    " is outside the block's " + plural(shared.size(), "byte") + " at " +
-                    hex(sharedBase),
-                at);
+      outsideShared(warp, op, lane, at, bytes);
     host.pointer[lane] = shared.data() + (at - sharedBase);
+  });
+}
+
+void sharedAddresses(Warp &warp, const Op &op, const Access &access, uint32_t mask, uint32_t bytes,
+                     uint32_t *address, uint32_t align) {
+  uint64_t wide[32];
+  formAddresses(warp, access, mask, wide);
+  const size_t size = warp.block->shared.size();
+  forEachLane(mask, [&](int lane) {
+    uint64_t at = wide[lane];
+    if (access.space == Space::Generic) {
+      if (at - sharedWindow >= windowBytes)
+        warp.fail(Finding::Kind::OutOfBounds, op, lane,
+                  "generic address " + hex(at) + " is not in shared memory", at);
+      at -= sharedWindow;
+    }
+    checkAlignment(warp, op, lane, at, align ? align : bytes, "shared");
+    if (at < sharedBase || at - sharedBase + bytes > size)
+      outsideShared(warp, op, lane, at, bytes);
+    address[lane] = static_cast<uint32_t>(at);
   });
 }
 
@@ -193,6 +217,8 @@ void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
 }
 
 void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host) {
+  if (mode != Mode::Read)
+    ++warp.block->events;
   const Access &access = op.access;
   const uint32_t bytes = access.total();
   uint64_t address[32];

@@ -28,6 +28,9 @@ void formAddresses(Warp &warp, const Access &access, uint32_t mask, uint64_t *ad
 /// Bounds and alignment of shared memory: host pointers for `bytes` at each address.
 void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
                    HostLanes &host);
+/// Shared addresses of another operand than op.access, checked for bounds and alignment.
+void sharedAddresses(Warp &warp, const Op &op, const Access &access, uint32_t mask, uint32_t bytes,
+                     uint32_t *address, uint32_t align = 0);
 /// The same for global memory, with `usedFrom` and `usedBytes` saying which part of the
 /// `bytes` has to lie inside the range. Counts traffic.
 void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,

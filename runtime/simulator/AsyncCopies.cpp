@@ -12,12 +12,14 @@ namespace attncc::simulator {
 void AsyncCopies::clear() {
   copies.clear();
   first = 0;
+  issued = 0;
   closed.fill(0);
 }
 
 void AsyncCopies::issue(const Copy &copy) {
   forEachLane(copy.mask,
               [&](int lane) { std::memset(copy.destination[lane], pendingByte, copy.bytes); });
+  ++issued;
   // Lanes whose open groups differ in number wait apart, so they are kept apart.
   for (uint32_t rest = copy.mask; rest;) {
     uint32_t group = closed[std::countr_zero(rest)], same = 0;
@@ -25,6 +27,7 @@ void AsyncCopies::issue(const Copy &copy) {
     copies.push_back(copy);
     copies.back().mask = same;
     copies.back().group = group;
+    copies.back().serial = issued;
     rest &= ~same;
   }
 }
@@ -35,19 +38,32 @@ void AsyncCopies::commit(uint32_t mask) {
 
 void AsyncCopies::wait(uint32_t mask, uint32_t pending) {
   for (size_t i = first; i < copies.size(); ++i) {
-    Copy &copy = copies[i];
     uint32_t ready = 0;
-    forEachLane(copy.mask & mask, [&](int lane) {
-      if (uint64_t(copy.group) + pending < closed[lane]) {
-        ready |= uint32_t(1) << lane;
-        uint32_t bytes = copy.sourceBytes[lane];
-        if (bytes) // else there may be no source
-          std::memcpy(copy.destination[lane], copy.source[lane], bytes);
-        std::memset(copy.destination[lane] + bytes, 0, copy.bytes - bytes);
-      }
+    forEachLane(copies[i].mask & mask, [&](int lane) {
+      ready |= uint32_t(uint64_t(copies[i].group) + pending < closed[lane]) << lane;
     });
-    copy.mask &= ~ready;
+    complete(copies[i], ready);
   }
+  forget();
+}
+
+void AsyncCopies::waitFor(uint32_t mask, uint64_t serial) {
+  for (size_t i = first; i < copies.size() && copies[i].serial <= serial; ++i)
+    complete(copies[i], copies[i].mask & mask);
+  forget();
+}
+
+void AsyncCopies::complete(Copy &copy, uint32_t lanes) {
+  forEachLane(lanes, [&](int lane) {
+    uint32_t bytes = copy.sourceBytes[lane];
+    if (bytes) // else there may be no source
+      std::memcpy(copy.destination[lane], copy.source[lane], bytes);
+    std::memset(copy.destination[lane] + bytes, 0, copy.bytes - bytes);
+  });
+  copy.mask &= ~lanes;
+}
+
+void AsyncCopies::forget() {
   while (first < copies.size() && copies[first].mask == 0)
     ++first;
   if (first == copies.size()) {

@@ -25,6 +25,7 @@ public:
   struct Copy {
     uint32_t mask = 0; ///< lanes that have not completed
     uint32_t group = 0;
+    uint64_t serial = 0;
     uint32_t bytes = 0;
     std::array<std::byte *, 32> destination;
     std::array<const std::byte *, 32> source;
@@ -36,9 +37,15 @@ public:
   void commit(uint32_t mask);
   /// Completes all but the `pending` newest closed groups of each lane.
   void wait(uint32_t mask, uint32_t pending);
+  /// Number of copies issued so far, and completing the ones of `mask` up to such a number.
+  uint64_t issuedCopies() const { return issued; }
+  void waitFor(uint32_t mask, uint64_t serial);
 
 private:
-  std::vector<Copy> copies;          ///< a ring would do; groups are few and short
+  std::vector<Copy> copies; ///< a ring would do; groups are few and short
+  void complete(Copy &copy, uint32_t lanes);
+  void forget();
+  uint64_t issued = 0;
   size_t first = 0;                  ///< copies before it have completed
   std::array<uint32_t, 32> closed{}; ///< number of closed groups per lane
 };

@@ -77,9 +77,38 @@ void waitAll(Warp &warp, const Op &, uint32_t mask) {
   warp.copies.wait(mask, 0);
 }
 
+/// PTX ISA §9.7.13.15.15: an arrival when all copies of the thread so far have landed. Without
+/// .noinc it is pending from here on, beside the arrivals that init has counted.
+void arriveAfterCopies(Warp &warp, const Op &op, uint32_t mask) {
+  uint32_t address[32];
+  sharedAddresses(warp, op, op.access, mask, 8, address);
+  forEachLane(mask, [&](int lane) {
+    Mbarriers::State *state = warp.block->mbarriers.find(address[lane]);
+    if (!state)
+      warp.fail(Finding::Kind::Barrier, op, lane, "no mbarrier is initialised there",
+                address[lane]);
+    if (!op.immediate)
+      ++state->pending;
+    warp.block->arriveAfterCopies(warp, op, lane, address[lane]);
+  });
+}
+
+void decodeArrive(Decoder &d) {
+  d.require("arrive");
+  d.op().immediate = d.has("noinc");
+  Space space = d.space();
+  if ((space != Space::Shared && space != Space::Generic) || d.type() != Type::B64)
+    d.unknown();
+  d.expectOperands(1);
+  d.address(d.operand(0), space, 8, 1);
+  d.op().run = &arriveAfterCopies;
+}
+
 void decodeCpAsync(Decoder &d) {
   if (d.instruction().opcode != "cp" || !d.has("async"))
     d.unknown();
+  if (d.has("mbarrier"))
+    return decodeArrive(d);
   if (d.has("commit_group")) {
     d.expectOperands(0);
     d.op().run = &commitGroup;

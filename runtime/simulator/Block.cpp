@@ -17,6 +17,14 @@ namespace {
 
 /// Instructions of one warp before another has its turn.
 constexpr uint64_t quantum = 1 << 16;
+/// Rounds in which every warp only asks for a phase that has not ended, and nothing changes.
+constexpr uint64_t mostIdleRounds = 4096;
+
+std::string hex(uint32_t value) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%08x", value);
+  return text;
+}
 
 } // namespace
 
@@ -41,26 +49,93 @@ void Block::run(Dim3 where) {
   for (size_t i = shared.size() / 4 * 4; i < shared.size(); ++i)
     shared[i] = std::byte(0xff);
   barriers = {};
+  mbarriers.clear();
+  lateArrivals.clear();
+  events = eventsAtExpiry = 0;
+  registerPool = 0;
+  cluster = {};
   uint32_t threads = static_cast<uint32_t>(state.launch->block.count());
   for (uint32_t i = 0; i < warps.size(); ++i)
     warps[i].start(*this, i, threads);
 
   size_t unfinished = warps.size();
+  uint64_t idleRounds = 0;
   while (unfinished > 0) {
-    bool progress = false;
+    bool progress = false, polling = true;
+    const uint64_t before = events;
     for (Warp &warp : warps) {
       if (warp.finished() || !warp.runnable())
         continue;
       progress = true;
       warp.run(quantum);
+      polling &= warp.yielded;
       if (warp.finished()) {
         --unfinished;
         warpFinished();
       }
     }
-    if (!progress)
+    idleRounds = progress && polling && events == before ? idleRounds + 1 : 0;
+    if (idleRounds > mostIdleRounds || (!progress && !expireWaits()))
       deadlock();
   }
+}
+
+void Block::arriveAfterCopies(Warp &warp, const Op &op, int lane, uint32_t mbarrier) {
+  lateArrivals.push_back({mbarrier, warp.index, lane, &op, warp.copies.issuedCopies()});
+  wake(); // somebody may wait already
+}
+
+void Block::land(Warp &, const Op &, int, uint32_t mbarrier) {
+  bool ended = false;
+  for (size_t i = 0; i < lateArrivals.size();) {
+    LateArrival arrival = lateArrivals[i];
+    if (arrival.mbarrier != mbarrier) {
+      ++i;
+      continue;
+    }
+    lateArrivals.erase(lateArrivals.begin() + i);
+    Warp &from = warps[arrival.warp];
+    from.copies.waitFor(uint32_t(1) << arrival.lane, arrival.serial);
+    ended |= mbarriers.arrive(from, *arrival.op, arrival.lane, mbarrier, 1);
+  }
+  if (ended)
+    wake();
+}
+
+void Block::completeCluster() {
+  ++events;
+  uint32_t needed = 0;
+  for (const Warp &warp : warps)
+    needed += !warp.finished() || warp.clusterArrivals > cluster.phase;
+  if (cluster.arrived == 0 || cluster.arrived < needed)
+    return;
+  ++cluster.phase;
+  cluster.arrived = 0;
+  wake();
+}
+
+void Block::wake() {
+  ++events;
+  for (Warp &warp : warps)
+    for (Split &split : warp.splits)
+      if (split.state == Split::State::WaitsForEvent)
+        split.state = Split::State::Ready;
+}
+
+/// Nobody can go on: waits with a time limit reach it, unless that has changed nothing before.
+bool Block::expireWaits() {
+  if (events == eventsAtExpiry)
+    return false;
+  eventsAtExpiry = events;
+  bool any = false;
+  for (Warp &warp : warps)
+    for (Split &split : warp.splits)
+      if (split.state == Split::State::WaitsForEvent &&
+          kernel.ops[split.position].flow == Flow::Blocking) {
+        split.state = Split::State::Ready;
+        split.timedOut = any = true;
+      }
+  return any;
 }
 
 bool Block::completes(const Barrier &barrier) const {
@@ -114,6 +189,7 @@ void Block::arrive(Warp &warp, const Op &op, uint32_t mask) {
               "warp " + std::to_string(warp.index) + " arrives twice at barrier " +
                   std::to_string(id));
   ++meter.barriers;
+  ++events;
   barrier.arrived += 32;
   barrier.warps.push_back(warp.index);
   if (op.flags & BarrierFlags::reduces) {
@@ -154,25 +230,45 @@ void Block::complete(uint32_t id) {
 }
 
 void Block::warpFinished() {
+  completeCluster();
   for (uint32_t id = 0; id < barriers.size(); ++id)
     if (barriers[id].expected && completes(barriers[id]))
       complete(id);
 }
 
-void Block::deadlock() const {
+void Block::deadlock() {
   std::string message = "no warp can continue";
   const Warp *first = nullptr;
   uint32_t position = 0;
+  auto waits = [&](const Warp &warp, uint32_t mask, uint32_t at) {
+    const auto &text = kernel.text[at];
+    message += "; warp " + std::to_string(warp.index);
+    if (mask != warp.live)
+      message += " lanes " + hex(mask);
+    message += " waits at line " + std::to_string(text.line) + " (" + text.text + ") for ";
+    if (!first) {
+      first = &warp;
+      position = at;
+    }
+  };
   for (uint32_t id = 0; id < barriers.size(); ++id)
     for (auto [number, op] : barriers[id].waiting) {
-      const auto &text = kernel.text[op->position];
-      message += "; warp " + std::to_string(number) + " waits at line " +
-                 std::to_string(text.line) + " (" + text.text + ") for barrier " +
-                 std::to_string(id) + ": " + std::to_string(barriers[id].arrived) + " of " +
-                 std::to_string(barriers[id].expected) + " threads arrived";
-      if (!first) {
-        first = &warps[number];
-        position = op->position;
+      waits(warps[number], warps[number].live, op->position);
+      message += "barrier " + std::to_string(id) + ": " + std::to_string(barriers[id].arrived) +
+                 " of " + std::to_string(barriers[id].expected) + " threads arrived";
+    }
+  for (Warp &warp : warps)
+    for (const Split &split : warp.splits) {
+      const Op &op = kernel.ops[split.position];
+      if (split.state == Split::State::WaitsForEvent) {
+        waits(warp, split.mask, split.position);
+        message += op.waiting(warp, op, split.mask);
+      } else if (split.state == Split::State::WaitsForLanes) {
+        waits(warp, split.mask, split.position);
+        message += "the other lanes of its warp";
+      } else if (split.state == Split::State::Ready && warp.polled) {
+        waits(warp, split.mask, warp.polled->position);
+        message += warp.polled->waiting(warp, *warp.polled, warp.polledMask);
       }
     }
   for (const Warp &warp : warps)

@@ -1,4 +1,4 @@
-//===- Collectives.cpp - shfl, vote, match, redux, bar.warp.sync ----------===//
+//===- Collectives.cpp - shfl, vote, match, redux, elect, bar.warp.sync ---===//
 //
 // PTX ISA §9.7.9.6, §9.7.13. The executor calls these when the lanes of the member mask
 // are together; lanes with different masks form separate groups. A shuffle from a lane that
@@ -231,6 +231,29 @@ void decodeRedux(Decoder &d) {
   d.op().run = type == Type::S32 ? signedHandlers[which] : unsignedHandlers[which];
 }
 
+/// The lowest lane of each group leads it.
+void elect(Warp &warp, const Op &op, uint32_t mask) {
+  forEachGroup(warp, op, mask, [&](uint32_t group) {
+    uint32_t leader = static_cast<uint32_t>(std::countr_zero(group));
+    forEachLane(group, [&](int lane) { warp.values<uint32_t>(op.slot[0])[lane] = leader; });
+    writePredicate(warp, op.slot[1], group, uint32_t(1) << leader);
+  });
+}
+
+void decodeElect(Decoder &d) {
+  d.needsHopper();
+  d.require("sync");
+  d.expectOperands(2);
+  syntax::Operand to = d.operand(0);
+  std::optional<syntax::Operand> leads = Decoder::takeSecond(to);
+  if (!leads)
+    d.fail("expected a pair d|p");
+  d.op().slot[0] = d.destination(to, 4);
+  d.op().slot[1] = d.destinationPredicate(*leads);
+  takeMembers(d, 1);
+  d.op().run = &elect;
+}
+
 void nothing(Warp &, const Op &, uint32_t) {}
 
 void activeMask(Warp &warp, const Op &op, uint32_t mask) {
@@ -259,6 +282,7 @@ void addCollectives(DecodeTable &table) {
   table["vote"] = &decodeVote;
   table["match"] = &decodeMatch;
   table["redux"] = &decodeRedux;
+  table["elect"] = &decodeElect;
   table["activemask"] = &decodeActivemask;
 }
 

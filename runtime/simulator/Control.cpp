@@ -49,12 +49,111 @@ void decodeTrap(Decoder &d) {
 
 void nothing(Warp &, const Op &, uint32_t) {}
 
+void sleep(Warp &warp, const Op &, uint32_t) { warp.yield(); }
+
 void decodeNanosleep(Decoder &d) {
   if (d.type() != Type::U32)
     d.unknown();
   d.expectOperands(1);
   d.source(d.operand(0), 4);
-  d.op().run = &nothing;
+  d.op().flow = Flow::Blocking;
+  d.op().run = &sleep;
+}
+
+//===----------------------------------------------------------------------===//
+// setmaxnreg, PTX ISA §9.7.19.5
+//===----------------------------------------------------------------------===//
+
+/// Registers move between the warps and the block's pool, which holds at first what the launch did
+/// not hand out: nothing. The registers of PTX are virtual, so their number is only accounted.
+void setRegisters(Warp &warp, const Op &op, uint32_t mask) {
+  Block &block = *warp.block;
+  const uint32_t wanted = static_cast<uint32_t>(op.immediate), held = warp.registersHeld;
+  const bool increase = op.flags;
+  if (increase ? wanted < held : wanted > held)
+    warp.fail(Finding::Kind::Operand, op, std::countr_zero(mask),
+              "warp " + std::to_string(warp.index) + " has " + std::to_string(held) +
+                  " registers a thread, it cannot " + (increase ? "grow" : "shrink") + " to " +
+                  std::to_string(wanted));
+  if (increase) {
+    uint64_t more = uint64_t(wanted - held) * 32;
+    if (more > block.registerPool)
+      return warp.suspend();
+    block.registerPool -= more;
+  } else {
+    block.registerPool += uint64_t(held - wanted) * 32;
+    block.wake();
+  }
+  warp.registersHeld = wanted;
+}
+
+std::string waitingForRegisters(Warp &warp, const Op &op, uint32_t) {
+  return std::to_string((op.immediate - warp.registersHeld) * 32) +
+         " more registers: the block's pool has " + std::to_string(warp.block->registerPool) +
+         ", each thread was launched with " + std::to_string(warp.block->kernel.launchRegisters);
+}
+
+void decodeSetmaxnreg(Decoder &d) {
+  d.needsHopperOnly();
+  int action = d.oneOf({"inc", "dec"});
+  d.require("sync");
+  d.require("aligned");
+  if (action < 0 || d.type() != Type::U32)
+    d.unknown();
+  d.expectOperands(1);
+  uint64_t count = d.integer(d.operand(0));
+  if (count < 24 || count > 256 || count % 8)
+    d.fail("register count is " + std::to_string(count) +
+           ", expected a multiple of 8 from 24 to 256");
+  if (d.launchRegisters() == 0)
+    d.fail("needs the kernel's .reqntid, .maxntid or .maxnreg");
+  d.op().immediate = count;
+  d.op().flags = action == 0;
+  d.op().flow = Flow::WarpBlocking;
+  d.op().waiting = &waitingForRegisters;
+  d.op().run = &setRegisters;
+}
+
+//===----------------------------------------------------------------------===//
+// barrier.cluster of a cluster of one: a barrier of the block in two halves
+//===----------------------------------------------------------------------===//
+
+void arriveAtCluster(Warp &warp, const Op &op, uint32_t mask) {
+  ClusterBarrier &barrier = warp.block->cluster;
+  if (std::exchange(warp.arrivedAtCluster, true))
+    warp.fail(Finding::Kind::Barrier, op, std::countr_zero(mask),
+              "warp " + std::to_string(warp.index) +
+                  " arrives twice at the cluster barrier without a wait");
+  ++barrier.arrived;
+  warp.clusterArrivals = barrier.phase + 1;
+  warp.block->completeCluster();
+}
+
+void waitForCluster(Warp &warp, const Op &op, uint32_t mask) {
+  if (!warp.arrivedAtCluster)
+    warp.fail(Finding::Kind::Barrier, op, std::countr_zero(mask),
+              "warp " + std::to_string(warp.index) +
+                  " waits at the cluster barrier before it arrives");
+  if (warp.block->cluster.phase < warp.clusterArrivals)
+    return warp.suspend();
+  warp.arrivedAtCluster = false;
+}
+
+std::string waitingForCluster(Warp &warp, const Op &, uint32_t) {
+  return "the cluster barrier: " + std::to_string(warp.block->cluster.arrived) + " warps arrived";
+}
+
+void decodeClusterBarrier(Decoder &d) {
+  d.needsHopper();
+  int half = d.oneOf({"arrive", "wait"});
+  if (half < 0)
+    d.unknown();
+  d.oneOf({"release", "acquire", "relaxed"});
+  d.has("aligned");
+  d.expectOperands(0);
+  d.op().flow = Flow::WarpBlocking;
+  d.op().waiting = &waitingForCluster;
+  d.op().run = half == 0 ? &arriveAtCluster : &waitForCluster;
 }
 
 /// PTX ISA §9.7.13.13. The launch in front is over at once, but a kernel that waits for it must not
@@ -100,6 +199,8 @@ void decodeReduction(Decoder &d) {
 void decodeBar(Decoder &d) {
   if (d.has("warp"))
     return decodeWarpBarrier(d);
+  if (d.has("cluster"))
+    return decodeClusterBarrier(d);
   d.has("cta");
   d.has("aligned");
   d.op().flow = Flow::Barrier;
@@ -126,6 +227,7 @@ void addControl(DecodeTable &table) {
   table["brkpt"] = &decodeTrap;
   table["nanosleep"] = &decodeNanosleep;
   table["griddepcontrol"] = &decodeGridDependency;
+  table["setmaxnreg"] = &decodeSetmaxnreg;
   table["bar"] = &decodeBar;
   table["barrier"] = &decodeBar;
 }

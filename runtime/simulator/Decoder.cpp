@@ -66,6 +66,21 @@ const std::map<std::string_view, Special> specialNames = {
     {"%smid", Special::SmId},
     {"%nsmid", Special::NSmId},
     {"%gridid", Special::GridId},
+    // Every cluster has one block.
+    {"%cluster_ctarank", Special::Zero},
+    {"%cluster_nctarank", Special::One},
+    {"%cluster_ctaid.x", Special::Zero},
+    {"%cluster_ctaid.y", Special::Zero},
+    {"%cluster_ctaid.z", Special::Zero},
+    {"%cluster_nctaid.x", Special::One},
+    {"%cluster_nctaid.y", Special::One},
+    {"%cluster_nctaid.z", Special::One},
+    {"%clusterid.x", Special::CtaidX},
+    {"%clusterid.y", Special::CtaidY},
+    {"%clusterid.z", Special::CtaidZ},
+    {"%nclusterid.x", Special::NctaidX},
+    {"%nclusterid.y", Special::NctaidY},
+    {"%nclusterid.z", Special::NctaidZ},
 };
 
 const DecodeTable &decodeTable() {
@@ -80,6 +95,7 @@ const DecodeTable &decodeTable() {
     addAtomics(result);
     addAsyncCopies(result);
     addMatrices(result);
+    addMbarriers(result);
     addCollectives(result);
     addControl(result);
     return result;
@@ -160,6 +176,13 @@ void Decoder::declareVariables() {
   kernel.info.name = entry.name;
   kernel.info.requiredBlock = entry.requiredBlock;
   kernel.info.maxThreads = entry.maxThreads;
+  // What setmaxnreg shares out: ptxas gives each thread what the bounds of a launch leave.
+  uint64_t threads = entry.requiredBlock.x ? entry.requiredBlock.count() : entry.maxThreads;
+  if (entry.maxRegisters)
+    kernel.launchRegisters = (entry.maxRegisters + 7) / 8 * 8;
+  else if (threads)
+    kernel.launchRegisters = static_cast<uint32_t>(
+        std::min<uint64_t>(256, 65536 / (threads * std::max(1u, entry.minBlocks)) / 8 * 8));
   for (const Module::Variable &variable : module.variables)
     symbols[variable.name] =
         variable.constant ? variable.address - module.constantBase : variable.address;
@@ -232,6 +255,17 @@ void Decoder::fail(const std::string &message) const {
 
 void Decoder::unknown() const { fail("this form of '" + current->opcode + "' is not known"); }
 
+void Decoder::needsHopper() {
+  // sm_80, sm_90a…: the number decides.
+  if (module.target.size() < 5 || std::atoi(module.target.c_str() + 3) < 90)
+    fail("needs .target sm_90, the file has " + module.target);
+}
+
+void Decoder::needsHopperOnly() {
+  if (module.target != "sm_90a")
+    fail("needs .target sm_90a, the file has " + module.target);
+}
+
 //===----------------------------------------------------------------------===//
 // Modifiers
 //===----------------------------------------------------------------------===//
@@ -280,18 +314,20 @@ Type Decoder::type() {
 }
 
 Space Decoder::space() {
-  switch (oneOf({"global", "shared", "shared::cta", "local", "const", "param", "param::entry"})) {
+  switch (oneOf({"global", "shared", "shared::cta", "shared::cluster", "local", "const", "param",
+                 "param::entry"})) {
   case 0:
     return Space::Global;
   case 1:
   case 2:
+  case 3: // a cluster has one block
     return Space::Shared;
-  case 3:
-    return Space::Local;
   case 4:
-    return Space::Const;
+    return Space::Local;
   case 5:
+    return Space::Const;
   case 6:
+  case 7:
     return Space::Param;
   default:
     return Space::Generic;

@@ -62,6 +62,10 @@ public:
   const syntax::Instruction &instruction() const { return *current; }
   Op &op() { return *result; }
   void waitsForGrid() { kernel.waitsForGrid = true; }
+  uint32_t launchRegisters() const { return kernel.launchRegisters; }
+  /// Fails unless the module's .target has the instruction: sm_90 and later, or sm_90a alone.
+  void needsHopper();
+  void needsHopperOnly();
   [[noreturn]] void fail(const std::string &message) const;
   [[noreturn]] void unknown() const; ///< no form of the opcode fits
 
@@ -154,6 +158,7 @@ void addMemory(DecodeTable &table);
 void addAtomics(DecodeTable &table);
 void addAsyncCopies(DecodeTable &table);
 void addMatrices(DecodeTable &table);
+void addMbarriers(DecodeTable &table);
 void addCollectives(DecodeTable &table);
 void addControl(DecodeTable &table);
 

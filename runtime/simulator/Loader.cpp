@@ -85,6 +85,7 @@ Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::str
     return file.error();
   auto module = std::make_shared<Module>();
   module->name = name;
+  module->target = file->target;
   if (Result<void> placed = placeVariables(*module, *file); !placed)
     return located(name, 1, 1, placed.error().diagnostic.message);
   for (syntax::Entry &entry : file->entries) {

@@ -38,6 +38,10 @@ void Warp::start(Block &owner, uint32_t number, uint32_t threads) {
   independent = owner.kernel.waitsForGrid ? ~uint32_t(0) : 0;
   cachedRange = 0;
   sinceRotation = 0;
+  registersHeld = owner.kernel.launchRegisters;
+  clusterArrivals = 0;
+  arrivedAtCluster = false;
+  polled = nullptr;
   copies.clear();
   splits.assign(1, Split{0, live, Split::State::Ready});
 
@@ -124,7 +128,11 @@ void Warp::start(Block &owner, uint32_t number, uint32_t threads) {
         value = 1;
         break;
       case Special::GridId:
+      case Special::Zero:
         value = 0;
+        break;
+      case Special::One:
+        value = 1;
         break;
       }
       values<uint32_t>(slot)[lane] = value;
@@ -138,16 +146,23 @@ bool Warp::runnable() const {
 
 void Warp::run(uint64_t quantum) {
   budget = quantum;
-  while (live && budget > 0) {
+  yielded = false;
+  while (live && budget > 0 && !yielded) {
     size_t chosen;
     if (!pick(chosen))
       break;
     execute(chosen);
   }
-  if (live && !runnable())
-    for (const Split &split : splits)
-      if (split.state == Split::State::WaitsForLanes)
-        stuck();
+  if (!live || runnable())
+    return;
+  // Lanes that wait for lanes which wait for an event are in order.
+  bool waiting = false, forEvent = false;
+  for (const Split &split : splits) {
+    waiting |= split.state == Split::State::WaitsForLanes;
+    forEvent |= split.state == Split::State::WaitsForEvent;
+  }
+  if (waiting && !forEvent)
+    stuck();
 }
 
 /// Merges splits that meet and chooses one to run.
@@ -159,6 +174,7 @@ bool Warp::pick(size_t &chosen) {
           splits[b].state != Split::State::WaitsAtBarrier) {
         splits[a].mask |= splits[b].mask;
         splits[a].state = Split::State::Ready;
+        splits[a].timedOut &= splits[b].timedOut;
         splits.erase(splits.begin() + b);
       } else {
         ++b;
@@ -236,7 +252,8 @@ void Warp::execute(size_t chosen) {
       active &= op.guardNegated ? ~guard : guard;
     }
     if (op.flow != Flow::Next) {
-      if (op.flow == Flow::Collective || op.flow == Flow::Aligned || op.flow == Flow::Barrier) {
+      if (op.flow == Flow::Collective || op.flow == Flow::Aligned || op.flow == Flow::Barrier ||
+          op.flow == Flow::WarpBlocking) {
         if (active && !gather(op, split, active))
           break; // counted when it executes
       }
@@ -295,6 +312,29 @@ void Warp::execute(size_t chosen) {
       for (Split &other : splits) // the lanes that a waiting split still needs may be fewer now
         if (other.state == Split::State::WaitsForLanes)
           other.state = Split::State::Ready;
+      break;
+    case Flow::Blocking:
+    case Flow::WarpBlocking:
+      if (active) {
+        suspended = false;
+        timedOut = split.timedOut;
+        op.run(*this, op, active);
+        if (suspended) { // counted when it succeeds
+          ++budget;
+          --executions[split.position];
+          lanes -= std::popcount(active);
+          if (active != split.mask) {
+            splits.push_back({split.position + 1, split.mask & ~active, Split::State::Ready});
+            split.mask = active;
+          }
+          split.state = Split::State::WaitsForEvent;
+          more = false;
+          break;
+        }
+        more = !yielded;
+      }
+      split.timedOut = false;
+      ++split.position;
       break;
     case Flow::Barrier:
       ++split.position;

@@ -9,14 +9,18 @@
 // split that waits for lanes of its warp (PTX ISA: .sync, .aligned) lets the others run.
 // After many steps the order rotates, since one lane may spin on another.
 //
-// Warps of a block run in turn, each until it must wait. All waiting is a deadlock.
+// Warps of a block run in turn, each until it must wait. Lanes that wait for an event of the
+// block (an mbarrier's phase, registers, a warpgroup's products) are suspended and try again
+// when one has happened. When nobody can go on, waits that have a time limit reach it, once;
+// if that changes nothing either, all waiting is a deadlock.
 //
-// Pinned by test/simulator/ControlTest.cpp and BarrierTest.cpp.
+// Pinned by test/simulator/ControlTest.cpp, BarrierTest.cpp and MbarrierTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
 
 #include "runtime/simulator/AsyncCopies.h"
+#include "runtime/simulator/Mbarriers.h"
 #include "runtime/simulator/Meter.h"
 #include "runtime/simulator/Program.h"
 
@@ -32,9 +36,10 @@ struct Stop {
 };
 
 struct Split {
-  enum class State : uint8_t { Ready, WaitsForLanes, WaitsAtBarrier };
+  enum class State : uint8_t { Ready, WaitsForLanes, WaitsAtBarrier, WaitsForEvent };
   uint32_t position = 0, mask = 0;
   State state = State::Ready;
+  bool timedOut = false; ///< a wait with a time limit that is over
 };
 
 class Warp {
@@ -49,6 +54,11 @@ public:
 
   //===--- for handlers ---------------------------------------------------===//
 
+  /// The lanes of this Blocking op cannot go on: they execute it again after Block::wake.
+  void suspend() { suspended = true; }
+  /// Another warp has its turn after this op.
+  void yield() { yielded = true; }
+
   template <class T> T *values(uint32_t slot) { return reinterpret_cast<T *>(registers + slot); }
   uint32_t &predicate(uint32_t slot) { return *reinterpret_cast<uint32_t *>(registers + slot); }
 
@@ -61,10 +71,16 @@ public:
   std::byte *registers = nullptr;
   std::byte *local = nullptr; ///< localBytes for each lane
   uint32_t index = 0;
-  uint32_t live = 0;   ///< lanes that exist and have not exited
-  uint32_t carry = 0;  ///< the carry flag of each lane
-  int cachedRange = 0; ///< of the last global access
-  uint32_t independent = 0; ///< lanes that may still run beside the launch in front
+  uint32_t live = 0;             ///< lanes that exist and have not exited
+  uint32_t carry = 0;            ///< the carry flag of each lane
+  int cachedRange = 0;           ///< of the last global access
+  uint32_t independent = 0;      ///< lanes that may still run beside the launch in front
+  uint32_t registersHeld = 0;    ///< of each thread, for setmaxnreg
+  bool timedOut = false;         ///< the wait that executes now has reached its time limit
+  uint64_t clusterArrivals = 0;  ///< phase of the cluster barrier that the last arrival ends
+  bool arrivedAtCluster = false; ///< and has not waited since
+  const Op *polled = nullptr;    ///< the last test_wait that failed
+  uint32_t polledMask = 0;
   AsyncCopies copies;
 
   /// Lanes that may still meet at a barrier release: called by the block.
@@ -77,8 +93,10 @@ private:
   bool gather(const Op &op, Split &split, uint32_t active);
   [[noreturn]] void stuck() const;
 
+  friend class Block;
   uint64_t budget = 0;
   uint64_t sinceRotation = 0;
+  bool suspended = false, yielded = false;
 };
 
 /// What all blocks of a launch share.
@@ -106,6 +124,11 @@ struct Barrier {
   uint32_t contributors = 0; ///< bar.red: threads so far
 };
 
+struct ClusterBarrier {
+  uint64_t phase = 0;
+  uint32_t arrived = 0; ///< warps
+};
+
 /// Executes one block at a time; its storage is reused.
 class Block {
 public:
@@ -115,6 +138,12 @@ public:
   void run(Dim3 index);
 
   void arrive(Warp &warp, const Op &op, uint32_t mask);
+  /// Completes the asynchronous copies that the mbarrier at this shared address counts.
+  void land(Warp &warp, const Op &op, int lane, uint32_t mbarrier);
+  /// cp.async.mbarrier.arrive: arrivals that follow the warp's copies so far.
+  void arriveAfterCopies(Warp &warp, const Op &op, int lane, uint32_t mbarrier);
+  /// Something has happened that suspended lanes may wait for.
+  void wake();
 
   LaunchState &state;
   Meter &meter;
@@ -122,13 +151,19 @@ public:
   Dim3 index;
   std::vector<std::byte> shared; ///< shared address sharedBase is shared[0]
   uint64_t executed = 0;         ///< warp instructions of this block
+  uint64_t events = 0; ///< changes that another warp can see; without any, waiting is a deadlock
+  Mbarriers mbarriers;
+  ClusterBarrier cluster;
+  void completeCluster();
+  uint64_t registerPool = 0; ///< registers that setmaxnreg.dec gave back
 
 private:
   friend class Warp;
   bool completes(const Barrier &barrier) const;
   void complete(uint32_t id);
   void warpFinished();
-  [[noreturn]] void deadlock() const;
+  bool expireWaits();
+  [[noreturn]] void deadlock();
 
   std::vector<Warp> warps;
   struct Release {
@@ -136,6 +171,14 @@ private:
   };
   std::unique_ptr<std::byte[], Release> storage; ///< register files and local memory
   std::array<Barrier, 16> barriers;
+  struct LateArrival {
+    uint32_t mbarrier, warp;
+    int lane;
+    const Op *op;
+    uint64_t serial; ///< of the warp's last copy
+  };
+  std::vector<LateArrival> lateArrivals;
+  uint64_t eventsAtExpiry = 0;
 };
 
 Dim3 threadOf(const Dim3 &block, uint32_t linear);

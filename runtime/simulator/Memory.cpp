@@ -194,6 +194,30 @@ void decodeMembar(Decoder &d) {
 }
 
 void decodeFence(Decoder &d) {
+  if (d.has("mbarrier_init")) {
+    d.needsHopper();
+    d.require("release");
+    d.require("cluster");
+    d.expectOperands(0);
+    d.op().run = &nothing;
+    return;
+  }
+  if (d.has("proxy")) {
+    d.needsHopper();
+    if (d.has("tensormap::generic")) {
+      // Maps are changed by the host only.
+      if (d.oneOf({"acquire", "release"}) < 0 || d.oneOf({"cta", "cluster", "gpu", "sys"}) < 0)
+        d.unknown();
+      d.expectOperands(0, 2);
+    } else {
+      if (d.oneOf({"async", "alias"}) < 0)
+        d.unknown();
+      d.oneOf({"global", "shared::cta", "shared::cluster"});
+      d.expectOperands(0);
+    }
+    d.op().run = &nothing;
+    return;
+  }
   d.oneOf({"sc", "acq_rel", "acquire", "release"});
   if (d.oneOf({"cta", "cluster", "gpu", "sys"}) < 0)
     d.unknown();

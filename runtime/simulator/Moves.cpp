@@ -203,12 +203,37 @@ void decodeIsspacep(Decoder &d) {
   d.op().run = &isSpace;
 }
 
+/// An address in the cluster's shared memory: of this block, the only one.
+template <class T> void mapToBlock(Warp &warp, const Op &op, uint32_t mask) {
+  const uint32_t *rank = warp.values<uint32_t>(op.slot[2]);
+  forEachLane(mask, [&](int lane) {
+    if (rank[lane] != 0)
+      warp.fail(Finding::Kind::Operand, op, lane,
+                "block rank is " + std::to_string(rank[lane]) + ", the cluster has one block");
+  });
+  keepActive(warp.values<T>(op.slot[0]), warp.values<T>(op.slot[1]), mask);
+}
+
+void decodeMapa(Decoder &d) {
+  d.needsHopper();
+  d.has("shared::cluster"); // without: a generic address, which stays the same too
+  unsigned bytes = bytesOf(d.type());
+  if (bytes != 4 && bytes != 8)
+    d.unknown();
+  d.expectOperands(3);
+  d.op().slot[0] = d.destination(d.operand(0), bytes);
+  d.op().slot[1] = d.source(d.operand(1), bytes);
+  d.op().slot[2] = d.source(d.operand(2), 4);
+  d.op().run = bytes == 4 ? &mapToBlock<uint32_t> : &mapToBlock<uint64_t>;
+}
+
 } // namespace
 
 void addMoves(DecodeTable &table) {
   table["mov"] = &decodeMov;
   table["selp"] = &decodeSelp;
   table["cvta"] = &decodeCvta;
+  table["mapa"] = &decodeMapa;
   table["isspacep"] = &decodeIsspacep;
 }
 

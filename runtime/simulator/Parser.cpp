@@ -317,9 +317,20 @@ private:
       current->requiredBlock = dimensions();
     else if (accept(".maxntid"))
       current->maxThreads = static_cast<uint32_t>(dimensions().count());
-    else if (accept(".minnctapersm") || accept(".maxnreg"))
+    else if (accept(".minnctapersm"))
+      current->minBlocks = static_cast<uint32_t>(integer("a number"));
+    else if (accept(".maxnreg"))
+      current->maxRegisters = static_cast<uint32_t>(integer("a number"));
+    else if (accept(".explicitcluster"))
+      ;
+    else if (accept(".maxclusterrank"))
       integer("a number");
-    else if (accept(".pragma")) {
+    else if (accept(".reqnctapercluster")) {
+      Dim3 cluster = dimensions();
+      if (cluster.count() != 1)
+        fail("clusters have " + std::to_string(cluster.count()) +
+             " blocks, the simulator runs clusters of one");
+    } else if (accept(".pragma")) {
       take();
       expect(";");
     } else

@@ -28,9 +28,11 @@ enum class Flow : uint8_t {
   Branch,        ///< to `target` for the lanes whose guard holds
   IndexedBranch, ///< to targets[slot[0]]
   Exit,
-  Collective, ///< waits for the lanes of the member mask in slot[memberMask]
-  Aligned,    ///< waits for the whole warp, which must have 32 live lanes
-  Barrier,    ///< waits for the whole warp, then acts on a barrier of the block
+  Collective,   ///< waits for the lanes of the member mask in slot[memberMask]
+  Aligned,      ///< waits for the whole warp, which must have 32 live lanes
+  Barrier,      ///< waits for the whole warp, then acts on a barrier of the block
+  Blocking,     ///< may call Warp::suspend: its lanes try again when something has happened
+  WarpBlocking, ///< the same, for the whole warp together
 };
 
 enum class Space : uint8_t { Generic, Global, Const, Shared, Local, Param };
@@ -58,6 +60,8 @@ struct Op {
   std::array<uint8_t, 14> width{}; ///< bytes per lane of the slot, where a handler needs it
   uint64_t immediate = 0;
   Access access;
+  /// What a suspended op waits for, for the report of a deadlock.
+  std::string (*waiting)(Warp &warp, const Op &op, uint32_t mask) = nullptr;
 };
 
 /// Registers that the hardware fills in.
@@ -87,6 +91,8 @@ enum class Special : uint8_t {
   SmId,
   NSmId,
   GridId,
+  Zero, ///< ranks inside a cluster of one block
+  One,  ///< sizes of a cluster of one block
 };
 
 /// First address of a block's shared variables: the first kilobyte belongs to the system.
@@ -113,12 +119,14 @@ struct Kernel {
   std::vector<std::byte> registerImage; ///< what a warp's register file holds at its start
   std::vector<std::pair<uint32_t, Special>> specials; ///< slot, 32-bit
   uint32_t localBytes = 0;
-  bool waitsForGrid = false; ///< has griddepcontrol.wait
+  bool waitsForGrid = false;    ///< has griddepcontrol.wait
+  uint32_t launchRegisters = 0; ///< of each thread, as the directives imply; 0: they do not say
 };
 
 class Module {
 public:
   std::string name;
+  std::string target; ///< sm_80…
   std::vector<Kernel> kernels;
   /// .global and .const variables; they live as long as the module, as on a GPU.
   struct Variable {

@@ -119,7 +119,7 @@ struct Finding {
     Deadlock,
     DidNotFinish, ///< instruction limit reached
     Trap,
-    Operand, ///< an operand value that the instruction forbids
+    Operand,    ///< an operand value that the instruction forbids
     Dependency, ///< memory of the launch in front, before griddepcontrol.wait
   };
   Kind kind = Kind::OutOfBounds;

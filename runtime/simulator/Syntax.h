@@ -91,6 +91,8 @@ struct Entry {
   std::vector<Scope> scopes;
   Dim3 requiredBlock{0, 0, 0};
   uint32_t maxThreads = 0;
+  uint32_t maxRegisters = 0; ///< .maxnreg, 0 where absent
+  uint32_t minBlocks = 0;    ///< .minnctapersm, 0 where absent
 
   /// Position of a label as seen from `scope`, or -1.
   int64_t label(uint32_t scope, const std::string &name) const;

@@ -15,13 +15,20 @@
 namespace attncc::simulator::test {
 
 inline std::string module(const std::string &body, const std::string &declarations = "",
-                          const std::string &directives = "") {
-  return ".version 8.7\n.target sm_80\n.address_size 64\n" + declarations +
+                          const std::string &directives = "", const std::string &target = "sm_80") {
+  return ".version 8.7\n.target " + target + "\n.address_size 64\n" + declarations +
          "\n.visible .entry k(.param .u64 .ptr .global .align 16 out, .param .u64 in)\n" +
          directives +
          "{ .reg .pred %p<64>; .reg .b16 %rs<64>; .reg .b32 %r<64>; .reg .b64 %rd<64>;\n"
          "ld.param.b64 %rd1, [out]; ld.param.b64 %rd2, [in]; mov.u32 %r1, %tid.x;\n" +
          body + "\nret;\n}\n";
+}
+
+/// The same for sm_90a, with 4096 bytes of shared memory at `sh`, aligned to 1024.
+inline std::string hopper(const std::string &body, const std::string &directives = "",
+                          unsigned shared = 4096) {
+  return module(body, ".shared .align 1024 .b8 sh[" + std::to_string(shared) + "];", directives,
+                "sm_90a");
 }
 
 struct Conditions {
