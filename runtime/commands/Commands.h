@@ -44,11 +44,12 @@ public:
   std::string color = "auto"; ///< or "always" or "never"
 
   void add(const Diagnostic &diagnostic);
-  /// Reports the error and gives the exit code of its status.
+  /// Adds an error of a device, which is named in front of the message, "cuda:0: error: …", unless
+  /// the message is about a file. Gives the exit code of its status.
+  int add(Error error, const std::string &device);
+  /// Reports the error and ends: the exit code of its status.
   int fail(const Error &error);
-  /// The same of a device that is named in front of the message, "cuda:0: error: …", unless the
-  /// message is about a file.
-  int fail(Error error, const std::string &device);
+  int fail(const Error &error, const std::string &device) { return finish(add(error, device)); }
   /// With --json prints {"schema", "ok", "diagnostics", …members of `body`}. Returns `code`.
   int finish(int code, json::Tree body = json::Tree::object());
 
@@ -65,7 +66,9 @@ private:
 using Verb = std::function<int()>;
 
 // The verbs of both programs.
-Verb addVerify(CLI::App &app); ///< verify FOLDER
+Verb addVerify(CLI::App &app);  ///< verify FOLDER
+Verb addInspect(CLI::App &app); ///< inspect FOLDER
+Verb addDoctor(CLI::App &app);  ///< doctor
 
 /// A program: its verbs, its --version (which each verb has as well), and its run.
 class CommandLine {

@@ -3,7 +3,9 @@
 // The verbs that need no compiler, in a program without LLVM that is small enough to be carried to
 // the machine with the GPU; attncc has the same verbs.
 //
+//   attncc-rt inspect FOLDER    what a package holds, and what a device would load
 //   attncc-rt verify FOLDER     run a package against the oracle
+//   attncc-rt doctor            GPUs, driver and settings
 //
 // Tests: test/commands
 //

@@ -95,13 +95,14 @@ int Report::fail(const Error &error) {
   return finish(exitCodeOf(error.status));
 }
 
-int Report::fail(Error error, const std::string &device) {
+int Report::add(Error error, const std::string &device) {
   if (error.diagnostic.where.file.empty()) {
     error.diagnostic.where.file = device;
     if (std::string_view(error.diagnostic.message).starts_with(device + ": "))
       error.diagnostic.message.erase(0, device.size() + 2);
   }
-  return fail(error);
+  add(error.diagnostic);
+  return exitCodeOf(error.status);
 }
 
 int Report::finish(int code, Tree body) {
