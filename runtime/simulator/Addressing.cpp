@@ -137,7 +137,7 @@ void formAddresses(Warp &warp, const Access &access, uint32_t mask, uint64_t *ad
 }
 
 void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
-                   HostLanes &host) {
+                   Mode mode, HostLanes &host) {
   std::vector<std::byte> &shared = warp.block->shared;
   forEachLane(mask, [&](int lane) {
     uint64_t at = address[lane];
@@ -146,6 +146,8 @@ void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
       outsideShared(warp, op, lane, at, bytes);
     host.pointer[lane] = shared.data() + (at - sharedBase);
   });
+  if (warp.block->shadow.active())
+    warp.block->shadow.generic(warp, op, mask, address, bytes, mode != Mode::Read);
 }
 
 void sharedAddresses(Warp &warp, const Op &op, const Access &access, uint32_t mask, uint32_t bytes,
@@ -216,6 +218,41 @@ void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *addr
   }
 }
 
+void resolveBulk(Warp &warp, const Op &op, int lane, const std::vector<GlobalPiece> &pieces,
+                 Mode mode) {
+  LaunchState &state = warp.block->state;
+  const std::vector<MemoryMap::Range> &ranges = state.ranges;
+  const bool write = mode != Mode::Read;
+  std::vector<size_t> seen; // ranges with a request
+  uint64_t lastSector = 0;
+  for (const GlobalPiece &piece : pieces) {
+    if (warp.independent >> lane & 1)
+      tooEarly(warp, op, lane, piece.address, mode);
+    for (uint64_t at = piece.address, end = piece.address + piece.bytes; at < end;) {
+      auto next = std::upper_bound(
+          ranges.begin(), ranges.end(), at,
+          [](uint64_t value, const MemoryMap::Range &range) { return value < range.begin; });
+      if (next == ranges.begin() || at >= std::prev(next)->end)
+        outOfBounds(warp, op, lane, at, static_cast<uint32_t>(end - at), mode);
+      const MemoryMap::Range &range = *std::prev(next);
+      if (write && !range.writable)
+        warp.fail(Finding::Kind::ReadOnly, op, lane,
+                  std::string(verb(mode)) + " to the read-only buffer '" + range.label + "'", at,
+                  range.label);
+      const uint64_t here = std::min(end, range.end) - at;
+      const size_t number = static_cast<size_t>(&range - ranges.data());
+      if (state.options->meter) {
+        bool first = std::find(seen.begin(), seen.end(), number) == seen.end();
+        if (first)
+          seen.push_back(number);
+        warp.block->meter.bulk(number, write, at, here, first, lastSector,
+                               write ? *state.uniqueWritten[number] : *state.uniqueRead[number]);
+      }
+      at += here;
+    }
+  }
+}
+
 void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host) {
   if (mode != Mode::Read)
     ++warp.block->events;
@@ -234,7 +271,7 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
   }
 
   auto shared = [&](uint32_t lanes) {
-    resolveShared(warp, op, lanes, address, bytes, host);
+    resolveShared(warp, op, lanes, address, bytes, mode, host);
     if (!warp.block->state.options->meter)
       return;
     uint32_t offset[32];

@@ -27,7 +27,7 @@ void formAddresses(Warp &warp, const Access &access, uint32_t mask, uint64_t *ad
 
 /// Bounds and alignment of shared memory: host pointers for `bytes` at each address.
 void resolveShared(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
-                   HostLanes &host);
+                   Mode mode, HostLanes &host);
 /// Shared addresses of another operand than op.access, checked for bounds and alignment.
 void sharedAddresses(Warp &warp, const Op &op, const Access &access, uint32_t mask, uint32_t bytes,
                      uint32_t *address, uint32_t align = 0);
@@ -35,5 +35,13 @@ void sharedAddresses(Warp &warp, const Op &op, const Access &access, uint32_t ma
 /// `bytes` has to lie inside the range. Counts traffic.
 void resolveGlobal(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address, uint32_t bytes,
                    uint32_t usedFrom, uint32_t usedBytes, Mode mode, HostLanes &host);
+
+/// Global memory that a bulk copy of one lane touches, in order.
+struct GlobalPiece {
+  uint64_t address, bytes;
+};
+/// Bounds and traffic of them. A piece may lie across ranges that touch.
+void resolveBulk(Warp &warp, const Op &op, int lane, const std::vector<GlobalPiece> &pieces,
+                 Mode mode);
 
 } // namespace attncc::simulator

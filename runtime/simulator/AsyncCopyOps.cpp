@@ -107,6 +107,8 @@ void decodeArrive(Decoder &d) {
 void decodeCpAsync(Decoder &d) {
   if (d.instruction().opcode != "cp" || !d.has("async"))
     d.unknown();
+  if (d.has("bulk"))
+    return decodeBulkCopy(d);
   if (d.has("mbarrier"))
     return decodeArrive(d);
   if (d.has("commit_group")) {
@@ -129,7 +131,10 @@ void decodeCpAsync(Decoder &d) {
   if (cache < 0 || d.oneOf({"shared", "shared::cta"}) < 0 || !d.has("global"))
     d.unknown();
   d.oneOf({"L2::64B", "L2::128B", "L2::256B"});
-  d.expectOperands(3, 4);
+  const bool policy = d.has("L2::cache_hint");
+  d.expectOperands(3 + policy, 4 + policy);
+  if (policy)
+    d.source(d.operand(d.operands() - 1), 8);
   uint64_t bytes = d.integer(d.operand(2));
   if (!(bytes == 16 || (cache == 0 && (bytes == 4 || bytes == 8))))
     d.fail("a copy of " + std::to_string(bytes) + " bytes is not allowed here");
@@ -142,7 +147,7 @@ void decodeCpAsync(Decoder &d) {
   d.op().immediate = static_cast<uint64_t>(d.op().access.offset);
   d.op().access = {};
   d.address(d.operand(0), Space::Shared, unsigned(bytes), 1);
-  if (d.operands() == 4) {
+  if (d.operands() == 4 + size_t(policy)) {
     const syntax::Operand &size = d.operand(3);
     bool predicate = size.kind == syntax::Operand::Kind::Register && d.registerBytes(size) == 0;
     if (predicate) {

@@ -49,12 +49,14 @@ void Block::run(Dim3 where) {
   for (size_t i = shared.size() / 4 * 4; i < shared.size(); ++i)
     shared[i] = std::byte(0xff);
   barriers = {};
+  uint32_t threads = static_cast<uint32_t>(state.launch->block.count());
   mbarriers.clear();
   lateArrivals.clear();
+  bulk.start(kernel.usesAsyncProxy ? threads : 0);
+  shadow.start(sharedBase + uint32_t(shared.size()), kernel.usesAsyncProxy ? threads : 0);
   events = eventsAtExpiry = 0;
   registerPool = 0;
   cluster = {};
-  uint32_t threads = static_cast<uint32_t>(state.launch->block.count());
   for (uint32_t i = 0; i < warps.size(); ++i)
     warps[i].start(*this, i, threads);
 
@@ -78,6 +80,7 @@ void Block::run(Dim3 where) {
     if (idleRounds > mostIdleRounds || (!progress && !expireWaits()))
       deadlock();
   }
+  bulk.finish(*this);
 }
 
 void Block::arriveAfterCopies(Warp &warp, const Op &op, int lane, uint32_t mbarrier) {
@@ -85,8 +88,8 @@ void Block::arriveAfterCopies(Warp &warp, const Op &op, int lane, uint32_t mbarr
   wake(); // somebody may wait already
 }
 
-void Block::land(Warp &, const Op &, int, uint32_t mbarrier) {
-  bool ended = false;
+void Block::land(uint32_t mbarrier) {
+  bool ended = bulk.land(*this, mbarrier);
   for (size_t i = 0; i < lateArrivals.size();) {
     LateArrival arrival = lateArrivals[i];
     if (arrival.mbarrier != mbarrier) {

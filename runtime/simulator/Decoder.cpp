@@ -255,6 +255,12 @@ void Decoder::fail(const std::string &message) const {
 
 void Decoder::unknown() const { fail("this form of '" + current->opcode + "' is not known"); }
 
+uint64_t Decoder::addBulkForm(const BulkForm &form) {
+  usesAsyncProxy();
+  kernel.bulkForms.push_back(form);
+  return kernel.bulkForms.size() - 1;
+}
+
 void Decoder::needsHopper() {
   // sm_80, sm_90a…: the number decides.
   if (module.target.size() < 5 || std::atoi(module.target.c_str() + 3) < 90)

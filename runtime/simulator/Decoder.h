@@ -62,6 +62,8 @@ public:
   const syntax::Instruction &instruction() const { return *current; }
   Op &op() { return *result; }
   void waitsForGrid() { kernel.waitsForGrid = true; }
+  void usesAsyncProxy() { kernel.usesAsyncProxy = true; }
+  uint64_t addBulkForm(const BulkForm &form);
   uint32_t launchRegisters() const { return kernel.launchRegisters; }
   /// Fails unless the module's .target has the instruction: sm_90 and later, or sm_90a alone.
   void needsHopper();
@@ -167,5 +169,7 @@ void addControl(DecodeTable &table);
 void decodeFloat(Decoder &decoder, Type type);
 void decodeHalf(Decoder &decoder, Type type);
 void decodeWarpBarrier(Decoder &decoder);
+/// cp.async.bulk, of which cp, async and bulk have been taken.
+void decodeBulkCopy(Decoder &decoder);
 
 } // namespace attncc::simulator

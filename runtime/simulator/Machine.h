@@ -20,9 +20,11 @@
 #pragma once
 
 #include "runtime/simulator/AsyncCopies.h"
+#include "runtime/simulator/BulkCopies.h"
 #include "runtime/simulator/Mbarriers.h"
 #include "runtime/simulator/Meter.h"
 #include "runtime/simulator/Program.h"
+#include "runtime/simulator/SharedShadow.h"
 
 #include <new>
 
@@ -136,10 +138,11 @@ public:
 
   /// Throws Stop.
   void run(Dim3 index);
+  Warp &warp(uint32_t number) { return warps[number]; }
 
   void arrive(Warp &warp, const Op &op, uint32_t mask);
   /// Completes the asynchronous copies that the mbarrier at this shared address counts.
-  void land(Warp &warp, const Op &op, int lane, uint32_t mbarrier);
+  void land(uint32_t mbarrier);
   /// cp.async.mbarrier.arrive: arrivals that follow the warp's copies so far.
   void arriveAfterCopies(Warp &warp, const Op &op, int lane, uint32_t mbarrier);
   /// Something has happened that suspended lanes may wait for.
@@ -153,6 +156,8 @@ public:
   uint64_t executed = 0;         ///< warp instructions of this block
   uint64_t events = 0; ///< changes that another warp can see; without any, waiting is a deadlock
   Mbarriers mbarriers;
+  BulkCopies bulk;
+  SharedShadow shadow;
   ClusterBarrier cluster;
   void completeCluster();
   uint64_t registerPool = 0; ///< registers that setmaxnreg.dec gave back

@@ -1,4 +1,4 @@
-//===- Matrices.cpp - ldmatrix, movmatrix, mma.sync -----------------------===//
+//===- Matrices.cpp - ldmatrix, stmatrix, movmatrix, mma.sync -------------===//
 //
 // PTX ISA §9.7.14.5. With lane l, g = l / 4 and c = l % 4:
 //   8x8 matrix of b16   row g, columns 2c (low half), 2c + 1; .trans: rows 2c, 2c + 1, column g
@@ -19,7 +19,8 @@ namespace attncc::simulator {
 
 namespace {
 
-template <bool Transposed> void loadMatrices(Warp &warp, const Op &op, uint32_t) {
+/// Host addresses of the rows: of matrix j in lanes 8j to 8j + 7.
+void resolveRows(Warp &warp, const Op &op, Mode mode, HostLanes &host) {
   const unsigned count = op.access.count;
   const uint32_t lanes = count == 4 ? allLanes : (uint32_t(1) << (8 * count)) - 1;
   uint64_t address[32];
@@ -31,15 +32,19 @@ template <bool Transposed> void loadMatrices(Warp &warp, const Op &op, uint32_t)
                   address[lane]);
       address[lane] -= sharedWindow;
     });
-  HostLanes host;
-  resolveShared(warp, op, lanes, address, 16, host);
+  resolveShared(warp, op, lanes, address, 16, mode, host);
   if (warp.block->state.options->meter) {
     uint32_t offset[32];
     for (int lane = 0; lane < 32; ++lane)
       offset[lane] = static_cast<uint32_t>(address[lane]);
     warp.block->meter.matrices(op.position, offset, count);
   }
-  for (unsigned matrix = 0; matrix < count; ++matrix) {
+}
+
+template <bool Transposed> void loadMatrices(Warp &warp, const Op &op, uint32_t) {
+  HostLanes host;
+  resolveRows(warp, op, Mode::Read, host);
+  for (unsigned matrix = 0; matrix < op.access.count; ++matrix) {
     uint16_t rows[8][8];
     for (unsigned row = 0; row < 8; ++row)
       std::memcpy(rows[row], host.pointer[8 * matrix + row], 16);
@@ -54,7 +59,26 @@ template <bool Transposed> void loadMatrices(Warp &warp, const Op &op, uint32_t)
   }
 }
 
-void decodeLdmatrix(Decoder &d) {
+template <bool Transposed> void storeMatrices(Warp &warp, const Op &op, uint32_t) {
+  HostLanes host;
+  resolveRows(warp, op, Mode::Write, host);
+  ++warp.block->events;
+  for (unsigned matrix = 0; matrix < op.access.count; ++matrix) {
+    uint16_t rows[8][8];
+    const uint32_t *from = warp.values<uint32_t>(op.slot[matrix]);
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      unsigned g = lane >> 2, c = lane & 3;
+      uint16_t low = static_cast<uint16_t>(from[lane]), high = uint16_t(from[lane] >> 16);
+      (Transposed ? rows[2 * c][g] : rows[g][2 * c]) = low;
+      (Transposed ? rows[2 * c + 1][g] : rows[g][2 * c + 1]) = high;
+    }
+    for (unsigned row = 0; row < 8; ++row)
+      std::memcpy(host.pointer[8 * matrix + row], rows[row], 16);
+  }
+}
+
+/// Modifiers and registers of ldmatrix and stmatrix; true with .trans.
+bool takeMatrices(Decoder &d, size_t registers, size_t address, bool load) {
   d.require("sync");
   d.require("aligned");
   d.require("m8n8");
@@ -65,15 +89,24 @@ void decodeLdmatrix(Decoder &d) {
     d.unknown();
   unsigned count = 1u << number;
   d.expectOperands(2);
-  auto elements = d.elements(0);
+  auto elements = d.elements(registers);
   if (elements.size() != count)
     d.fail("expected " + std::to_string(count) + " registers, found " +
            std::to_string(elements.size()));
   for (unsigned i = 0; i < count; ++i)
-    d.op().slot[i] = d.destination(*elements[i], 4);
-  d.address(d.operand(1), space, 16, count);
+    d.op().slot[i] = load ? d.destination(*elements[i], 4) : d.source(*elements[i], 4);
+  d.address(d.operand(address), space, 16, count);
   d.op().flow = Flow::Aligned;
-  d.op().run = transposed ? &loadMatrices<true> : &loadMatrices<false>;
+  return transposed;
+}
+
+void decodeLdmatrix(Decoder &d) {
+  d.op().run = takeMatrices(d, 0, 1, true) ? &loadMatrices<true> : &loadMatrices<false>;
+}
+
+void decodeStmatrix(Decoder &d) {
+  d.needsHopper();
+  d.op().run = takeMatrices(d, 1, 0, false) ? &storeMatrices<true> : &storeMatrices<false>;
 }
 
 void transposeMatrix(Warp &warp, const Op &op, uint32_t) {
@@ -171,6 +204,7 @@ void decodeMma(Decoder &d) {
 
 void addMatrices(DecodeTable &table) {
   table["ldmatrix"] = &decodeLdmatrix;
+  table["stmatrix"] = &decodeStmatrix;
   table["movmatrix"] = &decodeMovmatrix;
   table["mma"] = &decodeMma;
 }

@@ -112,6 +112,7 @@ void initialise(Warp &warp, const Op &op, uint32_t mask) {
                 "arrival count is " + std::to_string(count[lane]) + ", expected 1 to " +
                     std::to_string(Mbarriers::mostCount));
     block.mbarriers.init(address[lane], count[lane], block.kernel.text[op.position].line);
+    block.shadow.setMbarrier(address[lane], true);
   });
   ++block.events;
 }
@@ -122,6 +123,7 @@ void invalidate(Warp &warp, const Op &op, uint32_t mask) {
   forEachLane(mask, [&](int lane) {
     valid(warp, op, lane, address[lane]);
     warp.block->mbarriers.invalidate(address[lane]);
+    warp.block->shadow.setMbarrier(address[lane], false);
   });
   ++warp.block->events;
 }
@@ -183,7 +185,7 @@ void wait(Warp &warp, const Op &op, uint32_t mask) {
   forEachLane(mask, [&](int lane) {
     if (!state || address[lane] != last) {
       valid(warp, op, lane, address[lane]);
-      block.land(warp, op, lane, address[lane]);
+      block.land(address[lane]);
       last = address[lane];
       state = block.mbarriers.find(last);
     }
@@ -278,6 +280,7 @@ void decodeWait(Decoder &d, bool blocks) {
 }
 
 void decodeMbarrier(Decoder &d) {
+  d.usesAsyncProxy();
   switch (d.oneOf({"init", "inval", "arrive", "arrive_drop", "test_wait", "try_wait", "expect_tx",
                    "complete_tx"})) {
   case 0: {

@@ -75,11 +75,20 @@ void takeOrder(Decoder &d) {
   }
 }
 
-void takeCacheHints(Decoder &d) {
+/// True if a cache policy follows as the last operand.
+bool takeCacheHints(Decoder &d) {
   d.oneOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
   d.oneOf({"L1::no_allocate", "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first",
            "L1::evict_last"});
   d.oneOf({"L2::64B", "L2::128B", "L2::256B"});
+  return d.has("L2::cache_hint");
+}
+
+/// Policies speed things up and change nothing.
+void takePolicy(Decoder &d, bool given) {
+  d.expectOperands(given ? 3 : 2);
+  if (given)
+    d.source(d.operand(2), 8);
 }
 
 unsigned takeVector(Decoder &d) {
@@ -126,12 +135,12 @@ void decodeLd(Decoder &d) {
   takeOrder(d);
   Space space = d.space();
   d.has("nc");
-  takeCacheHints(d);
+  bool policy = takeCacheHints(d);
   unsigned count = takeVector(d);
   Type type = d.type();
   unsigned bytes = bytesOf(type);
   checkTotal(d, bytes, count);
-  d.expectOperands(2);
+  takePolicy(d, policy);
   d.address(d.operand(1), space, bytes, count);
   takeElements(d, 0, count, bytes, true, false);
   bool partly = d.op().access.usedBytes != ~uint64_t(0);
@@ -161,12 +170,12 @@ void decodeSt(Decoder &d) {
   Space space = d.space();
   if (space == Space::Const || space == Space::Param)
     d.unknown();
-  takeCacheHints(d);
+  bool policy = takeCacheHints(d);
   unsigned count = takeVector(d);
   Type type = d.type();
   unsigned bytes = bytesOf(type);
   checkTotal(d, bytes, count);
-  d.expectOperands(2);
+  takePolicy(d, policy);
   d.address(d.operand(0), space, bytes, count);
   takeElements(d, 1, count, bytes, false, type == Type::F32 || type == Type::F64);
   switch (bytes) {
@@ -193,6 +202,8 @@ void decodeMembar(Decoder &d) {
   d.op().run = &nothing;
 }
 
+void proxyFence(Warp &warp, const Op &, uint32_t mask) { warp.block->shadow.fence(warp, mask); }
+
 void decodeFence(Decoder &d) {
   if (d.has("mbarrier_init")) {
     d.needsHopper();
@@ -210,10 +221,12 @@ void decodeFence(Decoder &d) {
         d.unknown();
       d.expectOperands(0, 2);
     } else {
-      if (d.oneOf({"async", "alias"}) < 0)
-        d.unknown();
-      d.oneOf({"global", "shared::cta", "shared::cluster"});
+      d.require("async");
+      // Global memory is not followed.
+      bool shared = d.oneOf({"global", "shared::cta", "shared::cluster"}) != 0;
       d.expectOperands(0);
+      d.op().run = shared ? &proxyFence : &nothing;
+      return;
     }
     d.op().run = &nothing;
     return;
@@ -228,11 +241,39 @@ void decodeFence(Decoder &d) {
 /// A hint: the address may be anything.
 void decodePrefetch(Decoder &d) {
   Space space = d.space();
+  if (d.has("tensormap")) {
+    d.needsHopper();
+    if (space != Space::Param && space != Space::Const && space != Space::Generic)
+      d.unknown();
+    d.expectOperands(1);
+    d.address(d.operand(0), space, 1, 1);
+    d.op().run = &nothing;
+    return;
+  }
   if ((space != Space::Global && space != Space::Generic) || d.oneOf({"L1", "L2"}) < 0)
     d.unknown();
   d.expectOperands(1);
   d.address(d.operand(0), space, 1, 1);
   d.op().run = &nothing;
+}
+
+/// createpolicy.fractional: a value that only cache hints read.
+void createPolicy(Warp &warp, const Op &op, uint32_t mask) {
+  forEachLane(mask, [&](int lane) { warp.values<uint64_t>(op.slot[0])[lane] = 0; });
+}
+
+void decodeCreatepolicy(Decoder &d) {
+  d.require("fractional");
+  if (d.oneOf({"L2::evict_first", "L2::evict_last", "L2::evict_normal", "L2::evict_unchanged"}) < 0)
+    d.unknown();
+  d.oneOf({"L2::evict_first", "L2::evict_unchanged"});
+  if (d.type() != Type::B64)
+    d.unknown();
+  d.expectOperands(1, 2);
+  d.op().slot[0] = d.destination(d.operand(0), 8);
+  if (d.operands() == 2)
+    d.source(d.operand(1), 4, true);
+  d.op().run = &createPolicy;
 }
 
 } // namespace
@@ -243,6 +284,7 @@ void addMemory(DecodeTable &table) {
   table["membar"] = &decodeMembar;
   table["fence"] = &decodeFence;
   table["prefetch"] = &decodePrefetch;
+  table["createpolicy"] = &decodeCreatepolicy;
 }
 
 } // namespace attncc::simulator

@@ -109,6 +109,22 @@ void Meter::global(size_t range, bool write, const uint64_t *address, uint32_t m
     unique.mark(touched[i].sector, touched[i].bytes);
 }
 
+void Meter::bulk(size_t range, bool write, uint64_t address, uint64_t bytes, bool firstOfRange,
+                 uint64_t &lastSector, UniqueBytes &unique) {
+  Traffic &figures = traffic[range][write];
+  figures.requests += firstOfRange;
+  figures.bytes += bytes;
+  for (uint64_t left = bytes; left > 0;) {
+    uint64_t sector = address >> 5, offset = address & 31, here = std::min(left, 32 - offset);
+    unique.mark(sector, static_cast<uint32_t>(((uint64_t(1) << here) - 1) << offset));
+    figures.sectors += firstOfRange || sector != lastSector;
+    firstOfRange = false;
+    lastSector = sector;
+    address += here;
+    left -= here;
+  }
+}
+
 namespace {
 
 /// Distinct words per bank of one phase.
@@ -209,6 +225,7 @@ void Meter::add(const Meter &other) {
   barriers += other.barriers;
   matrixProducts += other.matrixProducts;
   asyncCopies += other.asyncCopies;
+  bulkCopies += other.bulkCopies;
 }
 
 } // namespace attncc::simulator

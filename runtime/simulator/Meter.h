@@ -49,6 +49,9 @@ public:
   /// One warp instruction on one range.
   void global(size_t range, bool write, const uint64_t *address, uint32_t mask, uint32_t bytes,
               UniqueBytes &unique);
+  /// A contiguous part of a bulk copy. `lastSector` is the one that the part before it ended in.
+  void bulk(size_t range, bool write, uint64_t address, uint64_t bytes, bool firstOfRange,
+            uint64_t &lastSector, UniqueBytes &unique);
   /// One warp instruction on shared memory; `bytes` per lane: 1, 2, 4, 8 or 16.
   void shared(uint32_t position, const uint32_t *address, uint32_t mask, uint32_t bytes);
   /// ldmatrix: `count` matrices of eight 16-byte rows, row r of matrix j at address[8j + r].
@@ -61,7 +64,8 @@ public:
   std::vector<uint64_t> executions;            ///< per instruction
   std::vector<SharedTraffic> sharedTraffic;    ///< per instruction
   std::vector<std::array<Traffic, 2>> traffic; ///< per range: read, write
-  uint64_t lanes = 0, localBytes = 0, barriers = 0, matrixProducts = 0, asyncCopies = 0;
+  uint64_t lanes = 0, localBytes = 0, barriers = 0, matrixProducts = 0, asyncCopies = 0,
+           bulkCopies = 0;
 };
 
 /// Wavefronts and ideal of one warp instruction.

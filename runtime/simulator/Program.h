@@ -64,6 +64,15 @@ struct Op {
   std::string (*waiting)(Warp &warp, const Op &op, uint32_t mask) = nullptr;
 };
 
+/// Operands of a bulk copy; Op::immediate is its index in Kernel::bulkForms.
+struct BulkForm {
+  bool load = false, tensor = false, prefetch = false;
+  uint8_t dimensions = 0;
+  Access shared, global, mbarrier;       ///< global: the tensor map of a tensor copy
+  std::array<uint32_t, 5> coordinates{}; ///< slots
+  uint32_t bytes = 0;                    ///< slot, not of tensor copies
+};
+
 /// Registers that the hardware fills in.
 enum class Special : uint8_t {
   TidX,
@@ -119,7 +128,9 @@ struct Kernel {
   std::vector<std::byte> registerImage; ///< what a warp's register file holds at its start
   std::vector<std::pair<uint32_t, Special>> specials; ///< slot, 32-bit
   uint32_t localBytes = 0;
-  bool waitsForGrid = false;    ///< has griddepcontrol.wait
+  bool waitsForGrid = false;   ///< has griddepcontrol.wait
+  bool usesAsyncProxy = false; ///< has mbarriers, bulk copies or wgmma
+  std::vector<BulkForm> bulkForms;
   uint32_t launchRegisters = 0; ///< of each thread, as the directives imply; 0: they do not say
 };
 

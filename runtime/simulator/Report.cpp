@@ -47,6 +47,8 @@ const char *toString(Finding::Kind kind) {
     return "trap";
   case Finding::Kind::Operand:
     return "operand";
+  case Finding::Kind::Hazard:
+    return "hazard";
   case Finding::Kind::Dependency:
     return "dependency";
   }

@@ -91,6 +91,7 @@ Report summarise(const LaunchState &state, const Meter &meter) {
   report.laneInstructions = meter.lanes;
   report.matrixProducts = meter.matrixProducts;
   report.asyncCopies = meter.asyncCopies;
+  report.bulkCopies = meter.bulkCopies;
   report.barriers = meter.barriers;
   report.localBytes = meter.localBytes;
   return report;

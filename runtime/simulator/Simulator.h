@@ -120,6 +120,7 @@ struct Finding {
     DidNotFinish, ///< instruction limit reached
     Trap,
     Operand,    ///< an operand value that the instruction forbids
+    Hazard,     ///< registers or shared memory that an asynchronous operation still uses
     Dependency, ///< memory of the launch in front, before griddepcontrol.wait
   };
   Kind kind = Kind::OutOfBounds;
@@ -177,6 +178,7 @@ struct Report {
   uint64_t laneInstructions = 0;                     ///< the same, counted per active lane
   uint64_t matrixProducts = 0;                       ///< mma.sync
   uint64_t asyncCopies = 0;                          ///< cp.async warp instructions
+  uint64_t bulkCopies = 0;                           ///< cp.async.bulk, plain and of tensors
   uint64_t barriers = 0;                             ///< barrier arrivals of warps
   uint64_t localBytes = 0;                           ///< local memory traffic, sum over lanes
 

@@ -167,5 +167,47 @@ TEST(Matrix, Transpose) {
     }
 }
 
+// stmatrix undoes ldmatrix, with and without .trans, for one, two and four matrices.
+TEST(Matrix, StoreUndoesLoad) {
+  for (const char *transposed : {"", ".trans"})
+    for (unsigned count : {1u, 2u, 4u}) {
+      std::string registers = count == 1   ? "{%r10}"
+                              : count == 2 ? "{%r10, %r11}"
+                                           : "{%r10, %r11, %r12, %r13}";
+      std::string form =
+          ".sync.aligned.m8n8.x" + std::to_string(count) + transposed + ".shared.b16 ";
+      Machine machine(1024);
+      Report report = machine.complete(hopper(
+          "mov.b32 %r3, sh; mad.lo.s32 %r4, %r1, 16, %r3; shl.b32 %r5, %r1, 3;\n"
+          "mov.b32 %r6, 0; L: add.s32 %r7, %r5, %r6; mad.lo.s32 %r8, %r6, 2, %r4; cvt.u16.u32 "
+          "%rs1, %r7;\n"
+          "st.shared.b16 [%r8], %rs1; add.s32 %r6, %r6, 1; setp.lt.u32 %p1, %r6, 8; @%p1 bra L;\n"
+          "ldmatrix" +
+          form + registers +
+          ", [%r4];\n"
+          "stmatrix" +
+          form + "[%r4+1024], " + registers +
+          ";\n"
+          "mul.wide.u32 %rd3, %r1, 16; add.s64 %rd4, %rd1, %rd3;\n"
+          "ld.shared.v4.b32 {%r20, %r21, %r22, %r23}, [%r4+1024];\n"
+          "st.global.v4.b32 [%rd4], {%r20, %r21, %r22, %r23};"));
+      for (uint32_t i = 0; i < 64 * count; ++i)
+        ASSERT_EQ(machine.out<uint16_t>()[i], i) << transposed << " x" << count;
+      EXPECT_EQ(machine.out<uint16_t>()[64 * count],
+                count == 4 ? machine.out<uint16_t>()[256] : 0x7fff);
+      for (const SharedInstruction &instruction : report.sharedInstructions)
+        if (instruction.text.starts_with("stmatrix")) {
+          EXPECT_EQ(instruction.traffic.wavefronts, count);
+        }
+    }
+}
+
+TEST(Matrix, StoreNeedsHopper) {
+  EXPECT_EQ(parseError(module("stmatrix.sync.aligned.m8n8.x1.shared.b16 [sh], {%r2};",
+                              ".shared .align 16 .b8 sh[256];"))
+                .substr(0, 44),
+            "8: needs .target sm_90, the file has sm_80: ");
+}
+
 } // namespace
 } // namespace attncc::simulator::test
