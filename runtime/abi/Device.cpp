@@ -74,8 +74,9 @@ attncc_status attncc_package_open(attncc_device *device, const char *folder,
       if (!read)
         return read.error();
       if (read->cache_dir)
-        return makeError(Status::Unsupported,
-                         "cache_dir is set: there is no cache of compiled kernels");
+        return makeError(
+            Status::Unsupported,
+            "cache_dir is set: the driver's own cache is used, CUDA_CACHE_PATH places it");
       if (read->forbid_jit)
         return makeError(Status::Unsupported,
                          "forbid_jit is set: there is no cache of compiled kernels");
@@ -83,6 +84,7 @@ attncc_status attncc_package_open(attncc_device *device, const char *folder,
         load.target = read->target;
       if (read->expected_id)
         load.expectedId = read->expected_id;
+      load.threads = read->jit_threads;
     }
     Result<std::shared_ptr<const package::Package>> opened =
         package::Package::open(device->device, folder, load);

@@ -1,10 +1,10 @@
 //===- Device.h - where kernels run -----------------------------------------===//
 //
 // Internal. The few things the runtime asks of a device: memory, copies, kernels and launches in
-// the order of a stream. SimulatorDevice.h implements it without a GPU. A launch names what each
-// pointer parameter covers (Buffer), so that a device which checks accesses can do so parameter by
-// parameter and name the parameter in what it finds.
-// Test: test/runtime/device/DeviceTest.cpp, one conformance suite for every device.
+// the order of a stream. CudaDevice.h implements it on a GPU, SimulatorDevice.h without one. A
+// launch names what each pointer parameter covers (Buffer), so that a device which checks accesses
+// can do so parameter by parameter and name the parameter in what it finds. Test:
+// test/runtime/device/DeviceTest.cpp, one conformance suite for every device.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -30,10 +30,17 @@ struct DeviceInfo {
   int64_t maxShared = 0;     ///< dynamic shared memory of a block in bytes, opt-in
 };
 
+/// What the device's compiler made of a kernel; -1 where it does not say.
+struct KernelResources {
+  int registers = -1;  ///< of a thread
+  int localBytes = -1; ///< of a thread: spilled registers
+};
+
 /// A kernel that is ready to be launched; made by and for one device, which it keeps alive.
 class Kernel {
 public:
   virtual ~Kernel() = default;
+  virtual KernelResources resources() const { return {}; }
 };
 
 struct KernelSource {
@@ -41,6 +48,8 @@ struct KernelSource {
   std::string entry;
   std::string file;    ///< names the PTX in messages
   uint32_t shared = 0; ///< dynamic shared memory in bytes
+  /// The kernel waits by itself for the launches in front of it, so it may start before they end.
+  bool dependentLaunch = false;
 };
 
 /// [begin, begin + bytes) of device memory that a kernel may touch through parameter `name`.
@@ -58,20 +67,21 @@ struct LaunchShape {
 using Stream = void *;
 
 class SimulatorDevice;
+class CudaDevice;
 
 /// Thread-safe. Memory that allocate gave belongs to the device and goes with it.
 class Device {
 public:
   virtual ~Device() = default;
 
-  /// "sim", "sim:sm_80" or "sim:sm_90a". "cuda:N" is Unsupported in this version, any other name is
-  /// InvalidArgument.
+  /// "sim", "sim:sm_80", "sim:sm_90a" or "cuda:N". Unsupported if there is no such device, any
+  /// other name is InvalidArgument.
   static Result<std::shared_ptr<Device>> open(std::string_view name);
 
   virtual const DeviceInfo &info() const = 0;
 
-  /// At least 256-byte aligned. Its content is NaN in every float type (bytes 0xff) up to
-  /// SimulatorDevice::kFilledBytes, zero beyond.
+  /// At least 256-byte aligned. Its content is NaN in every float type (bytes 0xff); a simulator's
+  /// is zero if it has more than SimulatorDevice::kFilledBytes.
   virtual Result<void *> allocate(size_t bytes, std::string_view label) = 0;
   /// Makes the caller's memory addressable. No effect on devices that need no such call.
   virtual Result<void> registerMemory(void *memory, size_t bytes, std::string_view label) = 0;
@@ -92,6 +102,8 @@ public:
 
   /// This device as a simulator, with its meter and findings; null for others.
   virtual SimulatorDevice *asSimulator() { return nullptr; }
+  /// This device as a GPU, with its streams, graphs and events; null for others.
+  virtual CudaDevice *asCuda() { return nullptr; }
 };
 
 } // namespace attncc::device

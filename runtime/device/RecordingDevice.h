@@ -50,6 +50,7 @@ public:
                       std::span<const std::byte> params, std::span<const Buffer> buffers,
                       Stream stream) override;
   SimulatorDevice *asSimulator() override { return inner->asSimulator(); }
+  CudaDevice *asCuda() override { return inner->asCuda(); }
 
 private:
   std::shared_ptr<Device> inner;

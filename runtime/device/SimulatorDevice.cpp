@@ -30,23 +30,6 @@ constexpr size_t kGuardBytes = 1 << 16;
 
 } // namespace
 
-Result<std::shared_ptr<Device>> Device::open(std::string_view name) {
-  if (name == "sim" || name.starts_with("sim:")) {
-    Result<std::shared_ptr<SimulatorDevice>> opened =
-        SimulatorDevice::open(name == "sim" ? "" : name.substr(4));
-    if (!opened)
-      return opened.error();
-    return std::shared_ptr<Device>(*opened);
-  }
-  if (name == "cuda" || name.starts_with("cuda:"))
-    return makeError(Status::Unsupported, std::string(name) +
-                                              ": this version of the runtime has no cuda device; "
-                                              "\"sim\" runs packages without a GPU");
-  return makeError(Status::InvalidArgument,
-                   "device is \"" + std::string(name.substr(0, 60)) +
-                       "\", must be \"sim\", \"sim:sm_80\" or \"sim:sm_90a\"");
-}
-
 namespace {
 /// What the simulator executes, best rank first.
 struct SimulatedTarget {

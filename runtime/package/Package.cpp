@@ -2,10 +2,13 @@
 #include "runtime/support/Json.h"
 #include "runtime/support/Sha256.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace attncc;
@@ -140,7 +143,7 @@ Result<Folder> package::openFolder(const std::string &path, std::string_view exp
   return package;
 }
 
-Result<void> Package::load(const KernelEntry &entry) {
+std::unique_ptr<LoadedKernel> Package::prepare(const KernelEntry &entry) const {
   auto kernel = std::make_unique<LoadedKernel>();
   kernel->entry = &entry;
   kernel->layerClass = manifest().findClass(entry.layerClass);
@@ -176,22 +179,51 @@ Result<void> Package::load(const KernelEntry &entry) {
   names[Name::VBytes] = dtypeBytes(kernel->group->v.dtype);
   names[Name::QBytes] = dtypeBytes(kernel->layerClass->dtype);
   names[Name::PageSize] = kernel->group->pageSize;
+  return kernel;
+}
 
-  Result<std::unique_ptr<device::Kernel>> made =
-      owner->loadKernel({content.files.at(entry.file), entry.entry, path() + "/" + entry.file,
-                         static_cast<uint32_t>(entry.shared)});
+Result<void> Package::compile(LoadedKernel &kernel) const {
+  const KernelEntry &entry = *kernel.entry;
+  device::KernelSource source;
+  source.ptx = content.files.at(entry.file);
+  source.entry = entry.entry;
+  source.file = path() + "/" + entry.file;
+  source.shared = static_cast<uint32_t>(entry.shared);
+  source.dependentLaunch = entry.dependentLaunch;
+  Result<std::unique_ptr<device::Kernel>> made = owner->loadKernel(source);
   if (!made)
     return made.error();
-  kernel->kernel = std::move(*made);
+  kernel.kernel = std::move(*made);
+  return {};
+}
 
-  ClassKernels &roles = classes[entry.layerClass];
-  if (entry.role == "append")
-    roles.append.push_back(kernel.get());
-  else if (entry.role == "decode")
-    roles.decode.push_back(kernel.get());
-  else
-    roles.merge.push_back(kernel.get());
-  loaded.push_back(std::move(kernel));
+/// Each kernel is one task; the first error in the manifest's order is the result.
+Result<void> Package::compileAll(unsigned threads) const {
+  std::vector<Result<void>> results(loaded.size());
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    for (size_t i = 0; (i = next++) < loaded.size();)
+      try {
+        results[i] = compile(*loaded[i]);
+      } catch (const std::exception &exception) {
+        results[i] = makeError(Status::Internal, exception.what());
+      }
+  };
+  if (threads == 0)
+    threads = std::max(1u, std::thread::hardware_concurrency());
+  std::vector<std::thread> helpers;
+  try {
+    while (helpers.size() + 1 < std::min<size_t>(threads, loaded.size()))
+      helpers.emplace_back(work);
+  } catch (const std::system_error &) {
+    // No more threads are to be had: fewer do.
+  }
+  work();
+  for (std::thread &helper : helpers)
+    helper.join();
+  for (const Result<void> &result : results)
+    if (!result)
+      return result.error();
   return {};
 }
 
@@ -212,7 +244,15 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
   for (const KernelEntry &entry : package->manifest().kernels)
     if (isLaunchable(entry) && package->choice.chosen.at(entry.layerClass) == entry.target &&
         obstacle(entry, package->owner->info()).empty())
-      if (Result<void> loaded = package->load(entry); !loaded)
-        return loaded.error();
+      package->loaded.push_back(package->prepare(entry));
+  if (Result<void> compiled = package->compileAll(options.threads); !compiled)
+    return compiled.error();
+  for (const std::unique_ptr<LoadedKernel> &kernel : package->loaded) {
+    ClassKernels &roles = package->classes[kernel->entry->layerClass];
+    (kernel->entry->role == "append"   ? roles.append
+     : kernel->entry->role == "decode" ? roles.decode
+                                       : roles.merge)
+        .push_back(kernel.get());
+  }
   return std::shared_ptr<const Package>(std::move(package));
 }

@@ -2,8 +2,8 @@
 //
 // Internal. openFolder reads manifest.json and every file that it lists, and nothing else: no path
 // leaves the folder, no link is followed, and size and SHA-256 must be the listed ones.
-// Package::open then chooses targets and loads every kernel that the choice may use. Immutable
-// afterwards. Test: test/runtime/package/PackageTest.cpp.
+// Package::open then chooses targets and loads every kernel that the choice may use, on several
+// threads. Immutable afterwards. Test: test/runtime/package/PackageTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -58,6 +58,7 @@ struct ClassKernels {
 struct LoadOptions {
   std::string target;     ///< empty: the best that the device runs
   std::string expectedId; ///< empty: any
+  unsigned threads = 0;   ///< that compile kernels; 0: as many as there are cores
 };
 
 class Package {
@@ -82,7 +83,9 @@ public:
 private:
   Package(std::shared_ptr<device::Device> device, Folder folder)
       : owner(std::move(device)), content(std::move(folder)) {}
-  Result<void> load(const KernelEntry &entry);
+  std::unique_ptr<LoadedKernel> prepare(const KernelEntry &entry) const;
+  Result<void> compile(LoadedKernel &kernel) const;
+  Result<void> compileAll(unsigned threads) const;
 
   std::shared_ptr<device::Device> owner;
   Folder content;
