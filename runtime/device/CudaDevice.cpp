@@ -357,18 +357,24 @@ Result<void> CudaDevice::closeStream(Stream stream) {
   return inContext("cuStreamDestroy", [&] { return driver.streamDestroy(streamOf(stream)); });
 }
 
-Result<void> CudaDevice::beginCapture(Stream stream) {
-  return inContext("cuStreamBeginCapture", [&] {
-    return driver.streamBeginCapture(streamOf(stream), kCaptureModeThreadLocal);
-  });
-}
-
-Result<std::unique_ptr<Graph>> CudaDevice::endCapture(Stream stream) {
+Result<std::unique_ptr<Graph>> CudaDevice::capture(Stream stream,
+                                                   const std::function<Result<void>()> &body) {
+  if (Result<void> begun = inContext(
+          "cuStreamBeginCapture",
+          [&] { return driver.streamBeginCapture(streamOf(stream), kCaptureModeThreadLocal); });
+      !begun)
+    return begun.error();
+  Result<void> recorded = body();
   CUgraph graph = nullptr;
-  if (Result<void> ended = inContext(
-          "cuStreamEndCapture", [&] { return driver.streamEndCapture(streamOf(stream), &graph); });
-      !ended)
-    return ended.error();
+  Result<void> ended = inContext("cuStreamEndCapture",
+                                 [&] { return driver.streamEndCapture(streamOf(stream), &graph); });
+  if (recorded && !ended)
+    recorded = ended;
+  if (!recorded) {
+    if (graph)
+      (void)inContext("cuGraphDestroy", [&] { return driver.graphDestroy(graph); });
+    return recorded.error();
+  }
   CUgraphExec executable = nullptr;
   Result<void> made = inContext("cuGraphInstantiateWithFlags",
                                 [&] { return driver.graphInstantiate(&executable, graph, 0); });

@@ -26,6 +26,7 @@
 #include "runtime/device/Device.h"
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -89,9 +90,8 @@ public:
   /// A stream that does not wait for the legacy default stream; destroyed by closeStream.
   Result<Stream> openStream();
   Result<void> closeStream(Stream stream);
-  Result<void> beginCapture(Stream stream);
-  /// Ends the capture, also one that a failed call has made invalid.
-  Result<std::unique_ptr<Graph>> endCapture(Stream stream);
+  /// What `body` puts on the stream, of this thread. Its error ends the capture and is the result.
+  Result<std::unique_ptr<Graph>> capture(Stream stream, const std::function<Result<void>()> &body);
   Result<std::unique_ptr<Event>> createEvent();
 
 private:

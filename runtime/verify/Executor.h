@@ -79,6 +79,8 @@ public:
   Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                         CaseData &data) override;
   Result<Execution> runStep(const ClassShape &shape, Step &step, StepForm form) override;
+  bool hasGraphs() const override;
+  ~PackageExecutor() override;
   const package::Package &package() const { return *loaded; }
 
 private:
@@ -90,7 +92,7 @@ private:
   std::string deviceName, folder;
   ExecutorOptions options;
   std::shared_ptr<const package::Package> loaded;
-  device::Stream stream = nullptr;
+  device::Stream stream = nullptr; // on a GPU one of its own
   std::unique_ptr<CaseMemory> memory;
 };
 

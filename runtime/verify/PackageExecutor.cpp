@@ -1,5 +1,6 @@
 //===- PackageExecutor.cpp - see Executor.h ---------------------------------===//
 
+#include "runtime/device/CudaDevice.h"
 #include "runtime/device/RecordingDevice.h"
 #include "runtime/device/SimulatorDevice.h"
 #include "runtime/plan/Plan.h"
@@ -80,11 +81,25 @@ PackageExecutor::over(std::shared_ptr<const package::Package> package,
   executor->options = options;
   executor->loaded = std::move(package);
   device::Device &device = executor->loaded->device();
+  if (device::CudaDevice *gpu = device.asCuda()) {
+    Result<device::Stream> stream = gpu->openStream();
+    if (!stream)
+      return stream.error();
+    executor->stream = *stream;
+  }
   executor->memory = device.asSimulator() && !options.ownMemory
                          ? CaseMemory::onHost(device)
                          : CaseMemory::onDevice(device, executor->stream);
   return executor;
 }
+
+PackageExecutor::~PackageExecutor() {
+  memory.reset();
+  if (stream)
+    (void)loaded->device().asCuda()->closeStream(stream);
+}
+
+bool PackageExecutor::hasGraphs() const { return loaded->device().asCuda() != nullptr; }
 
 Result<std::unique_ptr<PackageExecutor>> PackageExecutor::another() const {
   return loaded->device().asSimulator() ? open(deviceName, folder, options) : over(loaded, options);
@@ -265,11 +280,23 @@ Result<Execution> PackageExecutor::runStep(const ClassShape &shape, Step &step, 
   Launches launches{*this, shape, step.attendCase, *step.attend};
   if (Result<void> prepared = launches.prepare(step.append.get()); !prepared)
     return prepared.error();
-  Result<void> launched = launches.append(*step.append, step.attend->query);
-  if (launched && form == StepForm::Apart)
-    launched = loaded->device().synchronize(stream);
+  auto launchAll = [&]() -> Result<void> {
+    Result<void> launched = launches.append(*step.append, step.attend->query);
+    if (launched && form == StepForm::Apart)
+      launched = loaded->device().synchronize(stream);
+    return launched ? launches.attend() : launched;
+  };
+  if (form != StepForm::Graph)
+    return launches.finish(launchAll());
+  Result<std::unique_ptr<device::Graph>> graph =
+      loaded->device().asCuda()->capture(stream, launchAll);
+  if (!graph)
+    return graph.error();
+  Result<void> launched = (*graph)->launch(stream);
   if (launched)
-    launched = launches.attend();
+    launched = memory->refresh();
+  if (launched)
+    launched = (*graph)->launch(stream);
   return launches.finish(launched);
 }
 

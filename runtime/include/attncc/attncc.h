@@ -142,7 +142,7 @@ ATTNCC_API uint32_t attncc_version(void);    /* major << 16 | minor */
 /* level 0: information (one line a load), 1: warning. NULL: silent, as at the start. */
 ATTNCC_API void attncc_set_logger(attncc_log_fn logger, void *user, int level);
 
-/* "sim", "sim:sm_80" or "sim:sm_90a": the simulator. "cuda:0" is UNSUPPORTED in this version. */
+/* "cuda:0": a GPU, in its primary context. "sim", "sim:sm_80" or "sim:sm_90a": the simulator. */
 ATTNCC_API attncc_status attncc_device_open(const char *name, attncc_device **device);
 /* The simulator: makes host memory addressable, with every access checked against its bounds. */
 ATTNCC_API attncc_status attncc_device_register(attncc_device *device, void *memory, size_t bytes,

@@ -366,7 +366,7 @@ TEST(Abi, NullArgumentsAreErrorsNotCrashes) {
   EXPECT_EQ(attncc_device_open(nullptr, &device), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(device, nullptr);
   EXPECT_STREQ(attncc_message(), "attncc_device_open: name is null");
-  EXPECT_EQ(attncc_device_open("cuda:0", &device), ATTNCC_UNSUPPORTED);
+  EXPECT_EQ(attncc_device_open("sim:sm_100a", &device), ATTNCC_UNSUPPORTED);
   EXPECT_EQ(attncc_device_allocate(nullptr, 1, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_package_open(nullptr, nullptr, nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_kv_bind(nullptr, nullptr, nullptr, 0, nullptr), ATTNCC_INVALID_ARGUMENT);
