@@ -53,6 +53,14 @@ template <class Call> Result<void> CudaDevice::inContext(const char *function, C
   return check(function, call());
 }
 
+template <class Call> Result<void> CudaDevice::giveBack(const char *function, Call &&call) const {
+  Current current(*this);
+  const int status = call();
+  if (current.status != kCudaSuccess)
+    return failure("cuCtxPushCurrent", current.status);
+  return check(function, status);
+}
+
 Error CudaDevice::failure(const char *function, int status) const {
   std::string message = std::string(function) + " gives " + driver.text(status);
   const std::string *last = lastLaunch.load(std::memory_order_relaxed);
@@ -107,7 +115,6 @@ static std::string driverName(int cudaVersion) {
 }
 
 Result<void> CudaDevice::prepare() {
-  int handle = 0;
   if (int status = driver.deviceGet(&handle, ordinal); status != kCudaSuccess)
     return failure("cuDeviceGet", status);
   char name[128] = "";
@@ -131,8 +138,7 @@ Result<void> CudaDevice::prepare() {
 }
 
 CudaDevice::~CudaDevice() {
-  int handle = 0;
-  if (context && driver.deviceGet(&handle, ordinal) == kCudaSuccess)
+  if (context)
     driver.primaryRelease(handle);
 }
 
@@ -173,7 +179,7 @@ Result<void> CudaDevice::registerMemory(void *memory, size_t bytes, std::string_
 Result<void> CudaDevice::free(void *memory) {
   if (!memory)
     return {};
-  return inContext("cuMemFree", [&] { return driver.memoryFree(addressOf(memory)); });
+  return giveBack("cuMemFree", [&] { return driver.memoryFree(addressOf(memory)); });
 }
 
 Result<bool> CudaDevice::isOnDevice(const void *memory) const {
@@ -244,7 +250,7 @@ Result<void> CudaDevice::synchronize(Stream stream) {
 //===----------------------------------------------------------------------===//
 
 CudaKernel::~CudaKernel() {
-  (void)device->inContext("cuModuleUnload", [&] { return device->driver.moduleUnload(module); });
+  (void)device->giveBack("cuModuleUnload", [&] { return device->driver.moduleUnload(module); });
 }
 
 Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &source) {
@@ -354,7 +360,7 @@ Result<Stream> CudaDevice::openStream() {
 }
 
 Result<void> CudaDevice::closeStream(Stream stream) {
-  return inContext("cuStreamDestroy", [&] { return driver.streamDestroy(streamOf(stream)); });
+  return giveBack("cuStreamDestroy", [&] { return driver.streamDestroy(streamOf(stream)); });
 }
 
 Result<std::unique_ptr<Graph>> CudaDevice::capture(Stream stream,
@@ -372,13 +378,13 @@ Result<std::unique_ptr<Graph>> CudaDevice::capture(Stream stream,
     recorded = ended;
   if (!recorded) {
     if (graph)
-      (void)inContext("cuGraphDestroy", [&] { return driver.graphDestroy(graph); });
+      (void)giveBack("cuGraphDestroy", [&] { return driver.graphDestroy(graph); });
     return recorded.error();
   }
   CUgraphExec executable = nullptr;
   Result<void> made = inContext("cuGraphInstantiateWithFlags",
                                 [&] { return driver.graphInstantiate(&executable, graph, 0); });
-  (void)inContext("cuGraphDestroy", [&] { return driver.graphDestroy(graph); });
+  (void)giveBack("cuGraphDestroy", [&] { return driver.graphDestroy(graph); });
   if (!made)
     return made.error();
   return std::unique_ptr<Graph>(new Graph(shared_from_this(), executable));
@@ -394,8 +400,8 @@ Result<std::unique_ptr<Event>> CudaDevice::createEvent() {
 }
 
 Graph::~Graph() {
-  (void)device->inContext("cuGraphExecDestroy",
-                          [&] { return device->driver.graphExecDestroy(executable); });
+  (void)device->giveBack("cuGraphExecDestroy",
+                         [&] { return device->driver.graphExecDestroy(executable); });
 }
 
 Result<void> Graph::launch(Stream stream) const {
@@ -404,7 +410,7 @@ Result<void> Graph::launch(Stream stream) const {
 }
 
 Event::~Event() {
-  (void)device->inContext("cuEventDestroy", [&] { return device->driver.eventDestroy(event); });
+  (void)device->giveBack("cuEventDestroy", [&] { return device->driver.eventDestroy(event); });
 }
 
 Result<void> Event::record(Stream stream) const {

@@ -107,11 +107,14 @@ private:
   Result<void> check(const char *function, int status) const;
   /// Runs `call` in the context; its result is a CUresult of `function`.
   template <class Call> Result<void> inContext(const char *function, Call &&call) const;
+  /// The same for what gives something back: that is tried even without the context.
+  template <class Call> Result<void> giveBack(const char *function, Call &&call) const;
   Result<bool> isOnDevice(const void *memory) const;
   Result<void> notCapturing(const char *what, Stream stream) const;
 
   const CudaDriver &driver;
-  int ordinal;
+  const int ordinal;
+  int handle = 0; // CUdevice
   CUcontext context = nullptr;
   DeviceInfo deviceInfo;
   int numMultiprocessors = 0;

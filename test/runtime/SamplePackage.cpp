@@ -318,8 +318,6 @@ Sample test::samplePackage() {
     kernel.target = "sm_80";
     kernel.ptx = "7.8";
     kernel.file = "sm_80/" + kernel.role + ".ptx";
-    kernel.bytes = static_cast<int64_t>(role.text.size());
-    kernel.sha256 = sha256Hex(role.text);
     kernel.interface = kernel.role + "/1";
     kernel.block = {32, 1, 1};
     kernel.orderClass = "o1";
@@ -335,7 +333,15 @@ Sample test::samplePackage() {
     manifest.kernels.push_back(kernel);
     sample.files[kernel.file] = role.text;
   }
+  refreshHashes(sample);
   return sample;
+}
+
+void test::refreshHashes(Sample &sample) {
+  for (package::KernelEntry &kernel : sample.manifest.kernels) {
+    kernel.bytes = static_cast<int64_t>(sample.files[kernel.file].size());
+    kernel.sha256 = sha256Hex(sample.files[kernel.file]);
+  }
 }
 
 TemporaryFolder::TemporaryFolder() {

@@ -30,6 +30,8 @@ struct Sample {
   std::map<std::string, std::string> files;
 };
 Sample samplePackage();
+/// Lists the files as they are now.
+void refreshHashes(Sample &sample);
 
 /// A new folder that is removed at the end of the scope.
 class TemporaryFolder {

@@ -1,0 +1,196 @@
+//===- StepOnDevice.h - a decode step of the sample package on any device ----===//
+//
+// One sequence through the C interface: append and attention of kTokens tokens. On "cuda:N"
+// everything runs on a stream of its own, made as an engine makes one: by the driver. Calls give
+// the message of what failed first, empty for nothing.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "test/runtime/SamplePackage.h"
+
+#include <attncc/attncc.hpp>
+
+#include <string>
+#include <vector>
+
+extern "C" {
+int cuStreamCreate(void **stream, unsigned flags);
+int cuStreamDestroy_v2(void *stream);
+int cuStreamBeginCapture_v2(void *stream, int mode);
+int cuStreamEndCapture(void *stream, void **graph);
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags);
+int cuGraphLaunch(void *executable, void *stream);
+int cuGraphDestroy(void *graph);
+int cuGraphExecDestroy(void *executable);
+}
+
+namespace attncc::test {
+
+namespace rt = attncc::runtime;
+
+class StepOnDevice {
+public:
+  static constexpr int64_t kTokens = 3, kContext = 19, kPages = 8, kMaxKv = 32;
+
+  StepOnDevice(const std::string &deviceName, const std::string &folder, uint32_t jitThreads = 0) {
+    failure = prepare(deviceName, folder, jitThreads);
+  }
+  StepOnDevice(const StepOnDevice &) = delete;
+  ~StepOnDevice() {
+    kv = {};
+    plan = {};
+    for (void *memory : allocated)
+      (void)device.free(memory);
+    if (stream)
+      cuStreamDestroy_v2(stream);
+  }
+
+  std::string run() {
+    if (failure.empty())
+      failure = update();
+    if (failure.empty())
+      failure = launch(0);
+    if (failure.empty())
+      failure = messageOf(plan.check(stream));
+    return failure;
+  }
+  std::string update() { return messageOf(plan.update(batch, stream)); }
+  /// Append, decode and merge of one layer.
+  std::string launch(uint32_t layer) {
+    rt::Result<void> appended = plan.append(
+        kv, layer, {.query = query, .key = key, .value = value, .query_out = rotated}, stream);
+    if (!appended)
+      return messageOf(appended);
+    return messageOf(
+        plan.attend(kv, layer, {.query = rotated, .output = attended, .lse = lse}, stream));
+  }
+  std::string captureAndLaunch() {
+    beginCapture();
+    std::string failed = launch(0);
+    endCaptureAndLaunch();
+    return failed;
+  }
+  void beginCapture() { cuStreamBeginCapture_v2(stream, 1); }
+  void endCaptureAndLaunch() {
+    void *graph = nullptr, *executable = nullptr;
+    cuStreamEndCapture(stream, &graph);
+    cuGraphInstantiateWithFlags(&executable, graph, 0);
+    cuGraphLaunch(executable, stream);
+    cuGraphDestroy(graph);
+    cuGraphExecDestroy(executable);
+  }
+  std::string copyPages() {
+    rt::PageCopy copies[] = {{0, kPages - 1}};
+    return messageOf(kv.copyPages(copies, stream));
+  }
+
+  void *outputMemory() const { return attended.data; }
+  std::vector<uint16_t> output() {
+    std::vector<uint16_t> host(kTokens * kQueryHeads * kHeadDim);
+    (void)device.copy(host.data(), attended.data, host.size() * 2, stream);
+    return host;
+  }
+  /// The sample's decode gives the value of the last token.
+  static uint16_t expectedFirstOutput() { return valueOf(kTokens - 1); }
+
+  rt::Device device;
+  rt::Package package;
+  rt::Kv kv;
+  rt::Plan plan;
+  rt::Stream stream = nullptr;
+
+private:
+  static uint16_t valueOf(int64_t token) { return static_cast<uint16_t>(0x3f80 + token); }
+
+  template <class T> static std::string messageOf(const rt::Result<T> &result) {
+    return result ? std::string() : result.error().message;
+  }
+  /// Device memory with this content.
+  template <class T> std::string upload(T *&memory, const std::vector<T> &content) {
+    rt::Result<void *> made = device.allocate(content.size() * sizeof(T));
+    if (!made)
+      return messageOf(made);
+    allocated.push_back(*made);
+    memory = static_cast<T *>(*made);
+    return messageOf(device.copy(memory, content.data(), content.size() * sizeof(T), stream));
+  }
+
+  std::string prepare(const std::string &deviceName, const std::string &folder,
+                      uint32_t jitThreads) {
+    rt::Result<rt::Device> opened = rt::Device::open(deviceName.c_str());
+    if (!opened)
+      return messageOf(opened);
+    device = *std::move(opened);
+    if (deviceName.starts_with("cuda"))
+      cuStreamCreate(&stream, 1);
+    rt::Result<rt::Package> loaded =
+        rt::Package::open(device, folder.c_str(), {.jit_threads = jitThreads});
+    if (!loaded)
+      return messageOf(loaded);
+    package = *std::move(loaded);
+
+    rt::Result<size_t> bytes = package.pool_bytes("kv0", kPages);
+    if (!bytes)
+      return messageOf(bytes);
+    uint8_t *pages = nullptr;
+    if (std::string failed = upload(pages, std::vector<uint8_t>(*bytes)); !failed.empty())
+      return failed;
+    std::vector<rt::KvLayer> layers(kLayers);
+    if (rt::Result<void> laid = package.pool_layout("kv0", kPages, pages, layers); !laid)
+      return messageOf(laid);
+    rt::Result<rt::Kv> bound = package.bind("kv0", layers);
+    if (!bound)
+      return messageOf(bound);
+    kv = *std::move(bound);
+    rt::Result<rt::Plan> planned = package.plan("kv0", {.max_sequences = 1,
+                                                        .max_tokens = kTokens,
+                                                        .max_query_length = kTokens,
+                                                        .max_kv_length = kMaxKv});
+    if (!planned)
+      return messageOf(planned);
+    plan = *std::move(planned);
+
+    uint8_t *workspace = nullptr;
+    uint16_t *rows[5] = {};
+    float *sums = nullptr;
+    int32_t *queryStart = nullptr, *kvLength = nullptr, *table = nullptr;
+    std::vector<uint16_t> values(kTokens * kQueryHeads * kHeadDim);
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = valueOf(static_cast<int64_t>(i) / (kKvHeads * kHeadDim));
+    std::string failed = upload(workspace, std::vector<uint8_t>(plan.workspace().bytes));
+    for (uint16_t *&memory : rows)
+      failed = failed.empty() ? upload(memory, values) : failed;
+    failed = failed.empty() ? upload(sums, std::vector<float>(kTokens * kQueryHeads)) : failed;
+    failed = failed.empty() ? upload(queryStart, {0, int32_t(kTokens)}) : failed;
+    failed = failed.empty() ? upload(kvLength, {int32_t(kContext)}) : failed;
+    failed = failed.empty() ? upload(table, {4, 2, 6, 0, 1, 3, 5, 7}) : failed;
+    if (!failed.empty())
+      return failed;
+    auto tensor = [](uint16_t *data, int64_t heads) {
+      return rt::tensor(data, rt::kBFloat16, {kTokens, heads, kHeadDim});
+    };
+    query = tensor(rows[0], kQueryHeads);
+    key = tensor(rows[1], kKvHeads);
+    value = tensor(rows[2], kKvHeads);
+    rotated = tensor(rows[3], kQueryHeads);
+    attended = tensor(rows[4], kQueryHeads);
+    lse = rt::tensor(sums, rt::kFloat32, {kTokens, kQueryHeads});
+    batch = {.num_sequences = 1,
+             .num_tokens = kTokens,
+             .max_query_length = kTokens,
+             .max_kv_length = kMaxKv,
+             .query_start = queryStart,
+             .kv_length = kvLength,
+             .block_table = table,
+             .block_table_stride = kPages};
+    return messageOf(plan.set_workspace(workspace, plan.workspace().bytes, stream));
+  }
+
+  std::string failure;
+  std::vector<void *> allocated;
+  rt::Batch batch = {};
+  attncc_tensor query = {}, key = {}, value = {}, rotated = {}, attended = {}, lse = {};
+};
+
+} // namespace attncc::test
