@@ -58,10 +58,14 @@ public:
   std::string update() { return messageOf(plan.update(batch, stream)); }
   /// Append, decode and merge of one layer.
   std::string launch(uint32_t layer) {
-    rt::Result<void> appended = plan.append(
-        kv, layer, {.query = query, .key = key, .value = value, .query_out = rotated}, stream);
-    if (!appended)
-      return messageOf(appended);
+    std::string failed = append(layer);
+    return failed.empty() ? attend(layer) : failed;
+  }
+  std::string append(uint32_t layer) {
+    return messageOf(plan.append(
+        kv, layer, {.query = query, .key = key, .value = value, .query_out = rotated}, stream));
+  }
+  std::string attend(uint32_t layer) {
     return messageOf(
         plan.attend(kv, layer, {.query = rotated, .output = attended, .lse = lse}, stream));
   }

@@ -1,5 +1,5 @@
-# The library shows attncc_* symbols only, and needs nothing beyond the C library.
-#   cmake -DLIBRARY=… -DNM=… -DREADELF=… -P exports.cmake
+# The library shows attncc_* symbols only, needs nothing beyond the C library, and is small.
+#   cmake -DLIBRARY=… -DNM=… -DREADELF=… -DSTRIP=… -DWORK=… -P exports.cmake
 execute_process(COMMAND "${NM}" -D --defined-only "${LIBRARY}" OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[^\n]+" lines "${symbols}")
 set(functions 0)
@@ -20,3 +20,8 @@ foreach(line ${needed})
     message(FATAL_ERROR "needs ${line}")
   endif()
 endforeach()
+execute_process(COMMAND "${STRIP}" -o "${WORK}" "${LIBRARY}" COMMAND_ERROR_IS_FATAL ANY)
+file(SIZE "${WORK}" bytes)
+if(bytes GREATER 3000000)
+  message(FATAL_ERROR "has ${bytes} bytes stripped, at most 3000000 are wanted")
+endif()
