@@ -144,12 +144,15 @@ ATTNCC_API void attncc_set_logger(attncc_log_fn logger, void *user, int level);
 
 /* "cuda:0": a GPU, in its primary context. "sim", "sim:sm_80" or "sim:sm_90a": the simulator. */
 ATTNCC_API attncc_status attncc_device_open(const char *name, attncc_device **device);
-/* The simulator: makes host memory addressable, with every access checked against its bounds. */
+/* The simulator: makes host memory addressable, with every access checked against its bounds. A GPU:
+   no effect. */
 ATTNCC_API attncc_status attncc_device_register(attncc_device *device, void *memory, size_t bytes,
                                                 const char *label);
 ATTNCC_API attncc_status attncc_device_allocate(attncc_device *device, size_t bytes, void **memory);
 /* Frees what allocate gave; ends a registration (the memory stays the caller's). */
 ATTNCC_API attncc_status attncc_device_free(attncc_device *device, void *memory);
+/* In the stream's order. Host memory on either side may be reused on return; between two places on a
+   GPU the copy is only put on the stream. */
 ATTNCC_API attncc_status attncc_copy(attncc_device *device, void *to, const void *from, size_t bytes,
                                      attncc_stream stream);
 

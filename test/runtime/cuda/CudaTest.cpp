@@ -3,7 +3,7 @@
 #include "test/runtime/SamplePackage.h"
 #include "test/runtime/cuda/FakeCuda.h"
 #include "test/runtime/cuda/HeapCounts.h"
-#include "test/runtime/cuda/StepOnDevice.h"
+#include "test/runtime/StepOnDevice.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 // nothing but count. What it prints is what attncc itself costs; docs/performance.md has the
 // figures.
 #include "test/runtime/cuda/FakeCuda.h"
-#include "test/runtime/cuda/StepOnDevice.h"
+#include "test/runtime/StepOnDevice.h"
 
 #include <algorithm>
 #include <chrono>

@@ -11,6 +11,7 @@
 
 #include <attncc/attncc.hpp>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,16 +30,71 @@ namespace attncc::test {
 
 namespace rt = attncc::runtime;
 
+/// What the steps of several threads may share.
+struct LoadedSample {
+  static constexpr int64_t kPages = 48;
+
+  LoadedSample(const std::string &deviceName, const std::string &folder, uint32_t jitThreads)
+      : onGpu(deviceName.starts_with("cuda")) {
+    failure = prepare(deviceName, folder, jitThreads);
+  }
+  LoadedSample(const LoadedSample &) = delete;
+  ~LoadedSample() {
+    kv = {};
+    (void)device.free(pages);
+  }
+
+  bool onGpu;
+  rt::Device device;
+  rt::Package package;
+  rt::Kv kv;
+  void *pages = nullptr;
+  std::string failure;
+
+private:
+  std::string prepare(const std::string &deviceName, const std::string &folder,
+                      uint32_t jitThreads) {
+    rt::Result<rt::Device> opened = rt::Device::open(deviceName.c_str());
+    if (!opened)
+      return opened.error().message;
+    device = *std::move(opened);
+    rt::Result<rt::Package> loaded =
+        rt::Package::open(device, folder.c_str(), {.jit_threads = jitThreads});
+    if (!loaded)
+      return loaded.error().message;
+    package = *std::move(loaded);
+    rt::Result<size_t> bytes = package.pool_bytes("kv0", kPages);
+    if (!bytes)
+      return bytes.error().message;
+    rt::Result<void *> made = device.allocate(*bytes);
+    if (!made)
+      return made.error().message;
+    pages = *made;
+    std::vector<rt::KvLayer> layers(kLayers);
+    if (rt::Result<void> laid = package.pool_layout("kv0", kPages, pages, layers); !laid)
+      return laid.error().message;
+    rt::Result<rt::Kv> bound = package.bind("kv0", layers);
+    if (!bound)
+      return bound.error().message;
+    kv = *std::move(bound);
+    return {};
+  }
+};
+
 class StepOnDevice {
 public:
-  static constexpr int64_t kTokens = 3, kContext = 19, kPages = 8, kMaxKv = 32;
+  static constexpr int64_t kTokens = 3, kContext = 19, kMaxKv = 32;
+  static constexpr int64_t kPagesOfStep = kMaxKv / kPageSize;
 
-  StepOnDevice(const std::string &deviceName, const std::string &folder, uint32_t jitThreads = 0) {
-    failure = prepare(deviceName, folder, jitThreads);
+  StepOnDevice(const std::string &deviceName, const std::string &folder, uint32_t jitThreads = 0)
+      : StepOnDevice(std::make_shared<LoadedSample>(deviceName, folder, jitThreads), 0) {}
+  /// With a plan and a stream of its own, in the pages number `place` of what is shared.
+  StepOnDevice(std::shared_ptr<LoadedSample> sample, int32_t place)
+      : shared(std::move(sample)), device(shared->device) {
+    failure = shared->failure.empty() ? prepare(place) : shared->failure;
   }
   StepOnDevice(const StepOnDevice &) = delete;
   ~StepOnDevice() {
-    kv = {};
     plan = {};
     for (void *memory : allocated)
       (void)device.free(memory);
@@ -62,12 +118,13 @@ public:
     return failed.empty() ? attend(layer) : failed;
   }
   std::string append(uint32_t layer) {
-    return messageOf(plan.append(
-        kv, layer, {.query = query, .key = key, .value = value, .query_out = rotated}, stream));
+    return messageOf(plan.append(shared->kv, layer,
+                                 {.query = query, .key = key, .value = value, .query_out = rotated},
+                                 stream));
   }
   std::string attend(uint32_t layer) {
     return messageOf(
-        plan.attend(kv, layer, {.query = rotated, .output = attended, .lse = lse}, stream));
+        plan.attend(shared->kv, layer, {.query = rotated, .output = attended, .lse = lse}, stream));
   }
   std::string captureAndLaunch() {
     beginCapture();
@@ -85,8 +142,8 @@ public:
     cuGraphExecDestroy(executable);
   }
   std::string copyPages() {
-    rt::PageCopy copies[] = {{0, kPages - 1}};
-    return messageOf(kv.copyPages(copies, stream));
+    rt::PageCopy copies[] = {{0, LoadedSample::kPages - 1}};
+    return messageOf(shared->kv.copyPages(copies, stream));
   }
 
   void *outputMemory() const { return attended.data; }
@@ -98,9 +155,8 @@ public:
   /// The sample's decode gives the value of the last token.
   static uint16_t expectedFirstOutput() { return valueOf(kTokens - 1); }
 
-  rt::Device device;
-  rt::Package package;
-  rt::Kv kv;
+  std::shared_ptr<LoadedSample> shared;
+  rt::Device &device;
   rt::Plan plan;
   rt::Stream stream = nullptr;
 
@@ -120,37 +176,13 @@ private:
     return messageOf(device.copy(memory, content.data(), content.size() * sizeof(T), stream));
   }
 
-  std::string prepare(const std::string &deviceName, const std::string &folder,
-                      uint32_t jitThreads) {
-    rt::Result<rt::Device> opened = rt::Device::open(deviceName.c_str());
-    if (!opened)
-      return messageOf(opened);
-    device = *std::move(opened);
-    if (deviceName.starts_with("cuda"))
+  std::string prepare(int32_t place) {
+    if (shared->onGpu)
       cuStreamCreate(&stream, 1);
-    rt::Result<rt::Package> loaded =
-        rt::Package::open(device, folder.c_str(), {.jit_threads = jitThreads});
-    if (!loaded)
-      return messageOf(loaded);
-    package = *std::move(loaded);
-
-    rt::Result<size_t> bytes = package.pool_bytes("kv0", kPages);
-    if (!bytes)
-      return messageOf(bytes);
-    uint8_t *pages = nullptr;
-    if (std::string failed = upload(pages, std::vector<uint8_t>(*bytes)); !failed.empty())
-      return failed;
-    std::vector<rt::KvLayer> layers(kLayers);
-    if (rt::Result<void> laid = package.pool_layout("kv0", kPages, pages, layers); !laid)
-      return messageOf(laid);
-    rt::Result<rt::Kv> bound = package.bind("kv0", layers);
-    if (!bound)
-      return messageOf(bound);
-    kv = *std::move(bound);
-    rt::Result<rt::Plan> planned = package.plan("kv0", {.max_sequences = 1,
-                                                        .max_tokens = kTokens,
-                                                        .max_query_length = kTokens,
-                                                        .max_kv_length = kMaxKv});
+    rt::Result<rt::Plan> planned = shared->package.plan("kv0", {.max_sequences = 1,
+                                                                .max_tokens = kTokens,
+                                                                .max_query_length = kTokens,
+                                                                .max_kv_length = kMaxKv});
     if (!planned)
       return messageOf(planned);
     plan = *std::move(planned);
@@ -162,13 +194,16 @@ private:
     std::vector<uint16_t> values(kTokens * kQueryHeads * kHeadDim);
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = valueOf(static_cast<int64_t>(i) / (kKvHeads * kHeadDim));
+    std::vector<int32_t> pageNumbers;
+    for (int32_t page : {4, 2, 6, 0, 1, 3, 5, 7})
+      pageNumbers.push_back(static_cast<int32_t>(kPagesOfStep) * place + page);
     std::string failed = upload(workspace, std::vector<uint8_t>(plan.workspace().bytes));
     for (uint16_t *&memory : rows)
       failed = failed.empty() ? upload(memory, values) : failed;
     failed = failed.empty() ? upload(sums, std::vector<float>(kTokens * kQueryHeads)) : failed;
     failed = failed.empty() ? upload(queryStart, {0, int32_t(kTokens)}) : failed;
     failed = failed.empty() ? upload(kvLength, {int32_t(kContext)}) : failed;
-    failed = failed.empty() ? upload(table, {4, 2, 6, 0, 1, 3, 5, 7}) : failed;
+    failed = failed.empty() ? upload(table, pageNumbers) : failed;
     if (!failed.empty())
       return failed;
     auto tensor = [](uint16_t *data, int64_t heads) {
@@ -187,7 +222,7 @@ private:
              .query_start = queryStart,
              .kv_length = kvLength,
              .block_table = table,
-             .block_table_stride = kPages};
+             .block_table_stride = kPagesOfStep};
     return messageOf(plan.set_workspace(workspace, plan.workspace().bytes, stream));
   }
 
