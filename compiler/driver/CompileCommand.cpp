@@ -4,7 +4,7 @@
 #include "compiler/driver/Pipeline.h"
 #include "compiler/driver/SpecOptions.h"
 #include "compiler/spec/Check.h"
-#include "runtime/commands/Table.h"
+#include "runtime/support/Table.h"
 
 #include <CLI/CLI.hpp>
 

@@ -68,6 +68,7 @@ using Verb = std::function<int()>;
 // The verbs of both programs.
 Verb addVerify(CLI::App &app);  ///< verify FOLDER
 Verb addInspect(CLI::App &app); ///< inspect FOLDER
+Verb addBench(CLI::App &app);   ///< bench FOLDER, bench --read
 Verb addDoctor(CLI::App &app);  ///< doctor
 
 /// A program: its verbs, its --version (which each verb has as well), and its run.

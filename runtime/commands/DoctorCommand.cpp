@@ -1,7 +1,7 @@
 // doctor: what a bug report needs to know of this machine. No GPU is an answer, not an error. Names
 // of people and hosts are left out, and of the environment only what attncc and CUDA read is shown.
 #include "runtime/commands/Commands.h"
-#include "runtime/commands/Table.h"
+#include "runtime/support/Table.h"
 #include "runtime/device/Device.h"
 
 #include <CLI/CLI.hpp>

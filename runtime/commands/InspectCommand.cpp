@@ -1,7 +1,7 @@
 // inspect: what a package holds, verified against its hashes, and what of it a device would load.
 // On a GPU the chosen kernels are compiled, and the driver says what they need.
 #include "runtime/commands/Commands.h"
-#include "runtime/commands/Table.h"
+#include "runtime/support/Table.h"
 #include "runtime/package/Package.h"
 
 #include <CLI/CLI.hpp>

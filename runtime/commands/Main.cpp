@@ -5,6 +5,7 @@
 //
 //   attncc-rt inspect FOLDER    what a package holds, and what a device would load
 //   attncc-rt verify FOLDER     run a package against the oracle
+//   attncc-rt bench FOLDER      time its decode on a GPU
 //   attncc-rt doctor            GPUs, driver and settings
 //
 // Tests: test/commands

@@ -55,6 +55,10 @@ public:
   const package::LayerClass &classOfLayer(uint32_t layer) const {
     return *classes[classOf[layer]].layerClass;
   }
+  /// What attend launches for this layer at the current batch; null before update.
+  const package::LoadedKernel *decodeKernel(uint32_t layer) const {
+    return classes[classOf[layer]].decode;
+  }
   /// Names that rules use, at the current batch.
   package::NameValues names(const package::LoadedKernel &kernel) const;
 

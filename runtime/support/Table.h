@@ -1,6 +1,6 @@
 //===- Table.h - columns and numbers for people -----------------------------===//
 //
-// Internal. Test: test/commands/TableTest.cpp.
+// Internal. Test: test/support/TableTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -1,5 +1,5 @@
 // See Table.h.
-#include "runtime/commands/Table.h"
+#include "runtime/support/Table.h"
 
 #include <algorithm>
 

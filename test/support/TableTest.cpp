@@ -1,5 +1,5 @@
-// runtime/commands/Table.h
-#include "runtime/commands/Table.h"
+// runtime/support/Table.h
+#include "runtime/support/Table.h"
 
 #include <gtest/gtest.h>
 
