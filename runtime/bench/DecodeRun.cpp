@@ -453,18 +453,18 @@ Result<HostTimes> DecodeRun::hostTimes() {
   args.query_out = tensorOf(rotated.as<void>(), shape.type, tokens, queryHeads, shape.keyDim);
   args.q_norm = args.k_norm = shape.normEpsilon ? norm.as<void>() : nullptr;
 
-  Result<void> failed;
+  Result<void> state;
   using Clock = std::chrono::steady_clock;
   /// Median microseconds of one of `calls` calls, which the device has all finished in between.
   auto timed = [&](int64_t calls, auto &&call) {
     std::vector<double> times;
-    for (int64_t sample = 0; failed && sample < options.samples; ++sample) {
+    for (int64_t sample = 0; state && sample < options.samples; ++sample) {
       const Clock::time_point begin = Clock::now();
-      for (int64_t i = 0; failed && i < calls; ++i)
-        failed = call(i);
+      for (int64_t i = 0; state && i < calls; ++i)
+        state = call(i);
       const std::chrono::duration<double, std::micro> passed = Clock::now() - begin;
-      if (failed)
-        failed = machine.device->synchronize(machine.stream());
+      if (state)
+        state = machine.device->synchronize(machine.stream());
       times.push_back(passed.count() / double(calls));
     }
     return median(std::move(times));
@@ -480,8 +480,8 @@ Result<HostTimes> DecodeRun::hostTimes() {
         done = attend(i % numLayers, machine.stream());
     return done;
   });
-  if (!failed)
-    return failed.error();
+  if (!state)
+    return state.error();
   return times;
 }
 

@@ -50,12 +50,8 @@ public:
         return created.error();
       *event = std::move(*created);
     }
-    if (Result<void> begun = device.beginCapture(ownStream); !begun)
-      return begun.error();
-    Result<void> worked = work(ownStream);
-    Result<std::unique_ptr<device::Graph>> graph = device.endCapture(ownStream);
-    if (!worked)
-      return worked.error();
+    Result<std::unique_ptr<device::Graph>> graph =
+        device.capture(ownStream, [&] { return work(ownStream); });
     if (!graph)
       return graph.error();
     recording->graph = std::move(*graph);

@@ -2,7 +2,7 @@
 //
 // Internal. A shape is a decode step: so many sequences, their lengths (all equal, or uniform
 // between two numbers) and query tokens of each. They come from lists on the command line, from a
-// table, or are those of docs/performance.md. A table is CSV with a header, columns in any order:
+// table, or are the default ones. A table is CSV with a header, columns in any order:
 //
 //   batch,context,query_length,kv_heads
 //   64,4096,1,
