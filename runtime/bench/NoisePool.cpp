@@ -23,13 +23,13 @@ Result<std::byte *> NoisePool::reserve(size_t bytes, verify::NumberType type) {
 }
 
 Result<void> NoisePool::fill(verify::NumberType type) {
-  block.resize(kBlockElements);
+  const size_t bytes = memory.bytes();
+  block.resize(std::min(kBlockElements, (bytes + 1) / 2));
   verify::Random random(seed);
   for (uint16_t &element : block)
     element = verify::fromFloat(type, random.normal());
   filled = type;
-  const size_t bytes = memory.bytes();
-  size_t done = std::min(bytes, 2 * kBlockElements);
+  size_t done = std::min(bytes, 2 * block.size());
   device::Device &device = *machine.device;
   Result<void> copied = device.copy(memory.as<void>(), block.data(), done, machine.stream());
   // Twice as much with each copy; what is repeated stays a multiple of the block.

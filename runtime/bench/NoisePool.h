@@ -38,7 +38,7 @@ private:
   uint64_t seed;
   Memory memory;
   verify::NumberType filled = verify::NumberType::BF16;
-  std::vector<uint16_t> block; // empty: memory is not filled
+  std::vector<uint16_t> block; // shorter in small memory; empty: memory is not filled
 };
 
 } // namespace attncc::bench
