@@ -54,6 +54,7 @@ void Block::run(Dim3 where) {
   lateArrivals.clear();
   bulk.start(kernel.usesAsyncProxy ? threads : 0);
   shadow.start(sharedBase + uint32_t(shared.size()), kernel.usesAsyncProxy ? threads : 0);
+  products.start(kernel, uint32_t(warps.size()));
   events = eventsAtExpiry = 0;
   registerPool = 0;
   cluster = {};
@@ -80,6 +81,7 @@ void Block::run(Dim3 where) {
     if (idleRounds > mostIdleRounds || (!progress && !expireWaits()))
       deadlock();
   }
+  products.finish(*this);
   bulk.finish(*this);
 }
 

@@ -85,6 +85,7 @@ void setRegisters(Warp &warp, const Op &op, uint32_t mask) {
     block.wake();
   }
   warp.registersHeld = wanted;
+  block.products.together(warp, op);
 }
 
 std::string waitingForRegisters(Warp &warp, const Op &op, uint32_t) {

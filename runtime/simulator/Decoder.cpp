@@ -8,6 +8,7 @@
 #include "runtime/simulator/Decoder.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace attncc::simulator {
 
@@ -96,6 +97,7 @@ const DecodeTable &decodeTable() {
     addAsyncCopies(result);
     addMatrices(result);
     addMbarriers(result);
+    addWgmma(result);
     addCollectives(result);
     addControl(result);
     return result;
@@ -138,6 +140,57 @@ void Decoder::run() {
   end.position = static_cast<uint32_t>(entry.instructions.size());
   end.flow = Flow::Exit;
   kernel.info.instructions = static_cast<uint32_t>(entry.instructions.size());
+  if (!kernel.productForms.empty())
+    numberProductRegisters();
+}
+
+namespace {
+
+template <class F> void forEachRegister(const syntax::Operand &operand, F f) {
+  if (operand.reg >= 0)
+    f(operand.reg);
+  if (operand.second >= 0)
+    f(operand.second);
+  for (const syntax::Operand &element : operand.elements)
+    forEachRegister(element, f);
+}
+
+} // namespace
+
+/// Numbers the accumulators and left operands of products, and notes for each other
+/// instruction which of them it names.
+void Decoder::numberProductRegisters() {
+  std::map<uint32_t, uint16_t> numbers; // by slot
+  auto number = [&](uint32_t slot) {
+    return numbers.try_emplace(slot, static_cast<uint16_t>(numbers.size())).first->second;
+  };
+  for (ProductForm &form : kernel.productForms) {
+    for (uint32_t slot : form.d)
+      form.dUses.push_back(number(slot));
+    if (form.aInRegisters)
+      for (uint32_t slot : form.a)
+        form.aUses.push_back(number(slot));
+  }
+  if (numbers.size() > std::numeric_limits<uint16_t>::max())
+    throw DecodeError{entry.line, 1,
+                      "kernel '" + entry.name + "' has " + std::to_string(numbers.size()) +
+                          " registers in products, allowed are 65535"};
+  kernel.productRegisters.resize(numbers.size());
+  for (size_t i = 0; i < entry.registers.size(); ++i)
+    if (auto found = numbers.find(registerSlots[i]); found != numbers.end())
+      kernel.productRegisters[found->second] = entry.registers[i].name;
+  for (size_t i = 0; i < entry.instructions.size(); ++i) {
+    Op &op = kernel.ops[i];
+    if (entry.instructions[i].opcode == "wgmma")
+      continue; // looks after its registers itself
+    op.firstProductUse = static_cast<uint32_t>(kernel.productUses.size());
+    for (const syntax::Operand &operand : entry.instructions[i].operands)
+      forEachRegister(operand, [&](int32_t reg) {
+        if (auto found = numbers.find(registerSlots[reg]); found != numbers.end())
+          kernel.productUses.push_back(found->second);
+      });
+    op.productUses = static_cast<uint32_t>(kernel.productUses.size()) - op.firstProductUse;
+  }
 }
 
 void Decoder::declareRegisters() {
@@ -259,6 +312,12 @@ uint64_t Decoder::addBulkForm(const BulkForm &form) {
   usesAsyncProxy();
   kernel.bulkForms.push_back(form);
   return kernel.bulkForms.size() - 1;
+}
+
+uint64_t Decoder::addProductForm(ProductForm form) {
+  usesAsyncProxy();
+  kernel.productForms.push_back(std::move(form));
+  return kernel.productForms.size() - 1;
 }
 
 void Decoder::needsHopper() {

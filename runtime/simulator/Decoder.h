@@ -64,6 +64,7 @@ public:
   void waitsForGrid() { kernel.waitsForGrid = true; }
   void usesAsyncProxy() { kernel.usesAsyncProxy = true; }
   uint64_t addBulkForm(const BulkForm &form);
+  uint64_t addProductForm(ProductForm form);
   uint32_t launchRegisters() const { return kernel.launchRegisters; }
   /// Fails unless the module's .target has the instruction: sm_90 and later, or sm_90a alone.
   void needsHopper();
@@ -130,6 +131,7 @@ private:
 
   void declareRegisters();
   void declareVariables();
+  void numberProductRegisters();
   void decode(const syntax::Instruction &instruction, Op &op);
   uint32_t allocate(unsigned bytes);
   std::optional<uint64_t> symbolAddress(const std::string &name) const;
@@ -161,6 +163,7 @@ void addAtomics(DecodeTable &table);
 void addAsyncCopies(DecodeTable &table);
 void addMatrices(DecodeTable &table);
 void addMbarriers(DecodeTable &table);
+void addWgmma(DecodeTable &table);
 void addCollectives(DecodeTable &table);
 void addControl(DecodeTable &table);
 

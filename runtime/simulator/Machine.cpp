@@ -258,6 +258,8 @@ void Warp::execute(size_t chosen) {
           break; // counted when it executes
       }
     }
+    if (op.productUses && active)
+      block->products.use(*this, op);
     --budget;
     ++executions[split.position];
     lanes += std::popcount(active);

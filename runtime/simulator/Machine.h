@@ -23,6 +23,7 @@
 #include "runtime/simulator/BulkCopies.h"
 #include "runtime/simulator/Mbarriers.h"
 #include "runtime/simulator/Meter.h"
+#include "runtime/simulator/Products.h"
 #include "runtime/simulator/Program.h"
 #include "runtime/simulator/SharedShadow.h"
 
@@ -157,6 +158,7 @@ public:
   uint64_t events = 0; ///< changes that another warp can see; without any, waiting is a deadlock
   Mbarriers mbarriers;
   BulkCopies bulk;
+  Products products;
   SharedShadow shadow;
   ClusterBarrier cluster;
   void completeCluster();

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "runtime/simulator/Syntax.h"
+#include "runtime/simulator/TensorCore.h"
 
 #include <array>
 
@@ -60,6 +61,8 @@ struct Op {
   std::array<uint8_t, 14> width{}; ///< bytes per lane of the slot, where a handler needs it
   uint64_t immediate = 0;
   Access access;
+  /// Operands that belong to products somewhere in the kernel: a part of Kernel::productUses.
+  uint32_t firstProductUse = 0, productUses = 0;
   /// What a suspended op waits for, for the report of a deadlock.
   std::string (*waiting)(Warp &warp, const Op &op, uint32_t mask) = nullptr;
 };
@@ -71,6 +74,21 @@ struct BulkForm {
   Access shared, global, mbarrier;       ///< global: the tensor map of a tensor copy
   std::array<uint32_t, 5> coordinates{}; ///< slots
   uint32_t bytes = 0;                    ///< slot, not of tensor copies
+};
+
+/// Operands of wgmma.mma_async; Op::immediate is its index in Kernel::productForms.
+struct ProductForm {
+  MatrixType type = MatrixType::BF16;
+  unsigned columns = 0;
+  std::vector<uint32_t> d; ///< slots, columns / 2
+  bool aInRegisters = false;
+  std::array<uint32_t, 4> a{};               ///< slots
+  uint32_t aDescriptor = 0, bDescriptor = 0; ///< slots
+  uint32_t accumulates = 0;                  ///< slot of the predicate: d += a b instead of d = a b
+  bool accumulatesNegated = false;
+  bool negateA = false, negateB = false;
+  bool transposeA = false, transposeB = false; ///< MN-major
+  std::vector<uint16_t> dUses, aUses;          ///< product registers, as in Kernel::productUses
 };
 
 /// Registers that the hardware fills in.
@@ -131,6 +149,10 @@ struct Kernel {
   bool waitsForGrid = false;   ///< has griddepcontrol.wait
   bool usesAsyncProxy = false; ///< has mbarriers, bulk copies or wgmma
   std::vector<BulkForm> bulkForms;
+  std::vector<ProductForm> productForms;
+  /// Registers of products are numbered; the ones that other instructions name, op by op.
+  std::vector<uint16_t> productUses;
+  std::vector<std::string> productRegisters; ///< their names
   uint32_t launchRegisters = 0; ///< of each thread, as the directives imply; 0: they do not say
 };
 

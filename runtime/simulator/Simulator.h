@@ -176,7 +176,7 @@ struct Report {
   std::vector<SharedInstruction> sharedInstructions; ///< in order of line
   uint64_t instructions = 0;                         ///< warp instructions executed
   uint64_t laneInstructions = 0;                     ///< the same, counted per active lane
-  uint64_t matrixProducts = 0;                       ///< mma.sync
+  uint64_t matrixProducts = 0;                       ///< mma.sync of warps, wgmma of warpgroups
   uint64_t asyncCopies = 0;                          ///< cp.async warp instructions
   uint64_t bulkCopies = 0;                           ///< cp.async.bulk, plain and of tensors
   uint64_t barriers = 0;                             ///< barrier arrivals of warps

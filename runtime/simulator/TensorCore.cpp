@@ -86,32 +86,27 @@ float chunkOfAny(const float *a, const int *aExponent, const float *b, const int
   return result == 0 ? 0 : result; // never -0
 }
 
-/// Operands with their values and exponents laid out for eight columns at a time.
-struct Decoded {
-  alignas(64) float a[16][16];
-  alignas(64) int aExponent[16][16];
-  alignas(64) float b[16][columns];
-  alignas(64) int bExponent[16][columns];
-  bool finite = true;
+/// Eight columns of the right operand.
+struct RightOperand {
+  alignas(64) float value[16][columns];
+  alignas(64) int exponent[16][columns];
+  bool finite;
 };
 
-void decodeOperands(const MatrixProduct &product, unsigned k, MatrixType type, Decoded &out) {
+/// Exponent bits of infinities and NaN.
+uint16_t specialBits(Format format) {
+  return static_cast<uint16_t>(((1 << format.exponentBits) - 1) << format.fractionBits);
+}
+
+void decodeRight(const uint16_t (*b)[columns], unsigned k, MatrixType type, RightOperand &out) {
   const Format format = formatOf(type);
-  const uint16_t special =
-      static_cast<uint16_t>(((1 << format.exponentBits) - 1) << format.fractionBits);
+  const uint16_t special = specialBits(format);
   bool finite = true;
-  for (unsigned row = 0; row < 16; ++row)
-    for (unsigned i = 0; i < k; ++i) {
-      uint16_t code = product.a[row][i];
-      out.a[row][i] = decode(code, type);
-      out.aExponent[row][i] = exponentOf(code, format);
-      finite &= (code & special) != special;
-    }
   for (unsigned i = 0; i < k; ++i)
     for (unsigned column = 0; column < columns; ++column) {
-      uint16_t code = product.b[i][column];
-      out.b[i][column] = decode(code, type);
-      out.bExponent[i][column] = exponentOf(code, format);
+      uint16_t code = b[i][column];
+      out.value[i][column] = decode(code, type);
+      out.exponent[i][column] = exponentOf(code, format);
       finite &= (code & special) != special;
     }
   out.finite = finite;
@@ -187,87 +182,115 @@ inline bool chunkOfRow(const float *a, const int *aExponent, const float (*b)[co
 }
 
 template <int Chunk, int Fraction>
-void multiplyTruncating(MatrixProduct &product, unsigned k, MatrixType type) {
-  Decoded in;
-  decodeOperands(product, k, type, in);
-  for (unsigned row = 0; row < 16; ++row) {
-    alignas(64) float accumulator[columns];
-    std::copy_n(product.c[row], columns, accumulator);
-    for (unsigned from = 0; from < k; from += Chunk) {
+void multiplyTruncating(const LeftOperand &a, const uint16_t (*codes)[columns],
+                        float (*d)[columns]) {
+  RightOperand b;
+  decodeRight(codes, a.k, a.type, b);
+  for (unsigned row = 0; row < a.rows; ++row) {
+    float *accumulator = d[row];
+    for (unsigned from = 0; from < a.k; from += Chunk) {
+      const float *value = a.value[row] + from;
+      const int *exponent = a.exponent[row] + from;
       // An addend that is not finite has the greatest exponent, outside the fast window.
       bool done = false;
-      if (in.finite) {
-        if (Chunk == 16 && k == 16)
-          done = chunkOfRow<16, Fraction>(in.a[row], in.aExponent[row], in.b, in.bExponent,
-                                          accumulator);
+      if (a.finite && b.finite) {
+        if (Chunk == 16 && a.k == 16)
+          done = chunkOfRow<16, Fraction>(value, exponent, b.value, b.exponent, accumulator);
         else
-          done = chunkOfRow<8, Fraction>(in.a[row] + from, in.aExponent[row] + from, in.b + from,
-                                         in.bExponent + from, accumulator);
+          done = chunkOfRow<8, Fraction>(value, exponent, b.value + from, b.exponent + from,
+                                         accumulator);
       }
       if (done)
         continue;
-      unsigned count = std::min<unsigned>(Chunk, k - from);
+      unsigned count = std::min<unsigned>(Chunk, a.k - from);
       for (unsigned n = 0; n < columns; ++n) {
-        float b[16];
-        int bExponent[16];
+        float column[16];
+        int columnExponent[16];
         for (unsigned i = 0; i < count; ++i) {
-          b[i] = in.b[from + i][n];
-          bExponent[i] = in.bExponent[from + i][n];
+          column[i] = b.value[from + i][n];
+          columnExponent[i] = b.exponent[from + i][n];
         }
-        accumulator[n] = chunkOfAny(in.a[row] + from, in.aExponent[row] + from, b, bExponent, count,
-                                    accumulator[n], Fraction);
+        accumulator[n] =
+            chunkOfAny(value, exponent, column, columnExponent, count, accumulator[n], Fraction);
       }
     }
-    std::copy_n(accumulator, columns, product.d[row]);
   }
 }
 
-void multiplyHere(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+void multiplyHere(const LeftOperand &a, const uint16_t (*b)[columns], float (*d)[columns],
+                  TensorCore arithmetic) {
   if (arithmetic == TensorCore::Sm80)
-    multiplyTruncating<8, 24>(product, k, type);
+    multiplyTruncating<8, 24>(a, b, d);
   else
-    multiplyTruncating<16, 25>(product, k, type);
+    multiplyTruncating<16, 25>(a, b, d);
 }
 
 #if defined(__x86_64__)
 /// The same code for processors whose vectors hold eight columns.
-__attribute__((target("avx2"), flatten)) void multiplyWide(MatrixProduct &product, unsigned k,
-                                                           MatrixType type, TensorCore arithmetic) {
-  multiplyHere(product, k, type, arithmetic);
+__attribute__((target("avx2"), flatten)) void multiplyWide(const LeftOperand &a,
+                                                           const uint16_t (*b)[columns],
+                                                           float (*d)[columns],
+                                                           TensorCore arithmetic) {
+  multiplyHere(a, b, d, arithmetic);
 }
 const bool hasWide = __builtin_cpu_supports("avx2");
 #else
-void multiplyWide(MatrixProduct &, unsigned, MatrixType, TensorCore) {}
+void multiplyWide(const LeftOperand &, const uint16_t (*)[columns], float (*)[columns],
+                  TensorCore) {}
 const bool hasWide = false;
 #endif
 
 } // namespace
 
-void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+void decode(const uint16_t (*a)[16], unsigned rows, unsigned k, MatrixType type, LeftOperand &out) {
+  const Format format = formatOf(type);
+  const uint16_t special = specialBits(format);
+  out.type = type;
+  out.rows = rows;
+  out.k = k;
+  bool finite = true;
+  for (unsigned row = 0; row < rows; ++row)
+    for (unsigned i = 0; i < k; ++i) {
+      uint16_t code = a[row][i];
+      out.value[row][i] = decode(code, type);
+      out.exponent[row][i] = exponentOf(code, format);
+      finite &= (code & special) != special;
+    }
+  out.finite = finite;
+}
+
+void multiply(const LeftOperand &a, const uint16_t (*b)[columns], float (*d)[columns],
+              TensorCore arithmetic) {
   switch (arithmetic) {
   case TensorCore::Sm80:
   case TensorCore::Sm90:
-    return (hasWide ? multiplyWide : multiplyHere)(product, k, type, arithmetic);
+    return (hasWide ? multiplyWide : multiplyHere)(a, b, d, arithmetic);
   case TensorCore::Exact:
-    for (unsigned row = 0; row < 16; ++row)
+    for (unsigned row = 0; row < a.rows; ++row)
       for (unsigned n = 0; n < columns; ++n) {
-        double sum = product.c[row][n];
-        for (unsigned i = 0; i < k; ++i)
-          sum += double(decode(product.a[row][i], type)) * double(decode(product.b[i][n], type));
-        product.d[row][n] = canonical(static_cast<float>(sum));
+        double sum = d[row][n];
+        for (unsigned i = 0; i < a.k; ++i)
+          sum += double(a.value[row][i]) * double(decode(b[i][n], a.type));
+        d[row][n] = canonical(static_cast<float>(sum));
       }
     return;
   case TensorCore::IeeeSequential:
-    for (unsigned row = 0; row < 16; ++row)
+    for (unsigned row = 0; row < a.rows; ++row)
       for (unsigned n = 0; n < columns; ++n) {
-        float sum = product.c[row][n];
-        for (unsigned i = 0; i < k; ++i)
-          sum = canonical(fusedMultiplyAdd(decode(product.a[row][i], type),
-                                           decode(product.b[i][n], type), sum));
-        product.d[row][n] = sum;
+        float sum = d[row][n];
+        for (unsigned i = 0; i < a.k; ++i)
+          sum = canonical(fusedMultiplyAdd(a.value[row][i], decode(b[i][n], a.type), sum));
+        d[row][n] = sum;
       }
     return;
   }
+}
+
+void multiply(MatrixProduct &product, unsigned k, MatrixType type, TensorCore arithmetic) {
+  LeftOperand a;
+  decode(product.a, 16, k, type, a);
+  std::memcpy(product.d, product.c, sizeof product.d);
+  multiply(a, product.b, product.d, arithmetic);
 }
 
 } // namespace attncc::simulator

@@ -1,4 +1,4 @@
-//===- TensorCore.h - numerics of mma -------------------------------------===//
+//===- TensorCore.h - numerics of mma and wgmma ---------------------------===//
 //
 // Internal to the simulator. The ISA leaves order and rounding of the sum open; hardware
 // does the following, as published by MMA-Sim (Xie et al., arXiv 2511.10909):
@@ -10,9 +10,9 @@
 //      all are added exactly.
 //   4. The sum is truncated towards zero to 24 bits; a zero is +0.
 //
-//   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk. Zero terms, the least E and the
-//   sign of zero are as on an H200, which the sm_90 model matches in every bit of 1,048,576
-//   results.
+//   sm_80: F = 24, chunks of 8. sm_90: F = 25, one chunk, in wgmma as in mma. Zero terms, the
+//   least E and the sign of zero are as on an H200, which the sm_90 model of mma matches in every
+//   bit of 1,048,576 results.
 //
 // Pinned by test/simulator/TensorCoreTest.cpp against an independent evaluation and by
 // test/simulator/GoldenTest.cpp against the H200.
@@ -26,8 +26,21 @@ namespace attncc::simulator {
 
 enum class MatrixType : uint8_t { F16, BF16 };
 
-/// d = a * b + c for 16 x 8 results and `k` of 8 or 16. a[row][k] and b[k][column] hold codes of
-/// the type, c and d f32. d may be c.
+/// The left operand, decoded once for all columns: `rows` x `k` codes, k of 8 or 16.
+struct LeftOperand {
+  static constexpr unsigned mostRows = 64;
+  MatrixType type = MatrixType::BF16;
+  unsigned rows = 0, k = 0;
+  bool finite = true;
+  alignas(64) float value[mostRows][16];
+  alignas(64) int exponent[mostRows][16];
+};
+void decode(const uint16_t (*a)[16], unsigned rows, unsigned k, MatrixType type, LeftOperand &out);
+
+/// d += a * b for eight columns: b[k][column] holds codes, d[row][column] f32.
+void multiply(const LeftOperand &a, const uint16_t (*b)[8], float (*d)[8], TensorCore arithmetic);
+
+/// d = a * b + c of mma: 16 x 8 results and `k` of 8 or 16.
 struct MatrixProduct {
   alignas(64) uint16_t a[16][16];
   alignas(64) uint16_t b[16][8];
