@@ -257,6 +257,8 @@ void resolve(Warp &warp, const Op &op, uint32_t mask, Mode mode, HostLanes &host
   if (mode != Mode::Read)
     ++warp.block->events;
   const Access &access = op.access;
+  if (access.ordered)
+    warp.block->races.synchronise(warp, mode != Mode::Write, mode != Mode::Read);
   const uint32_t bytes = access.total();
   uint64_t address[32];
   formAddresses(warp, access, mask, address);

@@ -117,6 +117,7 @@ void decodeAtomic(Decoder &d, bool returns) {
   size_t first = returns ? 1 : 0;
   d.expectOperands(first + 2 + compares);
   d.address(d.operand(first), space, bytes, 1);
+  d.op().access.ordered = true;
   d.op().slot[0] = returns ? d.destination(d.operand(0), bytes) : d.scratch();
   bool floating = type == Type::F32 || type == Type::F64;
   d.op().slot[1] = d.source(d.operand(first + 1), bytes, floating);

@@ -55,6 +55,8 @@ void Block::run(Dim3 where) {
   bulk.start(kernel.usesAsyncProxy ? threads : 0);
   shadow.start(sharedBase + uint32_t(shared.size()), kernel.usesAsyncProxy ? threads : 0);
   products.start(kernel, uint32_t(warps.size()));
+  races.start(sharedBase + uint32_t(shared.size()),
+              kernel.usesAsyncProxy ? uint32_t(warps.size()) : 0);
   events = eventsAtExpiry = 0;
   registerPool = 0;
   cluster = {};
@@ -66,7 +68,8 @@ void Block::run(Dim3 where) {
   while (unfinished > 0) {
     bool progress = false, polling = true;
     const uint64_t before = events;
-    for (Warp &warp : warps) {
+    for (size_t turn = 0; turn < warps.size(); ++turn) {
+      Warp &warp = warps[state.options->order == Order::Ascending ? turn : warps.size() - 1 - turn];
       if (warp.finished() || !warp.runnable())
         continue;
       progress = true;
@@ -195,6 +198,7 @@ void Block::arrive(Warp &warp, const Op &op, uint32_t mask) {
                   std::to_string(id));
   ++meter.barriers;
   ++events;
+  races.release(warp, barrier.clock);
   barrier.arrived += 32;
   barrier.warps.push_back(warp.index);
   if (op.flags & BarrierFlags::reduces) {
@@ -214,8 +218,13 @@ void Block::arrive(Warp &warp, const Op &op, uint32_t mask) {
 
 void Block::complete(uint32_t id) {
   Barrier barrier = std::exchange(barriers[id], {});
+  if (barrier.everyone && races.active())
+    for (const Warp &warp : warps)
+      if (warp.finished())
+        barrier.clock.join(races.clockOf(warp.index));
   for (auto [number, op] : barrier.waiting) {
     Warp &warp = warps[number];
+    races.acquire(warp, barrier.clock);
     if (op->flags & BarrierFlags::reduces) {
       uint32_t slot = op->slot[BarrierSlots::destination];
       switch (static_cast<BarrierReduction>(op->immediate)) {

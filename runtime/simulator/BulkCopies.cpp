@@ -33,6 +33,7 @@ void BulkCopies::load(Block &block, Warp &warp, Copy copy) {
       block.shadow.beginWrite(warp, *copy.op, copy.lane, at);
       std::memset(&block.shared[at - sharedBase], pendingByte, 16);
     });
+  block.races.release(warp, copy.clock);
   loads.push_back(std::move(copy));
 }
 
@@ -57,7 +58,9 @@ bool BulkCopies::land(Block &block, uint32_t mbarrier) {
     }
     Copy copy = std::move(loads[i]);
     Warp &warp = block.warp(copy.warp);
-    const Mbarriers::State *state = block.mbarriers.find(mbarrier);
+    Mbarriers::State *state = block.mbarriers.find(mbarrier);
+    if (state)
+      state->arrived.join(copy.clock);
     if (state && state->phase != copy.phase)
       warp.fail(Finding::Kind::Barrier, *copy.op, copy.lane,
                 "the copy's " + std::to_string(copy.bytes) + " bytes arrive after phase " +
@@ -91,11 +94,12 @@ void BulkCopies::commit(Warp &warp, uint32_t mask) {
 
 void BulkCopies::readSource(Block &block, Copy &copy) {
   copy.read = true;
+  const Races::Moment moment = block.races.now(block.warp(copy.warp));
   for (const Row &row : copy.rows)
     forEachChunk(copy, row, [&](uint32_t at, uint32_t) {
       const std::byte *from = &block.shared[at - sharedBase];
       copy.payload.insert(copy.payload.end(), from, from + 16);
-      block.shadow.endRead(at);
+      block.shadow.endRead(block.races, moment, at);
     });
 }
 

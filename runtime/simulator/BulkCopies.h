@@ -16,6 +16,7 @@
 #pragma once
 
 #include "runtime/simulator/Program.h"
+#include "runtime/simulator/Races.h"
 
 namespace attncc::simulator {
 
@@ -39,6 +40,7 @@ public:
     // Loads:
     uint32_t mbarrier = 0;
     uint64_t phase = 0;
+    Clock clock; ///< of the warp when it issued
     // Stores:
     uint32_t group = 0;
     bool read = false;

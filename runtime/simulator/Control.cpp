@@ -125,6 +125,7 @@ void arriveAtCluster(Warp &warp, const Op &op, uint32_t mask) {
     warp.fail(Finding::Kind::Barrier, op, std::countr_zero(mask),
               "warp " + std::to_string(warp.index) +
                   " arrives twice at the cluster barrier without a wait");
+  warp.block->races.release(warp, barrier.clock);
   ++barrier.arrived;
   warp.clusterArrivals = barrier.phase + 1;
   warp.block->completeCluster();
@@ -137,6 +138,7 @@ void waitForCluster(Warp &warp, const Op &op, uint32_t mask) {
                   " waits at the cluster barrier before it arrives");
   if (warp.block->cluster.phase < warp.clusterArrivals)
     return warp.suspend();
+  warp.block->races.acquire(warp, warp.block->cluster.clock);
   warp.arrivedAtCluster = false;
 }
 

@@ -125,11 +125,13 @@ struct Barrier {
   const Op *op = nullptr;    ///< of the first arrival
   uint32_t population = 0;   ///< bar.red: true predicates so far
   uint32_t contributors = 0; ///< bar.red: threads so far
+  Clock clock;               ///< of those that arrived
 };
 
 struct ClusterBarrier {
   uint64_t phase = 0;
   uint32_t arrived = 0; ///< warps
+  Clock clock;          ///< of all arrivals
 };
 
 /// Executes one block at a time; its storage is reused.
@@ -160,6 +162,7 @@ public:
   BulkCopies bulk;
   Products products;
   SharedShadow shadow;
+  Races races;
   ClusterBarrier cluster;
   void completeCluster();
   uint64_t registerPool = 0; ///< registers that setmaxnreg.dec gave back

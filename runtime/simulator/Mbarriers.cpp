@@ -49,6 +49,7 @@ Mbarriers::State &valid(Warp &warp, const Op &op, int lane, uint32_t address) {
   if (!state)
     warp.fail(Finding::Kind::Barrier, op, lane,
               "no mbarrier is initialised at shared address " + hex(address), address);
+  warp.block->races.checkRead(warp, op, lane, address, 8);
   return *state;
 }
 
@@ -57,6 +58,7 @@ bool endPhase(Mbarriers::State &state) {
     return false;
   ++state.phase;
   state.pending = state.expected;
+  state.past = state.arrived;
   return true;
 }
 
@@ -69,6 +71,7 @@ bool Mbarriers::arrive(Warp &warp, const Op &op, int lane, uint32_t address, uin
               std::to_string(count) + " arrivals at " + describe(address) +
                   ", allowed are 1 to the pending ones",
               address);
+  warp.block->races.release(warp, state.arrived);
   state.pending -= count;
   ++warp.block->events;
   return endPhase(state);
@@ -113,6 +116,7 @@ void initialise(Warp &warp, const Op &op, uint32_t mask) {
                     std::to_string(Mbarriers::mostCount));
     block.mbarriers.init(address[lane], count[lane], block.kernel.text[op.position].line);
     block.shadow.setMbarrier(address[lane], true);
+    block.races.write(warp, op, lane, address[lane], 8);
   });
   ++block.events;
 }
@@ -182,27 +186,36 @@ void wait(Warp &warp, const Op &op, uint32_t mask) {
   uint32_t done = 0;
   uint32_t last = 0;
   Mbarriers::State *state = nullptr;
+  auto ended = [&](int lane) {
+    if (op.flags & Flags::parity)
+      return state->ended(warp.values<uint32_t>(op.slot[1])[lane]);
+    uint64_t phase = warp.values<uint64_t>(op.slot[1])[lane];
+    if (phase != state->phase && phase + 1 != state->phase)
+      warp.fail(Finding::Kind::Operand, op, lane,
+                "the state is of phase " + std::to_string(phase) +
+                    ", allowed are the current one and the one before it of " +
+                    block.mbarriers.describe(last),
+                last);
+    return phase < state->phase;
+  };
+  bool landed = false, acquired = false; // of this mbarrier
   forEachLane(mask, [&](int lane) {
     if (!state || address[lane] != last) {
-      valid(warp, op, lane, address[lane]);
-      block.land(address[lane]);
       last = address[lane];
+      state = &valid(warp, op, lane, last);
+      landed = acquired = false;
+    }
+    if (!ended(lane)) {
+      if (std::exchange(landed, true))
+        return;
+      block.land(last);
       state = block.mbarriers.find(last);
+      if (!ended(lane))
+        return;
     }
-    bool ended;
-    if (op.flags & Flags::parity) {
-      ended = state->ended(warp.values<uint32_t>(op.slot[1])[lane]);
-    } else {
-      uint64_t phase = warp.values<uint64_t>(op.slot[1])[lane];
-      if (phase != state->phase && phase + 1 != state->phase)
-        warp.fail(Finding::Kind::Operand, op, lane,
-                  "the state is of phase " + std::to_string(phase) +
-                      ", allowed are the current one and the one before it of " +
-                      block.mbarriers.describe(last),
-                  last);
-      ended = phase < state->phase;
-    }
-    done |= uint32_t(ended) << lane;
+    if (!std::exchange(acquired, true))
+      block.races.acquire(warp, state->past);
+    done |= uint32_t(1) << lane;
   });
   if (!done) {
     if (op.flags & Flags::blocks && !warp.timedOut)

@@ -16,14 +16,11 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include <cstdint>
-#include <string>
+#include "runtime/simulator/Races.h"
+
 #include <unordered_map>
 
 namespace attncc::simulator {
-
-class Warp;
-struct Op;
 
 class Mbarriers {
 public:
@@ -34,6 +31,8 @@ public:
     int64_t transactions = 0;
     uint64_t phase = 0; ///< that is under way; earlier ones have ended
     unsigned line = 0;  ///< of its init
+    Clock arrived;      ///< of all arrivals and copies so far
+    Clock past;         ///< the same when the last phase ended
     /// Whether the phase with this parity has ended: the current one or the one before it.
     bool ended(uint32_t parity) const { return (phase & 1) != (parity & 1); }
   };
@@ -47,7 +46,7 @@ public:
   /// True if any of the bytes belongs to a valid mbarrier.
   bool covers(uint32_t address, uint32_t bytes) const;
   void init(uint32_t address, uint32_t count, unsigned line) {
-    states[address] = {count, count, 0, 0, line};
+    states[address] = {count, count, 0, 0, line, {}, {}};
   }
   void invalidate(uint32_t address) { states.erase(address); }
 

@@ -1,7 +1,8 @@
 //===- Memory.cpp - ld, st, fences, prefetch ------------------------------===//
 //
 // PTX ISA §9.7.9.8-9.7.9.15, §9.7.13.4. The simulator's memory is sequentially consistent,
-// so orders and scopes are checked for spelling only; cache hints have no effect.
+// so scopes are checked for spelling only, and orders matter to races alone; cache hints have no
+// effect.
 // Pinned by test/simulator/MemoryTest.cpp.
 //
 //===----------------------------------------------------------------------===//
@@ -63,9 +64,10 @@ template <class T> void storeElements(Warp &warp, const Op &op, uint32_t mask) {
   });
 }
 
-/// .weak, .volatile, .relaxed.scope, .acquire.scope, .release.scope
-void takeOrder(Decoder &d) {
-  switch (d.oneOf({"weak", "volatile", "relaxed", "acquire", "release", "mmio"})) {
+/// .weak, .volatile, .relaxed.scope, .acquire.scope, .release.scope; false for weak accesses.
+bool takeOrder(Decoder &d) {
+  const int order = d.oneOf({"weak", "volatile", "relaxed", "acquire", "release", "mmio"});
+  switch (order) {
   case 2:
   case 3:
   case 4:
@@ -73,6 +75,7 @@ void takeOrder(Decoder &d) {
     if (d.oneOf({"cta", "cluster", "gpu", "sys"}) < 0)
       d.fail("expected a scope");
   }
+  return order > 0;
 }
 
 /// True if a cache policy follows as the last operand.
@@ -132,7 +135,7 @@ void checkTotal(Decoder &d, unsigned bytes, unsigned count) {
 }
 
 void decodeLd(Decoder &d) {
-  takeOrder(d);
+  const bool ordered = takeOrder(d);
   Space space = d.space();
   d.has("nc");
   bool policy = takeCacheHints(d);
@@ -142,6 +145,7 @@ void decodeLd(Decoder &d) {
   checkTotal(d, bytes, count);
   takePolicy(d, policy);
   d.address(d.operand(1), space, bytes, count);
+  d.op().access.ordered = ordered;
   takeElements(d, 0, count, bytes, true, false);
   bool partly = d.op().access.usedBytes != ~uint64_t(0);
   switch (bytes) {
@@ -166,7 +170,7 @@ void decodeLd(Decoder &d) {
 }
 
 void decodeSt(Decoder &d) {
-  takeOrder(d);
+  const bool ordered = takeOrder(d);
   Space space = d.space();
   if (space == Space::Const || space == Space::Param)
     d.unknown();
@@ -177,6 +181,7 @@ void decodeSt(Decoder &d) {
   checkTotal(d, bytes, count);
   takePolicy(d, policy);
   d.address(d.operand(0), space, bytes, count);
+  d.op().access.ordered = ordered;
   takeElements(d, 1, count, bytes, false, type == Type::F32 || type == Type::F64);
   switch (bytes) {
   case 1:

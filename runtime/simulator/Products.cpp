@@ -180,7 +180,12 @@ void Products::issue(Warp &warp, const Op &op) {
   WarpState &state = warps[warp.index];
   const size_t at = state.issued++ - group.computed;
   if (at == group.products.size()) {
-    Product product{&op, &form, {}, {}, predicate != 0, 0};
+    Product product;
+    product.op = &op;
+    product.form = &form;
+    product.accumulates = predicate != 0;
+    if (block.races.active())
+      product.moment = block.races.product(warp.index / 4, product.clock);
     auto decode = [&](uint64_t bits, bool kMajor, unsigned rows, SharedMatrix &matrix) {
       if (std::string wrong = SharedMatrix::decode(bits, kMajor, matrix); !wrong.empty())
         warp.fail(Finding::Kind::Operand, op, 0, wrong);
@@ -190,8 +195,19 @@ void Products::issue(Warp &warp, const Op &op) {
       decode(aBits, !form.transposeA, 64, product.a);
     decode(bBits, !form.transposeB, form.columns, product.b);
     group.products.push_back(product);
+  } else {
+    const Product &product = group.products[at];
+    auto check = [&](const SharedMatrix &matrix, unsigned rows, bool kMajor) {
+      matrix.forEachChunk(rows, kMajor, [&](uint32_t address, unsigned, unsigned) {
+        block.races.checkRead(warp, op, 0, address, 16, true);
+      });
+    };
+    if (!form.aInRegisters)
+      check(product.a, 64, !form.transposeA);
+    check(product.b, form.columns, !form.transposeB);
   }
   Product &product = group.products[at];
+  block.races.release(warp, product.clock);
   if (product.accumulates != (predicate != 0))
     warp.fail(Finding::Kind::Divergence, op, 0, "scale-d differs inside the warpgroup");
   product.issued |= 1u << warp.index % 4;
@@ -223,6 +239,8 @@ bool Products::wait(Warp &warp, uint32_t pending) {
     while (group.computed < needed)
       compute(*warp.block, group, warp.index / 4 * 4);
   }
+  if (needed > state.waited)
+    warp.block->races.acquire(warp, group.clock);
   state.waited = std::max(state.waited, needed);
   while (state.groups.size() > pending)
     state.groups.pop_front();
@@ -244,6 +262,7 @@ void Products::compute(Block &block, Warpgroup &group, uint32_t firstWarp) {
   const Product product = group.products.front();
   group.products.pop_front();
   ++group.computed;
+  group.clock.join(product.clock);
   const ProductForm &form = *product.form;
   const TensorCore requested = block.state.options->tensorCore;
   // No processor has wgmma with Ampere's sums.
@@ -256,7 +275,7 @@ void Products::compute(Block &block, Warpgroup &group, uint32_t firstWarp) {
       std::memcpy(codes, &block.shared[at - sharedBase], 16);
       for (unsigned i = 0; i < 8; ++i)
         put(kMajor ? r : r + i, kMajor ? k + i : k, uint16_t(codes[i] ^ sign));
-      block.shadow.endRead(at);
+      block.shadow.endRead(block.races, product.moment, at);
     });
   };
 

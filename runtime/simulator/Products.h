@@ -19,6 +19,7 @@
 #pragma once
 
 #include "runtime/simulator/Program.h"
+#include "runtime/simulator/Races.h"
 #include "runtime/simulator/SharedMatrix.h"
 
 #include <deque>
@@ -54,7 +55,9 @@ private:
     const ProductForm *form = nullptr;
     SharedMatrix a, b;
     bool accumulates = false;
-    uint32_t issued = 0; ///< warps of the four, one bit for each
+    uint32_t issued = 0;  ///< warps of the four, one bit for each
+    Clock clock;          ///< of those when they issued, and of the product
+    Races::Moment moment; ///< of its reads
   };
   /// What the four warps execute together, in order.
   struct Together {
@@ -65,6 +68,7 @@ private:
   struct Warpgroup {
     std::deque<Product> products; ///< not computed yet
     uint64_t computed = 0;        ///< number of products before them
+    Clock clock;                  ///< of those
     std::deque<Together> sequence;
     uint64_t passed = 0; ///< entries before them
   };

@@ -49,6 +49,8 @@ const char *toString(Finding::Kind kind) {
     return "operand";
   case Finding::Kind::Hazard:
     return "hazard";
+  case Finding::Kind::Race:
+    return "race";
   case Finding::Kind::Dependency:
     return "dependency";
   }

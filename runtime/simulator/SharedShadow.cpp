@@ -63,6 +63,14 @@ void SharedShadow::generic(Warp &warp, const Op &op, uint32_t mask, const uint64
       granule.time = clock;
       granule.writer = static_cast<uint16_t>(warp.index * 32 + uint32_t(lane));
     }
+    if (op.access.ordered)
+      return;
+    Races &races = warp.block->races;
+    const uint32_t at = static_cast<uint32_t>(address[lane]);
+    if (write)
+      return races.write(warp, op, lane, at, bytes);
+    races.checkRead(warp, op, lane, at, bytes);
+    races.recordRead(races.now(warp), at, bytes);
   });
 }
 
@@ -106,8 +114,14 @@ void SharedShadow::checkAsync(Warp &warp, const Op &op, int lane, uint32_t addre
 void SharedShadow::beginRead(Warp &warp, const Op &op, int lane, uint32_t address) {
   Granule &granule = granules[address >> 4];
   checkAsync(warp, op, lane, address, granule, "read");
+  warp.block->races.checkRead(warp, op, lane, address, 16, true);
   ++granule.readers;
   granule.reading = op.position + 1;
+}
+
+void SharedShadow::endRead(Races &races, const Races::Moment &moment, uint32_t address) {
+  --granules[address >> 4].readers;
+  races.recordRead(moment, address, 16);
 }
 
 void SharedShadow::beginWrite(Warp &warp, const Op &op, int lane, uint32_t address) {
@@ -118,6 +132,7 @@ void SharedShadow::beginWrite(Warp &warp, const Op &op, int lane, uint32_t addre
               "asynchronous write of shared address " + hex(address) + ", which " +
                   opAt(warp, granule.reading) + " may still read; wait for it first",
               address);
+  warp.block->races.write(warp, op, lane, address, 16, true);
   granule.writing = op.position + 1;
 }
 

@@ -12,20 +12,16 @@
 //   mbarrier   bytes of a valid mbarrier: no other instruction may touch them
 //
 // Kept only for kernels that use mbarriers, asynchronous bulk copies or wgmma. Whether a
-// barrier stands between two threads is not checked.
+// barrier stands between two warps is the business of Races.h, which hears of each access here.
 //
 // Pinned by test/simulator/SharedShadowTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include "runtime/simulator/Races.h"
 
 namespace attncc::simulator {
-
-class Warp;
-struct Op;
 
 class SharedShadow {
 public:
@@ -44,7 +40,7 @@ public:
 
   /// 16 bytes, by an asynchronous operation that `lane` issues.
   void beginRead(Warp &warp, const Op &op, int lane, uint32_t address);
-  void endRead(uint32_t address) { --granules[address >> 4].readers; }
+  void endRead(Races &races, const Races::Moment &moment, uint32_t address);
   void beginWrite(Warp &warp, const Op &op, int lane, uint32_t address);
   void endWrite(uint32_t address);
 

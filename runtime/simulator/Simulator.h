@@ -94,10 +94,15 @@ enum class TensorCore {
   IeeeSequential, ///< f32 round-to-nearest in the order of k
 };
 
+/// In which the warps of a block have their turns. Results do not depend on it if the kernel
+/// synchronises them.
+enum class Order { Ascending, Descending };
+
 struct Options {
   TensorCore tensorCore = TensorCore::Sm80;
   unsigned threads = 0; ///< host threads, 0: one per core; results do not depend on it
-  bool meter = true;    ///< count traffic, wavefronts and conflicts
+  Order order = Order::Ascending;
+  bool meter = true;                                    ///< count traffic, wavefronts and conflicts
   uint64_t maxInstructionsPerBlock = uint64_t(1) << 32; ///< warp instructions; more is a finding
   uint32_t maxDynamicShared = 227 * 1024; ///< static and dynamic bytes a block may have
 };
@@ -121,6 +126,7 @@ struct Finding {
     Trap,
     Operand,    ///< an operand value that the instruction forbids
     Hazard,     ///< registers or shared memory that an asynchronous operation still uses
+    Race,       ///< shared memory of two warps without a barrier between them
     Dependency, ///< memory of the launch in front, before griddepcontrol.wait
   };
   Kind kind = Kind::OutOfBounds;

@@ -395,12 +395,13 @@ TEST(WgmmaHazard, Fence) {
 }
 
 TEST(WgmmaHazard, SharedMemory) {
-  EXPECT_EQ(
-      message("st.shared.b32 [%r3+1040], 5; bar.sync 0;\n" + fence + product() + commit + wait),
-      "asynchronous read of shared address 0x810, which thread (127,0,0) has written without "
-      "a fence.proxy.async since");
-  accept("st.shared.b32 [%r3+1040], 5; fence.proxy.async; bar.sync 0;\n" + fence + product() +
-         commit + wait + "bar.sync 0; st.shared.b32 [%r3+1040], 5;");
+  EXPECT_EQ(message("setp.eq.u32 %p1, %r1, 9; @%p1 st.shared.b32 [%r3+1040], 5; bar.sync 0;\n" +
+                    fence + product() + commit + wait),
+            "asynchronous read of shared address 0x810, which thread (9,0,0) has written without "
+            "a fence.proxy.async since");
+  accept("setp.eq.u32 %p1, %r1, 9; @%p1 st.shared.b32 [%r3+1040], 5; fence.proxy.async; bar.sync "
+         "0;\n" +
+         fence + product() + commit + wait + "bar.sync 0; @%p1 st.shared.b32 [%r3+1040], 5;");
   EXPECT_EQ(message(fence + product() + commit + "st.shared.b32 [%r3+8192], 5;\n" + wait),
             "write of shared address 0x2400, which the product of line 11 may still read; wait for "
             "it first");
