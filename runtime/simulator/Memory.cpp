@@ -64,7 +64,8 @@ template <class T> void storeElements(Warp &warp, const Op &op, uint32_t mask) {
   });
 }
 
-/// .weak, .volatile, .relaxed.scope, .acquire.scope, .release.scope; false for weak accesses.
+/// .weak, .volatile, .relaxed.scope, .acquire.scope, .release.scope; false for the first two, which
+/// order nothing.
 bool takeOrder(Decoder &d) {
   const int order = d.oneOf({"weak", "volatile", "relaxed", "acquire", "release", "mmio"});
   switch (order) {
@@ -75,7 +76,7 @@ bool takeOrder(Decoder &d) {
     if (d.oneOf({"cta", "cluster", "gpu", "sys"}) < 0)
       d.fail("expected a scope");
   }
-  return order > 0;
+  return order > 1;
 }
 
 /// True if a cache policy follows as the last operand.

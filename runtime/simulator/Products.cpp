@@ -178,8 +178,8 @@ void Products::issue(Warp &warp, const Op &op) {
 
   Warpgroup &group = groups[warp.index / 4];
   WarpState &state = warps[warp.index];
-  const size_t at = state.issued++ - group.computed;
-  if (at == group.products.size()) {
+  const uint64_t number = state.issued++;
+  if (number == group.first + group.products.size()) {
     Product product;
     product.op = &op;
     product.form = &form;
@@ -196,7 +196,7 @@ void Products::issue(Warp &warp, const Op &op) {
     decode(bBits, !form.transposeB, form.columns, product.b);
     group.products.push_back(product);
   } else {
-    const Product &product = group.products[at];
+    const Product &product = group[number];
     auto check = [&](const SharedMatrix &matrix, unsigned rows, bool kMajor) {
       matrix.forEachChunk(rows, kMajor, [&](uint32_t address, unsigned, unsigned) {
         block.races.checkRead(warp, op, 0, address, 16, true);
@@ -206,7 +206,7 @@ void Products::issue(Warp &warp, const Op &op) {
       check(product.a, 64, !form.transposeA);
     check(product.b, form.columns, !form.transposeB);
   }
-  Product &product = group.products[at];
+  Product &product = group[number];
   block.races.release(warp, product.clock);
   if (product.accumulates != (predicate != 0))
     warp.fail(Finding::Kind::Divergence, op, 0, "scale-d differs inside the warpgroup");
@@ -232,37 +232,35 @@ bool Products::wait(Warp &warp, uint32_t pending) {
   WarpState &state = warps[warp.index];
   Warpgroup &group = groups[warp.index / 4];
   const uint64_t needed = target(state, pending);
-  if (needed > group.computed) {
-    for (uint64_t i = 0; i < needed - group.computed; ++i)
-      if (group.products[i].issued != allWarps)
-        return false;
-    while (group.computed < needed)
-      compute(*warp.block, group, warp.index / 4 * 4);
-  }
-  if (needed > state.waited)
-    warp.block->races.acquire(warp, group.clock);
-  state.waited = std::max(state.waited, needed);
+  for (uint64_t i = group.computed; i < needed; ++i)
+    if (group[i].issued != allWarps)
+      return false;
+  const uint32_t firstWarp = warp.index / 4 * 4;
+  for (; group.computed < needed; ++group.computed)
+    compute(*warp.block, group[group.computed], firstWarp);
+  for (; state.waited < needed; ++state.waited)
+    warp.block->races.acquire(warp, group[state.waited].clock);
+  uint64_t all = needed;
+  for (uint32_t i = 0; i < 4; ++i)
+    all = std::min(all, warps[firstWarp + i].waited);
+  for (; group.first < all; ++group.first)
+    group.products.pop_front();
   while (state.groups.size() > pending)
     state.groups.pop_front();
   return true;
 }
 
 std::string Products::describeWait(Warp &warp, uint32_t pending) {
-  const Warpgroup &group = groups[warp.index / 4];
+  Warpgroup &group = groups[warp.index / 4];
   const uint64_t needed = target(warps[warp.index], pending);
-  for (uint64_t i = 0; i < needed - group.computed; ++i)
-    if (const Product &product = group.products[i]; product.issued != allWarps)
+  for (uint64_t i = group.computed; i < needed; ++i)
+    if (const Product &product = group[i]; product.issued != allWarps)
       return "the product of " + lineOf(warp, *product.op) + ", which " +
              others(warp.index / 4 * 4, product.issued) + " of its warpgroup did not issue";
   return {};
 }
 
-/// The oldest product of a warpgroup.
-void Products::compute(Block &block, Warpgroup &group, uint32_t firstWarp) {
-  const Product product = group.products.front();
-  group.products.pop_front();
-  ++group.computed;
-  group.clock.join(product.clock);
+void Products::compute(Block &block, const Product &product, uint32_t firstWarp) {
   const ProductForm &form = *product.form;
   const TensorCore requested = block.state.options->tensorCore;
   // No processor has wgmma with Ampere's sums.

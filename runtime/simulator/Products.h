@@ -66,9 +66,10 @@ private:
     uint32_t warps = 0; ///< that have
   };
   struct Warpgroup {
-    std::deque<Product> products; ///< not computed yet
-    uint64_t computed = 0;        ///< number of products before them
-    Clock clock;                  ///< of those
+    std::deque<Product> products; ///< that not all warps have waited for
+    uint64_t first = 0;           ///< number of products before them
+    uint64_t computed = 0;        ///< number of products that are over
+    Product &operator[](uint64_t number) { return products[number - first]; }
     std::deque<Together> sequence;
     uint64_t passed = 0; ///< entries before them
   };
@@ -89,7 +90,7 @@ private:
 
   void checkRegisters(Warp &warp, const Op &op, const ProductForm &form);
   uint64_t target(const WarpState &state, uint32_t pending) const;
-  void compute(Block &block, Warpgroup &group, uint32_t firstWarp);
+  void compute(Block &block, const Product &product, uint32_t firstWarp);
   void begin(Warp &warp, const Op &op, const SharedMatrix &matrix, unsigned rows, bool kMajor);
 
   std::vector<Warpgroup> groups;

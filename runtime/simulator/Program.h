@@ -43,7 +43,7 @@ struct Access {
   Space space = Space::Generic;
   uint8_t bytes = 0, count = 1;
   bool hasRegister = false, wideRegister = false;
-  bool ordered = false; ///< volatile, relaxed, acquire, release
+  bool ordered = false; ///< relaxed, acquire, release
   uint32_t address = 0; ///< slot
   int64_t offset = 0;
   uint64_t usedBytes = ~uint64_t(0);

@@ -7,7 +7,7 @@
 //   bar.*, barrier.cluster   of the ones that arrive into those that wait
 //   mbarrier                 of arrivals and of copies that land, by way of the phase's end
 //   wgmma.wait_group         of the four warps when they issued, and of the products themselves
-//   atomics, and accesses with an order (volatile, relaxed, acquire, release): all of a block
+//   atomics, and accesses with an order (relaxed, acquire, release): all of a block
 //
 // For each word the last write and each agent's last read are known. A read that the last write is
 // not before, and a write that any of them is not before, is a race. Lanes of one warp are in order

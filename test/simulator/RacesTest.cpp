@@ -86,6 +86,7 @@ TEST(Races, OrderedAccesses) {
   for (Order order : {Order::Ascending, Order::Descending}) {
     EXPECT_EQ(found(write + flag + spin + read, order), "");
     EXPECT_EQ(found("atom.shared.add.u32 %r6, [%r3], 1;", order), "");
+    EXPECT_NE(found("st.volatile.shared.b32 [%r5], 1;", order), ""); // orders nothing
   }
 }
 
