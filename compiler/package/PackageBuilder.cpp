@@ -96,8 +96,8 @@ std::string splitNote(const SplitRule &rule) {
          std::to_string(rule.maxSplits(rule.steps.back().maxLength)) + " splits";
 }
 
-const char *interfaceOf(const std::string &role) {
-  return role == "decode" ? "decode/1" : role == "merge" ? "merge/1" : "append/1";
+std::string interfaceOf(const CompiledKernel &kernel) {
+  return kernel.role + (kernel.tensorMaps.empty() ? "/1" : ".tma/1");
 }
 
 } // namespace
@@ -171,7 +171,7 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
                  kernel.entry.substr(kernel.entry.size() - 4) + ".ptx";
     entry.bytes = static_cast<int64_t>(kernel.ptx.size());
     entry.sha256 = sha256Hex(kernel.ptx);
-    entry.interface = interfaceOf(kernel.role);
+    entry.interface = interfaceOf(kernel);
     manifest.interfaces[entry.interface] = *package::standardInterface(entry.interface);
     entry.block = {kernel.threads, 1, 1};
     entry.shared = kernel.shared;
@@ -186,6 +186,9 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     auto target = std::find(options.targets.begin(), options.targets.end(), kernel.target);
     entry.orderClass = "o" + std::to_string(target - options.targets.begin() + 1);
     entry.dependentLaunch = kernel.dependentLaunch;
+    entry.tensorMaps = kernel.tensorMaps;
+    if (!kernel.tensorMaps.empty())
+      manifest.features = {std::string(package::kTensorMapFeature)};
     if (kernel.queryTokens.most > 0)
       entry.loadClass["max_query_length"] = kernel.queryTokens;
     entry.rows = kernel.rows;

@@ -42,6 +42,8 @@ struct CompiledKernel {
   int64_t shared = 0;            ///< dynamic shared memory in bytes
   bool dependentLaunch = false;  ///< may begin before the launch in front of it has ended
   SplitRule split;               ///< no steps where the role knows no splits
+  /// By parameter; empty where pages are read by base and strides.
+  std::map<std::string, package::TensorMapRule> tensorMaps;
 };
 
 /// A package before it is written: file texts by their path in the folder.

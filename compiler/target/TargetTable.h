@@ -49,6 +49,8 @@ struct TargetInfo {
   std::vector<MatrixProduct> products; // for 16-bit floats with f32 sums
 
   bool hasProduct(MatrixProduct::Kind kind) const;
+  /// Bytes that the blocks of a multiprocessor share; each takes 1 KiB beside its own.
+  int64_t sharedPerSm() const { return maxSharedOptIn + 1024; }
 };
 
 /// The target called `name`, or nullptr.

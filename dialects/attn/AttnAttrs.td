@@ -125,7 +125,7 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     | `work`, `order`, `head_group` | `grid`, `static`, `atomic`; `natural`, `longest_first`; 0 | how blocks get items |
     | `skip_tiles`, `output` | `false`; `direct`, `staged` | drain tiles masked for a unit; output through the query's slot |
     | `split`, `merge` | `none` or `#attn.split`; `kernel`, `last_block` | split-KV |
-    | `dependent_launch`, `blocks_per_sm` | `none`, `wait_first`, `wait_late`; 1 | programmatic dependent launch; occupancy |
+    | `dependent_launch`, `blocks_per_sm` | `none`, `wait_first`, `wait_late`; 1 | programmatic dependent launch; blocks that share a multiprocessor, exactly so many if more than 1 |
 
     Constraints that need no target: (C1) counts are positive; `unit` is 1, 4 or 8. (C2) `keys` is a
     multiple of 16 and every split length a multiple of `keys`. (C3) `swapped` needs `mma`; its rows

@@ -6,6 +6,8 @@
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <numeric>
+
 using namespace attncc;
 using namespace attncc::attn;
 
@@ -41,7 +43,9 @@ int64_t attn::ringBytes(const Schedule &schedule, const KernelShape &shape) {
   int64_t tile = schedule.stages.key * schedule.keys * shape.keyDim +
                  schedule.stages.value * schedule.keys * shape.valueDim;
   int64_t sharers = schedule.divide == Divide::Keys ? schedule.units : 1;
-  return sharers * tile * shape.elementBytes;
+  int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
+  int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots : 0;
+  return sharers * (tile * shape.elementBytes + barriers);
 }
 
 static Error refuse(const Schedule &schedule, const TargetInfo &target, const std::string &what,
@@ -108,7 +112,7 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
     return refuse(schedule, target, "ring bytes", shared, "the shared memory of a block less 1024",
                   target.maxSharedPerBlock - kSharedReserve);
   // The multiprocessor keeps 1 KiB of every block for itself (CUDA Programming Guide, 7.x to 9.x).
-  if (schedule.blocksPerSm * (shared + kSharedReserve) > target.maxSharedOptIn + kSharedReserve)
+  if (schedule.blocksPerSm * (shared + kSharedReserve) > target.sharedPerSm())
     return refuse(schedule, target, "ring bytes of all blocks", schedule.blocksPerSm * shared,
                   "the shared memory of a multiprocessor", target.maxSharedOptIn);
   int64_t barriers =
@@ -130,6 +134,12 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
                               const TargetInfo &target) {
   Schedule schedule = scheduleFor(target);
   schedule.split = split;
+  int64_t box = std::gcd(shape.pageSize, schedule.keys);
+  if (target.tensorCopies && shape.pageSize > 0 && box % 8 == 0) {
+    schedule.copy = Copy::Tensor;
+    schedule.box = box;
+    schedule.cache = Cache::EvictFirst; // keys and values are read once
+  }
   // 32 rows: beyond that the fragments of one warp no longer fit for any head dim of use.
   int64_t mostRows = 8;
   for (schedule.rows = 16; schedule.rows <= 32; schedule.rows += 8)
@@ -143,16 +153,29 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
   // cover the other's begin and end.
   const int64_t portable = findTarget("sm_80")->maxSharedPerBlock;
   int64_t shared = target.maxSharedPerBlock;
-  if (shared / 2 >= portable)
+  if (shared / 2 >= portable) {
     shared /= 2;
+    if (schedule.copy == Copy::Tensor)
+      schedule.blocksPerSm = 2;
+  }
+  auto fits = [&](const Schedule &one) { return ringBytes(one, shape) <= shared - kSharedReserve; };
   // Units divide the keys, so every unit has its own ring; a third stage is given up last.
   for (auto [units, stages] :
        {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
     schedule.units = units;
     schedule.stages.key = schedule.stages.value = stages;
-    if (ringBytes(schedule, shape) <= shared - kSharedReserve)
+    if (fits(schedule))
       break;
   }
+  // A tensor copy costs no registers, so small head dims keep as many bytes in flight as large
+  // ones. Stages do not enter the order of sums, units and keys do: those are what gathered copies
+  // have.
+  if (schedule.copy == Copy::Tensor)
+    for (Schedule deeper = schedule; deeper.stages.key < 6; schedule = deeper) {
+      deeper.stages.value = ++deeper.stages.key;
+      if (!fits(deeper))
+        break;
+    }
   return schedule;
 }
 

@@ -45,7 +45,7 @@ struct KernelShape {
 /// The registers of one thread, by the formulas above; the query counts only in the swapped form,
 /// the direct form reads it from shared memory.
 int64_t registerEstimate(const Schedule &schedule, const KernelShape &shape);
-/// The bytes of the rings of keys and values of one block.
+/// The bytes of the rings of keys and values of one block, with their mbarriers.
 int64_t ringBytes(const Schedule &schedule, const KernelShape &shape);
 
 /// Shared memory that rings leave to everything else in a block: barriers, and the alignment of
@@ -60,7 +60,9 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// The cost model's schedule for decode: the fewest chunks of rows, in equal multiples of 8, that
 /// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where
 /// shared memory asks for it, which two blocks share if the target has enough. Where the target
-/// has dependent launches every kernel is one.
+/// has tensor copies and boxes of at least 8 tokens divide the pages, these copy, in up to 6
+/// stages, and exactly two blocks share. Where the target has dependent launches every kernel is
+/// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, merge one warp for a row; neither has a key loop.

@@ -23,7 +23,8 @@ def AssignLayoutsPass : Pass<"tile-assign-layouts", "::attncc::tile::KernelOp"> 
 def PipelinePass : Pass<"tile-pipeline", "::attncc::tile::KernelOp"> {
   let summary = "loads of keys and values in a loop become copies into rings";
   let description = [{
-    `overlap = none`: each iteration acquires a slot, copies keys and values, commits, waits before
+    `overlap = none`: each iteration acquires a slot, copies keys and values (in boxes, where the
+    schedule says `copy = tensor`; rows of values past the end then become zero), commits, waits before
     the first use and releases after the last. One joint ring, or one each, as the schedule's
     `stages` say. Still in order: what overlaps is decided by `--tile-prefetch`.
   }];
@@ -54,11 +55,15 @@ def PackSharedMemoryPass : Pass<"tile-pack-shared-memory", "::attncc::tile::Kern
   let description = [{
     Places every ring, and the scratch of `tile.merge_units` and of moves that cross warps, at
     multiples of 1024 bytes (the largest swizzle atom) such that what is live together does not
-    overlap, and sets `shared_memory` on the kernel. More than `limit` bytes is an error.
+    overlap, and sets `shared_memory` on the kernel. More than `limit` bytes is an error. With
+    `copy = tensor` rings get the place of their mbarriers; with `blocks_per_sm` above 1 the kernel
+    is padded so that no more blocks fit on a multiprocessor.
   }];
   let options = [
     Option<"limit", "limit", "int64_t", "101376",
-           "bytes of shared memory that a block may use (99 KiB runs on every GPU since sm_80)">
+           "bytes of shared memory that a block may use (99 KiB runs on every GPU since sm_80)">,
+    Option<"multiprocessor", "multiprocessor", "int64_t", "167936",
+           "bytes of shared memory that the blocks of a multiprocessor share (164 KiB on sm_80)">
   ];
 }
 

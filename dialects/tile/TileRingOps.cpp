@@ -16,6 +16,10 @@ LogicalResult RingOp::verify() {
     if (static_cast<int32_t>(*offset) < 0 || *offset % 128 != 0) // (C1)
       return emitOpError() << "offset must be a multiple of 128, got "
                            << static_cast<int32_t>(*offset);
+  if (std::optional<uint32_t> barriers = getBarriers())
+    if (static_cast<int32_t>(*barriers) < 0 || *barriers % 8 != 0) // (C2)
+      return emitOpError() << "barriers must be a multiple of 8, got "
+                           << static_cast<int32_t>(*barriers);
   return success();
 }
 
@@ -40,13 +44,17 @@ LogicalResult WaitOp::verify() {
 
 /// The tile of the slot that a copy fills, where the slot's acquire can be seen.
 static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t index,
-                                int64_t columns, Type element, Value tileNumber) {
+                                int64_t columns, Type element, Value tileNumber,
+                                std::optional<int64_t> box, int64_t pageSize) {
   if (pages) { // (C1)
     auto type = llvm::cast<TileType>(pages.getType());
     if (failed(verifyShape(op, "page numbers", type, 1, 32)) ||
         failed(verifyElement(op, "page numbers", type, IntegerType::get(op->getContext(), 32))))
       return failure();
   }
+  if (box && (*box < 1 || *box % 8 != 0 || pageSize % *box != 0)) // (C3)
+    return op->emitOpError() << "box must be a multiple of 8 that divides the page size "
+                             << pageSize << ", got " << *box;
   auto acquire = slot.getDefiningOp<AcquireOp>();
   if (!acquire)
     return success();
@@ -58,19 +66,29 @@ static LogicalResult verifyCopy(Operation *op, Value pages, Value slot, int64_t 
     return failure();
   if (failed(verifyElement(op, "slot's tile", tile, element)))
     return failure();
+  if (box && tile.getRows() % *box != 0) // (C3)
+    return op->emitOpError() << "box must divide the " << tile.getRows()
+                             << " rows of the slot's tile, got " << *box;
   return verifyKeys(op, "slot's rows", tile.getRows(), tileNumber);
 }
 
 LogicalResult CopyKeysOp::verify() {
   attn::PagedKvType cache = getCache().getType();
   return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getKeyDim(), cache.getKeyType(),
-                    getTile());
+                    getTile(), getBox(), cache.getPageSize());
 }
 
 LogicalResult CopyValuesOp::verify() {
   attn::PagedKvType cache = getCache().getType();
   return verifyCopy(*this, getPages(), getSlot(), getIndex(), cache.getValueDim(),
-                    cache.getValueType(), getTile());
+                    cache.getValueType(), getTile(), getBox(), cache.getPageSize());
+}
+
+LogicalResult ZeroRowsOp::verify() {
+  TileType tile = getValue().getType();
+  if (!tile.isShared()) // (C1)
+    return emitOpError() << "needs a shared tile, got " << tile;
+  return verifyKeys(*this, "rows", tile.getRows(), getTile()); // (C2)
 }
 
 } // namespace attncc::tile

@@ -17,14 +17,16 @@ def Tile_RingResource : Resource<"::attncc::tile::RingResource">;
 def Tile_RingOp : Tile_Op<"ring"> {
   let summary = "a ring of shared-memory slots";
   let description = [{
-    `offset` is the ring's place in the block's shared memory, in bytes: set by
+    `offset` is the ring's place in the block's shared memory, in bytes, and `barriers`, of a ring
+    that tensor copies fill, the place of its mbarriers, one a slot: set by
     `--tile-pack-shared-memory`.
 
-    (C1) `offset` is a multiple of 128 and not negative.
+    (C1) `offset` is a multiple of 128 and not negative. (C2) `barriers` is a multiple of 8 and not
+    negative.
 
     Example: `%r = tile.ring : !tile.ring<3 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>`
   }];
-  let arguments = (ins OptionalAttr<I32Attr>:$offset);
+  let arguments = (ins OptionalAttr<I32Attr>:$offset, OptionalAttr<I32Attr>:$barriers);
   let results = (outs Res<Tile_Ring, "", [MemAlloc<Tile_RingResource>]>:$ring);
   let assemblyFormat = "attr-dict `:` type($ring)";
   let hasVerifier = 1;
@@ -108,7 +110,8 @@ class Tile_CopyOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [
   let summary = "starts an asynchronous copy of one tile of the item's " # what # " into a slot";
   let arguments = (ins Tile_PagedKv:$cache, Tile_Item:$item, Index:$tile,
                        Optional<Tile_Tile>:$pages, Optional<Index>:$page_index, Tile_Slot:$slot,
-                       Optional<I1>:$when, DefaultValuedAttr<I64Attr, "0">:$index);
+                       Optional<I1>:$when, DefaultValuedAttr<I64Attr, "0">:$index,
+                       OptionalAttr<I64Attr>:$box);
   let assemblyFormat = [{
     $cache `[` $item `,` $tile `]` (`pages` $pages^ `[` $page_index `]`)? `into` $slot
     (`when` $when^)? attr-dict `:` type($cache) (`,` type($pages)^)?
@@ -124,8 +127,12 @@ def Tile_CopyKeysOp : Tile_CopyOp<"copy_keys", "keys"> {
     page_index·keys / g … are this tile's. Without `pages` the block table is read. Where `when` is
     false nothing is copied: the slot is only counted.
 
+    With `box` it is a tensor copy of boxes of that many tokens, each inside of one page. Rows past
+    the item's last key are then undefined: whatever the page or the slot holds.
+
     (C1) `pages` is 1 × 32 of i32. (C2) `index` is a tile of the slot. It has the cache's key
-    dimension and type, and the range's keys as rows.
+    dimension and type, and the range's keys as rows. (C3) `box` is a multiple of 8 and divides the
+    page size and the slot's rows.
 
     Example:
     ```mlir
@@ -140,10 +147,32 @@ def Tile_CopyValuesOp : Tile_CopyOp<"copy_values", "values"> {
     As `tile.copy_keys`, for values.
 
     (C1) `pages` is 1 × 32 of i32. (C2) As `tile.copy_keys`, with the cache's value
-    dimension and type.
+    dimension and type. (C3) As `tile.copy_keys`.
 
     Example: `tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv`
   }];
+}
+
+def Tile_ZeroRowsOp : Tile_Op<"zero_rows", [
+    AllTypesMatch<["value", "result"]>,
+    MemoryEffects<[MemRead<Tile_RingResource>, MemWrite<Tile_RingResource>]>]> {
+  let summary = "a tile of a slot, with zeros in the rows past the item's last key";
+  let description = [{
+    Row r of tile number t is key t·rows + r. What `tile.load_values` promises and a tensor copy does
+    not: a probability of 0 times an undefined value may be NaN. Scores need no such op, the mask
+    replaces them.
+
+    (C1) The tile is in shared memory. (C2) Its rows are the keys of the range that the tile number
+    comes from.
+
+    Example: `%v1 = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16, shared>`
+
+    Inserted by `--tile-pipeline`, behind the wait for the copy.
+  }];
+  let arguments = (ins Tile_Tile:$value, Tile_Item:$item, Index:$tile);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = "$value `[` $item `,` $tile `]` attr-dict `:` type($value)";
+  let hasVerifier = 1;
 }
 
 #endif // ATTNCC_TILE_RING_OPS_TD

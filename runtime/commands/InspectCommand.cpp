@@ -54,8 +54,10 @@ std::string scheduleText(const KernelEntry &kernel) {
   std::string warps = scheduled(kernel.schedule, "units") + " w";
   if (kernel.role != "decode")
     return warps;
+  std::string box = scheduled(kernel.schedule, "box");
   return scheduled(kernel.schedule, "rows") + " rows, " + scheduled(kernel.schedule, "keys") +
-         " x " + scheduled(kernel.schedule, "stages") + " stages, " + warps;
+         " x " + scheduled(kernel.schedule, "stages") + " stages, " + warps +
+         (box == "0" || box == "?" ? "" : ", boxes of " + box);
 }
 
 /// The bounds that a kernel serves: "max_query_length 2-8", or "any".

@@ -13,6 +13,10 @@ static Result<std::shared_ptr<Device>> asDevice(Result<std::shared_ptr<T>> opene
   return std::shared_ptr<Device>(*std::move(opened));
 }
 
+Result<TensorMap> Device::encodeTensorMap(const TensorMapDescription &) {
+  return makeError(Status::Unsupported, info().name + " has no tensor maps");
+}
+
 Result<std::shared_ptr<Device>> Device::open(std::string_view name) {
   if (name == "sim")
     return asDevice(SimulatorDevice::open(""));

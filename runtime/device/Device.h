@@ -64,6 +64,28 @@ struct LaunchShape {
   std::array<uint32_t, 3> grid = {1, 1, 1}, block = {1, 1, 1};
 };
 
+/// What a tensor map says (CUDA Driver API, cuTensorMapEncodeTiled). Dimensions run from the
+/// innermost, whose elements are adjacent, to the outermost.
+struct TensorMapDescription {
+  enum class Element { F16, BF16 };
+  Element element = Element::BF16;
+  const void *begin = nullptr;       ///< a multiple of 16
+  uint32_t rank = 0;                 ///< 1 to 5
+  std::array<uint64_t, 5> dims = {}; ///< elements
+  /// Bytes, of dimensions 1 and up: multiples of 16 below kTensorStrideLimit.
+  std::array<uint64_t, 4> strides = {};
+  std::array<uint32_t, 5> box = {}; ///< elements, at most 256
+  uint32_t swizzle = 0;             ///< bytes: 0, 32, 64 or 128
+  uint32_t l2Promotion = 0;         ///< bytes: 0, 64, 128 or 256
+  bool fillNaN = false;             ///< elements out of bounds are NaN, else 0
+};
+inline constexpr uint64_t kTensorStrideLimit = uint64_t(1) << 40;
+
+/// An encoded tensor map, as a kernel takes it by value.
+struct alignas(64) TensorMap {
+  std::array<std::byte, 128> bytes = {};
+};
+
 using Stream = void *;
 
 class SimulatorDevice;
@@ -92,6 +114,10 @@ public:
   virtual Result<void> copy(void *to, const void *from, size_t bytes, Stream stream) = 0;
   virtual Result<void> clear(void *memory, size_t bytes, Stream stream) = 0;
   virtual Result<void> synchronize(Stream stream) = 0;
+
+  /// The map in the device's own encoding. Host work only; Unsupported where there are no tensor
+  /// maps.
+  virtual Result<TensorMap> encodeTensorMap(const TensorMapDescription &description);
 
   virtual Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) = 0;
   /// `params` are the kernel's parameters at natural alignment. Without buffers the kernel may

@@ -59,17 +59,47 @@ std::string hexOf(std::span<const std::byte> bytes) {
   return text;
 }
 
-/// Eight-byte words that point into a region are addresses, all else is literal.
-Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regions) {
+using KnownMaps = std::vector<std::pair<TensorMap, TensorMapDescription>>;
+
+/// What the map was encoded from, in the numbers of cuTensorMapEncodeTiled.
+Tree treeOf(const TensorMapDescription &description) {
+  auto first = [&](const auto &array, size_t count) {
+    return Tree(std::vector<int64_t>(array.begin(), array.begin() + count));
+  };
+  Tree tree = Tree::object();
+  tree["dtype"] = description.element == TensorMapDescription::Element::F16 ? "f16" : "bf16";
+  tree["dims"] = first(description.dims, description.rank);
+  tree["strides"] = first(description.strides, description.rank - 1);
+  tree["box"] = first(description.box, description.rank);
+  tree["swizzle"] = description.swizzle;
+  tree["l2_promotion"] = description.l2Promotion;
+  tree["fill"] = description.fillNaN ? "nan" : "zero";
+  return tree;
+}
+
+/// Tensor maps are those that were encoded, eight-byte words that point into a region are
+/// addresses, all else is literal.
+Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regions,
+              const KnownMaps &maps) {
   Tree list = Tree::array();
   for (size_t at = 0; at < params.size();) {
     size_t length = std::min<size_t>(8, params.size() - at);
     uint64_t word = 0;
     std::memcpy(&word, params.data() + at, length);
-    auto owner = std::find_if(regions.begin(), regions.end(), [&](const Region &region) {
-      return length == 8 && region.begin <= word && word < region.end;
+    auto map = std::find_if(maps.begin(), maps.end(), [&](const auto &known) {
+      const auto &bytes = known.first.bytes;
+      return at % alignof(TensorMap) == 0 && params.size() - at >= bytes.size() &&
+             std::equal(bytes.begin(), bytes.end(), params.begin() + at);
     });
     Tree param = Tree::object();
+    if (map != maps.end()) {
+      length = map->first.bytes.size();
+      word = reinterpret_cast<uint64_t>(map->second.begin);
+      param["tensor_map"] = treeOf(map->second);
+    }
+    auto owner = std::find_if(regions.begin(), regions.end(), [&](const Region &region) {
+      return length >= 8 && region.begin <= word && word < region.end;
+    });
     if (owner != regions.end()) {
       param["buffer"] = owner->name;
       param["offset"] = static_cast<int64_t>(word - owner->begin);
@@ -96,6 +126,15 @@ Result<void> write(const fs::path &path, const void *bytes, size_t size) {
 }
 
 } // namespace
+
+Result<TensorMap> RecordingDevice::encodeTensorMap(const TensorMapDescription &description) {
+  Result<TensorMap> map = inner->encodeTensorMap(description);
+  if (map) {
+    std::lock_guard guard(lock);
+    maps.push_back({*map, description});
+  }
+  return map;
+}
 
 Result<std::unique_ptr<Kernel>> RecordingDevice::loadKernel(const KernelSource &source) {
   Result<std::unique_ptr<Kernel>> loaded = inner->loadKernel(source);
@@ -147,7 +186,10 @@ Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &sh
   launch["grid"] = tripleOf(shape.grid);
   launch["block"] = tripleOf(shape.block);
   launch["shared"] = recorded.shared;
-  launch["params"] = paramsOf(params, regions);
+  {
+    std::lock_guard guard(lock);
+    launch["params"] = paramsOf(params, regions, maps);
+  }
   launch["buffers"] = Tree::array();
   for (const Region &region : regions) {
     Tree buffer = Tree::object();

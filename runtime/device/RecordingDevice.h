@@ -6,8 +6,9 @@
 //   kernel.ptx, launch.json      entry, grid, block, shared memory, parameters
 //   <buffer>.before, .after      content of each buffer; .after of writable ones
 //
-// A parameter is {"bytes": "hex"} or {"buffer": name, "offset": n}. Buffers that share
-// memory are one buffer. tools/replay-launches reads it.
+// A parameter is {"bytes": "hex"}, {"buffer": name, "offset": n} or {"tensor_map": what was
+// encoded, "buffer", "offset"}, since each device encodes tensor maps in its own way. Buffers that
+// share memory are one buffer. tools/replay-launches reads it.
 // Test: test/runtime/device/RecordingDeviceTest.cpp
 //
 //===----------------------------------------------------------------------===//
@@ -17,6 +18,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <mutex>
+#include <vector>
 
 namespace attncc::device {
 
@@ -45,6 +48,7 @@ public:
     return inner->clear(memory, bytes, stream);
   }
   Result<void> synchronize(Stream stream) override { return inner->synchronize(stream); }
+  Result<TensorMap> encodeTensorMap(const TensorMapDescription &description) override;
   Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) override;
   Result<void> launch(const Kernel &kernel, const LaunchShape &shape,
                       std::span<const std::byte> params, std::span<const Buffer> buffers,
@@ -56,6 +60,8 @@ private:
   std::shared_ptr<Device> inner;
   std::filesystem::path folder;
   std::atomic<int> launches = 0;
+  std::mutex lock;
+  std::vector<std::pair<TensorMap, TensorMapDescription>> maps; // all that were encoded
 };
 
 } // namespace attncc::device

@@ -1,6 +1,9 @@
 #include "runtime/device/SimulatorDevice.h"
 
+#include "runtime/simulator/TensorMap.h"
+
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <sys/mman.h>
 
@@ -138,6 +141,25 @@ Result<void> SimulatorDevice::clear(void *begin, size_t bytes, Stream) {
   }
   std::memset(begin, 0, bytes);
   return {};
+}
+
+Result<TensorMap> SimulatorDevice::encodeTensorMap(const TensorMapDescription &description) {
+  // The enumerations count powers of two, from 32 and from 64 bytes.
+  auto swizzle = static_cast<simulator::TensorSwizzle>(std::bit_width(description.swizzle / 32));
+  auto promotion =
+      static_cast<simulator::TensorPromotion>(std::bit_width(description.l2Promotion / 64));
+  const uint32_t everyElement[5] = {1, 1, 1, 1, 1};
+  TensorMap map;
+  Result<void> encoded = simulator::encodeTensorMap(
+      map.bytes,
+      description.element == TensorMapDescription::Element::F16 ? simulator::TensorType::F16
+                                                                : simulator::TensorType::BF16,
+      description.rank, description.begin, description.dims.data(), description.strides.data(),
+      description.box.data(), everyElement, simulator::TensorInterleave::None, swizzle, promotion,
+      description.fillNaN ? simulator::TensorFill::NaN : simulator::TensorFill::Zero);
+  if (!encoded)
+    return encoded.error();
+  return map;
 }
 
 Result<std::unique_ptr<Kernel>> SimulatorDevice::loadKernel(const KernelSource &source) {

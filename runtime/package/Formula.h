@@ -46,6 +46,13 @@ enum class Name : uint8_t {
   NumPages,
   MaxQueryLength,
   MaxKvLength,
+  // of one layer of a bound cache, in elements
+  KPageStride,
+  KTokenStride,
+  KHeadStride,
+  VPageStride,
+  VTokenStride,
+  VHeadStride,
   // of the device's data, known to tests and tools only
   TotalKv,
   TotalChunkKv,

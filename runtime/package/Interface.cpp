@@ -4,7 +4,7 @@ using namespace attncc;
 using namespace attncc::package;
 
 const char *package::paramTypeName(ParamType type) {
-  static const char *const names[] = {"ptr", "i64", "i32", "f32"};
+  static const char *const names[] = {"ptr", "i64", "i32", "f32", "tensor_map"};
   return names[static_cast<int>(type)];
 }
 
@@ -12,10 +12,10 @@ std::vector<int64_t> Interface::offsets() const {
   std::vector<int64_t> result;
   int64_t end = 0;
   for (const Param &param : params) {
-    int64_t bytes = paramBytes(param.type);
-    end = (end + bytes - 1) / bytes * bytes;
+    int64_t alignment = paramAlignment(param.type);
+    end = (end + alignment - 1) / alignment * alignment;
     result.push_back(end);
-    end += bytes;
+    end += paramBytes(param.type);
   }
   return result;
 }
@@ -89,9 +89,15 @@ Interface makeAppend() {
   return b.interface;
 }
 
-Interface makeDecode() {
+/// `tensorMaps`: pages come by tensor maps, not by base and strides.
+Interface makeDecode(bool tensorMaps) {
   Builder b;
-  b.tensor("query", "r").kv("r").batch().tensor("output", "w").lse().workspace("rw");
+  b.tensor("query", "r");
+  if (tensorMaps)
+    b.number("k", ParamType::TensorMap).number("v", ParamType::TensorMap);
+  else
+    b.kv("r");
+  b.batch().tensor("output", "w").lse().workspace("rw");
   b.number("scale_log2", ParamType::F32, "scale * log2(e)");
   b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)",
                       "max_splits(max_kv_length)", "num_sequences"};
@@ -114,10 +120,13 @@ Interface makeMerge() {
 } // namespace
 
 const Interface *package::standardInterface(std::string_view name) {
-  static const Interface append = makeAppend(), decode = makeDecode(), merge = makeMerge();
+  static const Interface append = makeAppend(), decode = makeDecode(/*tensorMaps=*/false),
+                         decodeTma = makeDecode(/*tensorMaps=*/true), merge = makeMerge();
   if (name == "append/1")
     return &append;
   if (name == "decode/1")
     return &decode;
+  if (name == "decode.tma/1")
+    return &decodeTma;
   return name == "merge/1" ? &merge : nullptr;
 }

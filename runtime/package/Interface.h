@@ -1,9 +1,9 @@
 //===- Interface.h - the parameter list of a kernel --------------------------===//
 //
 // Internal. An interface names the parameters of a kernel in order, its grid and its rules for
-// workspace and traffic. The versioned ones (append/1, decode/1, merge/1) never change: the
-// compiler writes them with standardInterface, the loader refuses a manifest whose list differs,
-// and runtime/plan/Parameters.h lays the same parameters out as a struct. Test:
+// workspace and traffic. The versioned ones (standardInterface) never change: the compiler writes
+// them with standardInterface, the loader refuses a manifest whose list differs, and
+// runtime/plan/Parameters.h lays the same parameters out as a struct. Test:
 // test/runtime/package/FormulaTest.cpp.
 //
 //===----------------------------------------------------------------------===//
@@ -19,10 +19,16 @@
 
 namespace attncc::package {
 
-enum class ParamType { Ptr, I64, I32, F32 };
+/// A tensor map is 128 opaque bytes by value (KernelEntry::tensorMaps).
+enum class ParamType { Ptr, I64, I32, F32, TensorMap };
 const char *paramTypeName(ParamType type);
 inline int64_t paramBytes(ParamType type) {
-  return type == ParamType::Ptr || type == ParamType::I64 ? 8 : 4;
+  return type == ParamType::TensorMap                       ? 128
+         : type == ParamType::Ptr || type == ParamType::I64 ? 8
+                                                            : 4;
+}
+inline int64_t paramAlignment(ParamType type) {
+  return type == ParamType::TensorMap ? 64 : paramBytes(type);
 }
 
 struct Param {
@@ -48,7 +54,7 @@ struct Interface {
   int64_t paramsBytes() const;
 };
 
-/// "append/1", "decode/1" or "merge/1"; null for another name.
+/// "append/1", "decode/1", "decode.tma/1" or "merge/1"; null for another name.
 const Interface *standardInterface(std::string_view name);
 
 } // namespace attncc::package

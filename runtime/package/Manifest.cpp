@@ -188,6 +188,18 @@ static Tree toTree(const Interface &interface) {
   return tree;
 }
 
+static Tree toTree(const TensorMapRule &rule) {
+  Tree tree;
+  tree["dtype"] = dtypeName(rule.dtype);
+  tree["dims"] = Tree(rule.dims);
+  tree["strides"] = Tree(rule.strides);
+  tree["box"] = Tree(rule.box);
+  tree["swizzle"] = rule.swizzle;
+  tree["l2_promotion"] = rule.l2Promotion;
+  tree["fill"] = rule.fill == TensorMapRule::Fill::NaN ? "nan" : "zero";
+  return tree;
+}
+
 static Tree toTree(const KernelEntry &kernel) {
   Tree tree;
   tree["entry"] = kernel.entry;
@@ -212,6 +224,8 @@ static Tree toTree(const KernelEntry &kernel) {
     tree["rows"] = kernel.rows;
   if (kernel.dependentLaunch)
     tree["dependent_launch"] = true;
+  for (const auto &[param, rule] : kernel.tensorMaps)
+    tree["tensor_maps"][param] = toTree(rule);
   if (!kernel.schedule.empty())
     tree["schedule"] = kernel.schedule;
   return tree;

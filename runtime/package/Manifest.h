@@ -122,6 +122,24 @@ struct Interval {
   bool operator==(const Interval &) const = default;
 };
 
+/// How the tensor map of a kernel's parameter is encoded for a layer. Dimensions run from the
+/// innermost, whose elements are adjacent, to the outermost; the base is the layer's pointer of the
+/// parameter's name.
+struct TensorMapRule {
+  enum class Fill { Zero, NaN }; ///< of elements out of bounds
+  DType dtype = DType::BF16;
+  std::vector<std::string> dims;    ///< formulas, elements
+  std::vector<std::string> strides; ///< formulas, elements, of dimensions 1 and up
+  std::vector<int64_t> box;         ///< elements
+  int64_t swizzle = 0;              ///< bytes: 0, 32, 64 or 128
+  int64_t l2Promotion = 0;          ///< bytes: 0, 64, 128 or 256
+  Fill fill = Fill::Zero;
+  bool operator==(const TensorMapRule &) const = default;
+};
+
+/// The word in "requires" of a package whose kernels take tensor maps.
+constexpr std::string_view kTensorMapFeature = "tensor_map";
+
 struct KernelEntry {
   std::string entry, role, layerClass, target;
   std::string ptx;  ///< least PTX version of the driver, e.g. "7.8"
@@ -134,9 +152,10 @@ struct KernelEntry {
   std::string splitRule;  ///< key of Manifest::splitRules; empty for kernels that know no splits
   std::string orderClass; ///< names the summation order; variants of one class give the same bits
   std::map<std::string, Interval> loadClass;
-  int64_t rows = 0;     ///< query rows of one block of decode; 0 for other roles
+  int64_t rows = 0;             ///< query rows of one block of decode; 0 for other roles
   bool dependentLaunch = false; ///< waits by itself for the launch in front of it
-  std::string schedule; ///< text of #attn.schedule; may be empty
+  std::map<std::string, TensorMapRule> tensorMaps; ///< by parameter of type tensor_map
+  std::string schedule;                            ///< text of #attn.schedule; may be empty
   bool operator==(const KernelEntry &) const = default;
 };
 

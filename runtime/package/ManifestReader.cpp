@@ -163,6 +163,19 @@ private:
   DType dtype(const Value &object, const char *key) {
     return choice<DType>(object, key, {{"f16", DType::F16}, {"bf16", DType::BF16}});
   }
+  int64_t number(const Value &object, const char *key, std::initializer_list<int64_t> of) {
+    int64_t found = integer(object, key, 0, INT32_MAX);
+    std::string known;
+    for (int64_t one : of) {
+      if (found == one)
+        return found;
+      known += (known.empty() ? "" : ", ") + std::to_string(one);
+    }
+    if (!failure)
+      fail(*object.find(key), "package-value",
+           std::string(key) + " is " + std::to_string(found) + ", must be one of " + known);
+    return found;
+  }
   std::vector<LayerRange> layers(const Value &object);
   std::string formula(const Value &value);
 
@@ -174,6 +187,8 @@ private:
   Param param(const Value &value);
   Interface interface(const std::string &name, const Value &value);
   void checkStandard(const std::string &name, const Interface &found, const Value &value);
+  TensorMapRule tensorMap(const Value &value);
+  void checkTensorMaps(const KernelEntry &kernel, const Value &value);
   KernelEntry kernel(const Value &value);
 
   Manifest manifest;
@@ -249,10 +264,13 @@ void Reader::schema(const Value &root) {
     std::string feature = take(word->asString());
     if (failure)
       return;
-    return fail(*word, "package-requires",
-                "this package requires " + json::inQuotes(feature) +
-                    ", which this runtime does not know; it knows no required features",
-                Status::Unsupported);
+    if (feature != kTensorMapFeature)
+      return fail(*word, "package-requires",
+                  "this package requires " + json::inQuotes(feature) +
+                      ", which this runtime does not know; it knows " +
+                      json::inQuotes(kTensorMapFeature),
+                  Status::Unsupported);
+    manifest.features.push_back(std::move(feature));
   }
 }
 
@@ -407,7 +425,8 @@ Param Reader::param(const Value &value) {
                                   {{"ptr", ParamType::Ptr},
                                    {"i64", ParamType::I64},
                                    {"i32", ParamType::I32},
-                                   {"f32", ParamType::F32}});
+                                   {"f32", ParamType::F32},
+                                   {"tensor_map", ParamType::TensorMap}});
   result.access = optionalString(value, "access");
   result.of = optionalString(value, "of");
   result.align = optionalInteger(value, "align", 1, 4096, 0);
@@ -465,6 +484,47 @@ void Reader::checkStandard(const std::string &name, const Interface &found, cons
                       json::inQuotes(standard->grid[i]));
 }
 
+TensorMapRule Reader::tensorMap(const Value &value) {
+  TensorMapRule result;
+  result.dtype = dtype(value, "dtype");
+  for (const Value *rule : elements(value, "dims"))
+    result.dims.push_back(formula(*rule));
+  for (const Value *rule : elements(value, "strides"))
+    result.strides.push_back(formula(*rule));
+  for (const Value *count : elements(value, "box"))
+    result.box.push_back(take(count->asInteger(1, 256), int64_t(1)));
+  result.swizzle = number(value, "swizzle", {0, 32, 64, 128});
+  result.l2Promotion = number(value, "l2_promotion", {0, 64, 128, 256});
+  result.fill = choice<TensorMapRule::Fill>(
+      value, "fill", {{"zero", TensorMapRule::Fill::Zero}, {"nan", TensorMapRule::Fill::NaN}});
+  size_t rank = result.dims.size();
+  if (!failure &&
+      (rank < 1 || rank > 5 || result.strides.size() != rank - 1 || result.box.size() != rank))
+    fail(value, "package-tensor-map",
+         "a tensor map has " + std::to_string(rank) + " dims, " +
+             std::to_string(result.strides.size()) + " strides and a box of " +
+             std::to_string(result.box.size()) +
+             ", must have 1 to 5 dims, one stride fewer and a box of as many");
+  return result;
+}
+
+/// Each tensor map of the interface has its rule, and no other parameter has one.
+void Reader::checkTensorMaps(const KernelEntry &kernel, const Value &value) {
+  std::set<std::string> missing;
+  for (const Param &param : manifest.interfaces.at(kernel.interface).params)
+    if (param.type == ParamType::TensorMap)
+      missing.insert(param.name);
+  for (const auto &[param, rule] : kernel.tensorMaps)
+    if (!missing.erase(param))
+      return fail(*value.find("tensor_maps"), "package-tensor-map",
+                  "tensor_maps has " + json::inQuotes(param) + ", which is no tensor_map of " +
+                      kernel.interface);
+  if (!missing.empty())
+    fail(value, "package-tensor-map",
+         "tensor_maps has no " + json::inQuotes(*missing.begin()) + ", which " + kernel.interface +
+             " takes");
+}
+
 KernelEntry Reader::kernel(const Value &value) {
   KernelEntry result;
   result.entry = identifier(value, "entry");
@@ -488,6 +548,10 @@ KernelEntry Reader::kernel(const Value &value) {
   result.rows = optionalInteger(value, "rows", 1, 65536, 0);
   if (const Value *dependent = value.find("dependent_launch"); dependent && !failure)
     result.dependentLaunch = take(dependent->asBoolean());
+  if (value.find("tensor_maps"))
+    for (const json::Member &map : members(value, "tensor_maps"))
+      if (!failure)
+        result.tensorMaps[map.key] = tensorMap(*map.value);
   result.schedule = optionalString(value, "schedule");
   for (const json::Member &bound : members(value, "load_class")) {
     std::vector<const Value *> ends = elements(*bound.value);
@@ -538,6 +602,8 @@ KernelEntry Reader::kernel(const Value &value) {
   known("class", result.layerClass, "layer_classes", manifest.findClass(result.layerClass));
   known("interface", result.interface, "interfaces",
         manifest.interfaces.contains(result.interface));
+  if (!failure)
+    checkTensorMaps(result, value);
   if (result.role == "decode" && result.rows == 0)
     fail(value, "package-value", "a decode kernel needs rows, the query rows of a block");
   if ((result.role == "decode" || result.role == "merge") && result.splitRule.empty())

@@ -159,6 +159,14 @@ std::unique_ptr<LoadedKernel> Package::prepare(const KernelEntry &entry) const {
     kernel->workspaceBytes = *Formula::parse(interface.workspaceBytes);
   if (!interface.trafficBytes.empty())
     kernel->trafficBytes = *Formula::parse(interface.trafficBytes);
+  for (const auto &[param, rule] : entry.tensorMaps) {
+    LoadedTensorMap &map = kernel->tensorMaps[param];
+    map.rule = &rule;
+    for (const std::string &text : rule.dims)
+      map.dims.push_back(*Formula::parse(text));
+    for (const std::string &text : rule.strides)
+      map.strides.push_back(*Formula::parse(text));
+  }
 
   for (auto [name, interval] : {std::pair("num_sequences", &kernel->numSequences),
                                 std::pair("max_query_length", &kernel->maxQueryLength),

@@ -26,6 +26,12 @@ struct Folder {
 /// `expectedId` is compared with the package's id unless empty.
 Result<Folder> openFolder(const std::string &path, std::string_view expectedId = {});
 
+/// A rule for a tensor map, ready to be evaluated.
+struct LoadedTensorMap {
+  const TensorMapRule *rule = nullptr;
+  std::vector<Formula> dims, strides;
+};
+
 /// A kernel of the manifest on a device, with its rules ready to be evaluated.
 struct LoadedKernel {
   const KernelEntry *entry = nullptr;
@@ -35,6 +41,7 @@ struct LoadedKernel {
   std::unique_ptr<device::Kernel> kernel;
   std::array<Formula, 3> grid;
   std::optional<Formula> workspaceBytes, trafficBytes;
+  std::map<std::string, LoadedTensorMap> tensorMaps; ///< by parameter
   /// What the manifest says of the names that rules use; those of a launch are unknown, and
   /// KvHeads and QueryHeads are the whole model's.
   NameValues constants;

@@ -25,7 +25,8 @@ static int ptxNumber(std::string_view version) {
 
 bool package::isLaunchable(const KernelEntry &kernel) {
   return (kernel.role == "append" || kernel.role == "decode" || kernel.role == "merge") &&
-         kernel.interface == kernel.role + "/1";
+         (kernel.interface == kernel.role + "/1" ||
+          (kernel.role == "decode" && kernel.interface == "decode.tma/1"));
 }
 
 std::string package::obstacle(const KernelEntry &kernel, const device::DeviceInfo &device) {

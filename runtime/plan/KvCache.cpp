@@ -131,7 +131,101 @@ KvCache::bind(std::shared_ptr<const package::Package> package, std::string_view 
   cache->cacheGroup = *found;
   cache->heads = *heads;
   cache->layers.assign(layers.begin(), layers.end());
+  if (Result<void> encoded = cache->encodeTensorMaps(); !encoded)
+    return encoded.error();
   return std::shared_ptr<const KvCache>(std::move(cache));
+}
+
+/// The strides of one side; over a single page, token or head, the row's.
+static std::array<int64_t, 3> stridesThatMove(const Side &side, int64_t pages, int64_t tokens,
+                                              int64_t heads) {
+  const int64_t row = side.element.dim;
+  return {pages > 1 ? side.pageStride : row, tokens > 1 ? side.tokenStride : row,
+          heads > 1 ? side.headStride : row};
+}
+
+static Result<device::TensorMap> encode(device::Device &device, const package::LoadedTensorMap &map,
+                                        const package::NameValues &names, const void *base,
+                                        const std::string &prefix) {
+  using Fill = package::TensorMapRule::Fill;
+  const package::TensorMapRule &rule = *map.rule;
+  device::TensorMapDescription description;
+  description.element = rule.dtype == package::DType::F16
+                            ? device::TensorMapDescription::Element::F16
+                            : device::TensorMapDescription::Element::BF16;
+  description.begin = base;
+  description.rank = static_cast<uint32_t>(map.dims.size());
+  for (size_t i = 0; i < map.dims.size(); ++i) {
+    Result<int64_t> dim = map.dims[i].evaluate(names, nullptr);
+    if (!dim)
+      return dim.error();
+    description.dims[i] = static_cast<uint64_t>(*dim);
+    description.box[i] = static_cast<uint32_t>(rule.box[i]);
+  }
+  for (size_t i = 0; i < map.strides.size(); ++i) {
+    Result<int64_t> stride = map.strides[i].evaluate(names, nullptr);
+    if (!stride)
+      return stride.error();
+    description.strides[i] = static_cast<uint64_t>(*stride * package::dtypeBytes(rule.dtype));
+    if (description.strides[i] >= device::kTensorStrideLimit)
+      return makeError(Status::Unsupported,
+                       prefix + "." + map.strides[i].text() + " is " + std::to_string(*stride) +
+                           " elements (" + std::to_string(description.strides[i]) +
+                           " bytes): must be below " + std::to_string(device::kTensorStrideLimit) +
+                           " bytes for a kernel that reads pages by tensor maps");
+  }
+  description.swizzle = static_cast<uint32_t>(rule.swizzle);
+  description.l2Promotion = static_cast<uint32_t>(rule.l2Promotion);
+  description.fillNaN = rule.fill == Fill::NaN;
+  return device.encodeTensorMap(description);
+}
+
+Result<void> KvCache::encodeTensorMaps() {
+  using package::Name;
+  maps.resize(layers.size());
+  std::vector<int64_t> numbers = package::layersOf(cacheGroup->layers);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const package::LayerClass *layerClass = owner->manifest().classOfLayer(numbers[i]);
+    if (!layerClass)
+      continue;
+    const attncc_kv_layer &layer = layers[i];
+    std::array<Side, 2> sides = sidesOf(*cacheGroup, layer);
+    auto k = stridesThatMove(sides[0], layer.num_pages, cacheGroup->pageSize, heads);
+    auto v = stridesThatMove(sides[1], layer.num_pages, cacheGroup->pageSize, heads);
+    for (const package::LoadedKernel *kernel : owner->kernelsOf(*layerClass).decode) {
+      if (kernel->tensorMaps.empty())
+        continue;
+      package::NameValues names = kernel->constants;
+      names[Name::KvHeads] = heads;
+      names[Name::NumPages] = layer.num_pages;
+      names[Name::KPageStride] = k[0];
+      names[Name::KTokenStride] = k[1];
+      names[Name::KHeadStride] = k[2];
+      names[Name::VPageStride] = v[0];
+      names[Name::VTokenStride] = v[1];
+      names[Name::VHeadStride] = v[2];
+      const std::string prefix = "layers[" + std::to_string(i) + "]";
+      TensorMaps &both = maps[i].emplace_back();
+      both.kernel = kernel;
+      for (auto [param, base, map] :
+           {std::tuple("k", layer.k, &both.k), std::tuple("v", layer.v, &both.v)}) {
+        Result<device::TensorMap> encoded =
+            encode(owner->device(), kernel->tensorMaps.at(param), names, base, prefix);
+        if (!encoded)
+          return encoded.error();
+        *map = *encoded;
+      }
+    }
+  }
+  return {};
+}
+
+const KvCache::TensorMaps *KvCache::tensorMaps(uint32_t layer,
+                                               const package::LoadedKernel &kernel) const {
+  for (const TensorMaps &one : maps[layer])
+    if (one.kernel == &kernel)
+      return &one;
+  return nullptr;
 }
 
 int64_t KvCache::keyBytes(uint32_t layer) const {

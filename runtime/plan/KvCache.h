@@ -2,8 +2,9 @@
 //
 // Internal. Checks what the host can check of a cache: bases and strides are multiples of 16 bytes,
 // no stride is shorter than a row, and no address leaves 63 bits. Neither the order of tokens and
-// heads nor what K and V share is prescribed: strides decide.
-// Test: test/runtime/plan/PlanTest.cpp.
+// heads nor what K and V share is prescribed: strides decide. Tensor maps of the package's kernels
+// are encoded here, once for each layer, so that a launch only copies them. Test:
+// test/runtime/plan/PlanTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -35,6 +36,14 @@ public:
   int64_t keyBytes(uint32_t layer) const;
   int64_t valueBytes(uint32_t layer) const;
 
+  /// What a kernel that reads pages by tensor maps takes for one layer.
+  struct TensorMaps {
+    const package::LoadedKernel *kernel = nullptr;
+    device::TensorMap k, v;
+  };
+  /// Null for a kernel that takes none.
+  const TensorMaps *tensorMaps(uint32_t layer, const package::LoadedKernel &kernel) const;
+
   /// Copies whole pages in all layers, in order of the pairs.
   Result<void> copyPages(std::span<const pool::PageCopy> copies, device::Stream stream) const;
 
@@ -44,6 +53,9 @@ private:
   const package::CacheGroup *cacheGroup = nullptr;
   int64_t heads = 0;
   std::vector<attncc_kv_layer> layers;
+  std::vector<std::vector<TensorMaps>> maps; // by layer
+
+  Result<void> encodeTensorMaps();
 };
 
 /// Heads of a tensor-parallel rank: 0 means all of the group's.

@@ -1,12 +1,14 @@
 //===- Parameters.h - kernel parameters as structs --------------------------===//
 //
-// Internal. The parameter lists of append/1, decode/1 and merge/1 (runtime/package/Interface.h)
-// laid out by the C++ compiler at the same natural alignment, so that a launch fills in a struct
-// and passes its bytes. Strides are in elements. Pinned to Interface by
+// Internal. The parameter lists of append/1, decode/1, decode.tma/1 and merge/1
+// (runtime/package/Interface.h) laid out by the C++ compiler at the same natural alignment, so that
+// a launch fills in a struct and passes its bytes. Strides are in elements. Pinned to Interface by
 // test/runtime/package/FormulaTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
+
+#include "runtime/device/Device.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +56,20 @@ struct DecodeParams {
   static constexpr size_t kBytes =
       4 + 8 + 3 * sizeof(TensorParam) + 2 * sizeof(PagesParam) + sizeof(BatchParam);
 };
+
+/// decode.tma/1: pages by tensor maps.
+struct DecodeTensorParams {
+  TensorParam query;
+  device::TensorMap k, v;
+  BatchParam batch;
+  TensorParam output, lse;
+  void *workspace = nullptr;
+  float scaleLog2 = 0;
+
+  static constexpr size_t kBytes =
+      4 + 8 + 64 + 2 * sizeof(TensorParam) + 2 * sizeof(device::TensorMap) + sizeof(BatchParam);
+};
+static_assert(sizeof(TensorParam) <= 64, "the query's padding");
 
 struct MergeParams {
   void *workspace = nullptr;

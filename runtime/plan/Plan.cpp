@@ -414,15 +414,6 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
     return {};
 
   const attncc_kv_layer &pages = cache.layer(layer);
-  DecodeParams decode;
-  decode.query = *query;
-  decode.k = keyPages(pages);
-  decode.v = valuePages(pages);
-  decode.batch = batchParam(pages.num_pages);
-  decode.output = *output;
-  decode.lse = *lse;
-  decode.workspace = workspace;
-  decode.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
   BatchBuffers of(batch, cacheGroup->pageSize);
   const Buffer outputBuffer =
       bufferOf("output", *output, tokens, heads, vDim * element, element, true);
@@ -440,14 +431,29 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
       outputBuffer,
       lseBuffer,
       workspaceBuffer};
-  if (Result<void> launched = launch(*one.decode, decode, decodeBuffers, stream); !launched)
+  auto launchDecode = [&](auto &&decode, const auto &k, const auto &v) {
+    decode.query = *query;
+    decode.k = k;
+    decode.v = v;
+    decode.batch = batchParam(pages.num_pages);
+    decode.output = *output;
+    decode.lse = *lse;
+    decode.workspace = workspace;
+    decode.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
+    return launch(*one.decode, decode, decodeBuffers, stream);
+  };
+  const KvCache::TensorMaps *maps = cache.tensorMaps(layer, *one.decode);
+  if (Result<void> launched =
+          maps ? launchDecode(DecodeTensorParams(), maps->k, maps->v)
+               : launchDecode(DecodeParams(), keyPages(pages), valuePages(pages));
+      !launched)
     return launched.error();
   if (one.decode->splitRule->maxSplits(batch.max_kv_length) <= 1)
     return {};
 
   MergeParams merge;
   merge.workspace = workspace;
-  merge.batch = decode.batch;
+  merge.batch = batchParam(pages.num_pages);
   merge.output = *output;
   merge.lse = *lse;
   const Buffer mergeBuffers[] = {workspaceBuffer, of.queryStart, of.kvLength, of.blockTable,

@@ -152,6 +152,14 @@ TEST(LayoutPlans, LdmatrixOfKeysAndValuesAtEveryHeadDim) {
     }
 }
 
+TEST(LayoutPlans, LdmatrixOfBoxesAtEveryHeadDim) {
+  for (int64_t dim = 16; dim <= 256; dim += 16) {
+    Layout shared = sharedSwizzled(16, dim, 2, 8);
+    expectLdmatrixFills(shared, mmaAOperand(16, dim), false);
+    expectLdmatrixFills(shared, mmaAOperand(dim, 16).transposed(), true);
+  }
+}
+
 // The hand-written decode kernel, K: lane l points at token l & 15, 16-byte chunk l >> 4;
 // V: token (l & 7) + 8 (l >> 4), chunk (l >> 3) & 1; panels of 64 columns, chunk ^= token & 7.
 TEST(LayoutPlans, AddressesOfTheHandWrittenKernel) {
@@ -181,19 +189,20 @@ TEST(LayoutPlans, AddressesOfTheHandWrittenKernel) {
 }
 
 TEST(LayoutPlans, CopiesWriteWithoutBankConflicts) {
-  for (int64_t dim = 16; dim <= 256; dim += 16) {
-    Layout shared = sharedSwizzled(16, dim, 2), copy = copyRows(16, dim, 2);
-    std::vector<Coordinate> constants;
-    for (int64_t r = 0; r < copy.registersPerThread(); r += 8)
-      constants.push_back(copy.registerPart(r));
-    auto plan = planSharedAccess(shared, 2, copy.laneBasis(), constants);
-    ASSERT_TRUE(plan) << dim;
-    for (size_t i = 0; i < constants.size(); ++i)
-      for (int64_t l = 0; l < 32; ++l)
-        EXPECT_EQ(plan->offset(i, l),
-                  shared.byteOffsetOf(copy.at(static_cast<int64_t>(i) * 8, l), 2));
-    EXPECT_EQ(bankConflicts(*plan, 16), 0) << dim;
-  }
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t box : {8, 16}) {
+      Layout shared = sharedSwizzled(16, dim, 2, box), copy = copyRows(16, dim, 2);
+      std::vector<Coordinate> constants;
+      for (int64_t r = 0; r < copy.registersPerThread(); r += 8)
+        constants.push_back(copy.registerPart(r));
+      auto plan = planSharedAccess(shared, 2, copy.laneBasis(), constants);
+      ASSERT_TRUE(plan) << dim;
+      for (size_t i = 0; i < constants.size(); ++i)
+        for (int64_t l = 0; l < 32; ++l)
+          EXPECT_EQ(plan->offset(i, l),
+                    shared.byteOffsetOf(copy.at(static_cast<int64_t>(i) * 8, l), 2));
+      EXPECT_EQ(bankConflicts(*plan, 16), 0) << dim;
+    }
 }
 
 TEST(LayoutPlans, BankConflictsOfKnownPatterns) {

@@ -157,6 +157,25 @@ TEST(Layout, SharedTilesOfEveryHeadDimSwizzleAsTheTensorCopiesDo) {
   EXPECT_EQ(panelBytes(128, 1), 128);
 }
 
+// A box (panel, box rows, panels) of a tensor copy arrives with its innermost dimension first; the
+// next box begins behind it.
+TEST(Layout, SharedTilesInBoxesAreWhatTensorCopiesWrite) {
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (auto [rows, box] : {std::pair(16, 8), std::pair(48, 16), std::pair(64, 8)}) {
+      Layout l = sharedSwizzled(rows, dim, 2, box);
+      EXPECT_EQ(l.defectFor(rows, dim), std::nullopt);
+      expectOffsetsAreInverse(l);
+      int64_t panel = panelBytes(dim, 2);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < dim; ++c) {
+          int64_t plain = r / box * box * dim * 2 + c * 2 / panel * box * panel + r % box * panel +
+                          c * 2 % panel;
+          ASSERT_EQ(l.byteOffsetOf({r, c}, 2), plain ^ ((plain >> 7 & (panel / 16 - 1)) << 4));
+        }
+    }
+  EXPECT_EQ(sharedSwizzled(48, 96, 2, 48), sharedSwizzled(48, 96, 2));
+}
+
 TEST(Layout, RowVectorsCoverEveryShapeOfTheKernels) {
   for (int64_t dim = 16; dim <= 256; dim += 16)
     for (int64_t rows : {1, 3, 4, 8, 16, 24, 32}) {

@@ -38,7 +38,8 @@ public:
 
   device::DeviceInfo deviceInfo = {"fake:0", "Fake GPU (sm_80)", 80, 78, 163 * 1024};
   std::vector<Launch> launches;
-  bool remember = true; ///< keep launches
+  std::vector<device::TensorMapDescription> maps; ///< encoded; a map's first word is its place here
+  bool remember = true;                           ///< keep launches
   int64_t numLaunches = 0;
   std::vector<std::string> loaded;
 
@@ -60,6 +61,14 @@ public:
     return {};
   }
   Result<void> synchronize(device::Stream) override { return {}; }
+  Result<device::TensorMap>
+  encodeTensorMap(const device::TensorMapDescription &description) override {
+    device::TensorMap map;
+    size_t number = maps.size();
+    std::memcpy(map.bytes.data(), &number, sizeof number);
+    maps.push_back(description);
+    return map;
+  }
   Result<std::unique_ptr<device::Kernel>> loadKernel(const device::KernelSource &source) override {
     auto kernel = std::make_unique<FakeKernel>();
     kernel->entry = source.entry;

@@ -344,6 +344,25 @@ void test::refreshHashes(Sample &sample) {
   }
 }
 
+void test::useTensorMaps(package::Manifest &manifest) {
+  manifest.features = {std::string(package::kTensorMapFeature)};
+  manifest.interfaces["decode.tma/1"] = *package::standardInterface("decode.tma/1");
+  for (package::KernelEntry &kernel : manifest.kernels) {
+    if (kernel.role != "decode")
+      continue;
+    kernel.interface = "decode.tma/1";
+    for (const std::string side : {"k", "v"}) {
+      package::TensorMapRule &rule = kernel.tensorMaps[side];
+      rule.dims = {"16", "page_size", side + "_dim/16", "kv_heads", "num_pages"};
+      rule.strides = {side + "_token_stride", "16", side + "_head_stride", side + "_page_stride"};
+      rule.box = {16, 4, 1, 1, 1};
+      rule.swizzle = 32;
+      rule.l2Promotion = 128;
+      rule.fill = package::TensorMapRule::Fill::NaN;
+    }
+  }
+}
+
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = (std::filesystem::temp_directory_path() / "attncc-test-XXXXXX").string();
   path = mkdtemp(pattern.data());

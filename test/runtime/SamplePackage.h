@@ -32,6 +32,9 @@ struct Sample {
 Sample samplePackage();
 /// Lists the files as they are now.
 void refreshHashes(Sample &sample);
+/// Gives the decode kernel the interface decode.tma/1, with the tensor maps that it takes. Its PTX
+/// stays: for devices that run none.
+void useTensorMaps(package::Manifest &manifest);
 
 /// A new folder that is removed at the end of the scope.
 class TemporaryFolder {

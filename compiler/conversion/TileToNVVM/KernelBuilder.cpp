@@ -391,6 +391,51 @@ void KernelBuilder::waitForCopies(int64_t groupsInFlight) {
 }
 
 //===----------------------------------------------------------------------===//
+// Barriers and tensor copies
+//===----------------------------------------------------------------------===//
+
+void KernelBuilder::initBarriers(Value first, int64_t barriers, int64_t arrivals) {
+  for (int64_t i = 0; i < barriers; ++i)
+    NVVM::MBarrierInitOp::create(builder, location, offset(first, 8 * i), i32(arrivals), Value());
+  NVVM::FenceMbarrierInitOp::create(builder, location);
+}
+
+void KernelBuilder::arriveExpecting(Value barrier, Value bytes) {
+  inlineAsm("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,~{memory}",
+            {barrier, bytes}, Type(), /*hasSideEffects=*/true);
+}
+
+// One asm: a loop of blocks would let the optimizer duplicate or move what stands around it.
+void KernelBuilder::waitForBarrier(Value barrier, Value parity) {
+  inlineAsm("{\n"
+            ".reg .pred landed;\n"
+            "again: mbarrier.try_wait.parity.shared::cta.b64 landed, [$0], $1;\n"
+            "@!landed bra again;\n"
+            "}",
+            "r,r,~{memory}", {barrier, parity}, Type(), /*hasSideEffects=*/true);
+}
+
+void KernelBuilder::copyBox(Value shared, Value tensorMap, ValueRange coordinates, Value barrier,
+                            Value policy) {
+  Value cluster =
+      LLVM::AddrSpaceCastOp::create(builder, location, pointerType(AddressSpace::Cluster), shared);
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      builder, location, cluster, tensorMap, coordinates, barrier, /*im2colOffsets=*/ValueRange(),
+      /*multicastMask=*/Value(), /*l2CacheHint=*/policy, NVVM::TMALoadMode::TILE,
+      /*isCTAOnly=*/false, /*group=*/NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
+}
+
+Value KernelBuilder::evictFirst() {
+  return inlineAsm("createpolicy.fractional.L2::evict_first.b64 $0, 1.0;", "=l", {}, i64Type());
+}
+
+void KernelBuilder::fenceTensorCopies() {
+  NVVM::FenceProxyOp::create(
+      builder, location, NVVM::ProxyKind::async_shared,
+      NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
+}
+
+//===----------------------------------------------------------------------===//
 // Matrices
 //===----------------------------------------------------------------------===//
 
@@ -438,12 +483,12 @@ Values KernelBuilder::product(ValueRange a, ValueRange b, ValueRange c, Type ele
 
 Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints,
                                ValueRange operands, Type result, bool hasSideEffects) {
-  return LLVM::InlineAsmOp::create(
-             builder, location, result, operands, text, constraints, hasSideEffects,
-             /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT),
-             mlir::ArrayAttr())
-      .getResult(0);
+  auto op = LLVM::InlineAsmOp::create(
+      builder, location, result ? mlir::TypeRange(result) : mlir::TypeRange(), operands, text,
+      constraints, hasSideEffects,
+      /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT), mlir::ArrayAttr());
+  return result ? op->getResult(0) : Value();
 }
 
 //===----------------------------------------------------------------------===//

@@ -27,7 +27,13 @@ using mlir::ValueRange;
 using Values = llvm::SmallVector<Value>;
 using Compare = mlir::arith::CmpIPredicate;
 
-enum class AddressSpace : unsigned { Global = 1, Shared = 3, Constant = 4 };
+enum class AddressSpace : unsigned {
+  Generic = 0,
+  Global = 1,
+  Shared = 3,
+  Constant = 4,
+  Cluster = 7
+};
 
 /// The extern symbol of the block's shared memory, sized at launch.
 constexpr llvm::StringLiteral sharedMemorySymbol = "attncc_shared_memory";
@@ -120,8 +126,8 @@ public:
   Value notANumber(); // f32
 
   // Place of the thread. Units are warps.
-  /// From here on, this builder uses its own reading of the thread's number, or of the block's: what
-  /// follows a long loop does not keep registers alive through it.
+  /// From here on, this builder uses its own reading of the thread's number, or of the block's:
+  /// what follows a long loop does not keep registers alive through it.
   void rereadThread();
   void rereadBlock();
   Value thread();
@@ -165,6 +171,23 @@ public:
   void commitCopies();
   void waitForCopies(int64_t groupsInFlight);
 
+  // Barriers of shared memory that count arrivals and bytes, PTX ISA 9.7.13.15; 8 bytes each.
+  /// One thread, before the others use them; a warpBarrier must follow.
+  void initBarriers(Value first, int64_t barriers, int64_t arrivals);
+  /// One arrival that announces `bytes` more of copies.
+  void arriveExpecting(Value barrier, Value bytes);
+  /// Spins until the phase of this parity is complete. Every thread that reads what was copied
+  /// waits.
+  void waitForBarrier(Value barrier, Value parity);
+
+  // Tensor copies, PTX ISA 9.7.9.27.
+  /// One box from global to shared memory, whose bytes the barrier counts; by one thread.
+  void copyBox(Value shared, Value tensorMap, ValueRange coordinates, Value barrier, Value policy);
+  /// The L2 policy of data that is read once.
+  Value evictFirst();
+  /// Orders what this thread has written to shared memory before later tensor copies into it.
+  void fenceTensorCopies();
+
   // Matrices of 8 x 8 16-bit elements.
   /// One word for each of the `count` (1, 2 or 4) matrices.
   Values loadMatrices(Value address, int64_t count, bool transposed);
@@ -181,13 +204,14 @@ public:
               llvm::function_ref<Values(Value, ValueRange)> body);
 
 private:
+  /// Null where `result` is.
   Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
                   Type result, bool hasSideEffects = false);
   Values structFields(Value aggregate, int64_t count);
   mlir::OpBuilder &builder;
   mlir::Location location;
   Value ownRead(llvm::StringRef specialRegister);
-  Value ownThread;                // or null
+  Value ownThread;               // or null
   std::array<Value, 3> ownBlock; // likewise
 };
 

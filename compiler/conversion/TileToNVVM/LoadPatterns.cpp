@@ -19,8 +19,6 @@
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
 
-#include "dialects/tile/layout/Storage.h"
-
 #include <numeric>
 
 namespace attncc::lowering {
@@ -185,6 +183,8 @@ template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
   mlir::LogicalResult matchAndRewrite(Op op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     const KernelContext &kernel = this->kernel;
+    if (op.getBox()) // TensorCopyPatterns.cpp
+      return mlir::failure();
     auto acquire = op.getSlot().template getDefiningOp<tile::AcquireOp>();
     if (!acquire)
       return op.emitOpError() << "expected a slot made by tile.acquire";

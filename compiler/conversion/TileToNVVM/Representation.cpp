@@ -18,24 +18,34 @@ namespace {
 bool isHalf(Type element) { return element.isBF16() || element.isF16(); }
 } // namespace
 
+mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring) {
+  std::vector<tile::StoredTile> tiles;
+  for (tile::TileType type : ring.getTiles()) {
+    mlir::FailureOr<Layout> layout = layoutOf(op, type);
+    if (mlir::failed(layout))
+      return mlir::failure();
+    tiles.push_back({*layout, type.getElementType().getIntOrFloatBitWidth() / 8});
+  }
+  return tile::ringStorage(tiles);
+}
+
 int64_t registerValues(tile::TileType type) {
   int64_t registers = type.getLayout().toLayout().registersPerThread();
   return isHalf(type.getElementType()) ? (registers + 1) / 2 : registers;
 }
 
-Representation::Representation(mlir::MLIRContext *context) {
+Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
   mlir::OpBuilder opBuilder(context);
   KernelBuilder types(opBuilder, mlir::UnknownLoc::get(context));
   Type i1 = types.i1Type(), i32 = types.i32Type(), i64 = types.i64Type();
   Type global = types.pointerType(AddressSpace::Global);
   Type shared = types.pointerType(AddressSpace::Shared);
+  Type generic = types.pointerType(AddressSpace::Generic);
   auto append = [=](Types &flat,
                     llvm::ArrayRef<Field> fields) -> std::optional<mlir::LogicalResult> {
+    const Type typeOf[] = {i1, i32, i64, global, shared, generic}; // in Field's order
     for (Field field : fields)
-      flat.push_back(field == Field::Bit    ? i1
-                     : field == Field::Word ? i32
-                     : field == Field::Long ? i64
-                                            : global);
+      flat.push_back(typeOf[static_cast<int>(field)]);
     return mlir::success();
   };
 
@@ -46,6 +56,8 @@ Representation::Representation(mlir::MLIRContext *context) {
                                            : llvm::SmallVector<Field>{Field::Pointer});
   });
   addConversion([=](attn::PagedKvType, Types &flat) {
+    if (tensorCopies)
+      return append(flat, TensorMapArgument::fields());
     append(flat, CacheArgument::fields());
     return append(flat, CacheArgument::fields());
   });
@@ -54,9 +66,15 @@ Representation::Representation(mlir::MLIRContext *context) {
   addConversion([=](tile::ItemType, Types &flat) { return append(flat, Item::fields()); });
   addConversion([=](tile::RangeType, Types &flat) { return append(flat, Range::fields()); });
   addConversion([=](tile::WorkspaceType) { return global; });
-  addConversion([=](tile::RingType) { return shared; });
-  addConversion([=](tile::SlotType) { return shared; });
-  addConversion([=](tile::PositionType) { return i32; });
+  if (tensorCopies) {
+    addConversion([=](tile::RingType, Types &flat) { return append(flat, Landing::fields()); });
+    addConversion([=](tile::SlotType, Types &flat) { return append(flat, Landing::fields()); });
+    addConversion([=](tile::PositionType, Types &flat) { return append(flat, Turn::fields()); });
+  } else {
+    addConversion([=](tile::RingType) { return shared; });
+    addConversion([=](tile::SlotType) { return shared; });
+    addConversion([=](tile::PositionType) { return i32; });
+  }
   addConversion([=](tile::TileType type, Types &flat) -> std::optional<mlir::LogicalResult> {
     if (type.isShared()) {
       flat.push_back(shared);

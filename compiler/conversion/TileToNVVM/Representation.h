@@ -8,6 +8,10 @@
 //   register tile of 16 bits    one i32 for each two registers (2w in the lower half of word w)
 //   shared tile, ring, slot     a pointer to shared memory
 //   position                    i32, the stage of its ring
+//   where tensor copies fill rings:
+//     ring, slot                and a pointer to the first or to its own mbarrier
+//     position                  and the parity of the phase that completes its slot
+//     cache                     a pointer to a tensor map of keys and one of values
 //   item, range                 the fields of Item and Range
 //   tensors, cache, batch       the launch parameters of their group
 //
@@ -19,7 +23,7 @@
 #include "compiler/conversion/TileToNVVM/KernelBuilder.h"
 #include "compiler/target/TargetTable.h"
 #include "dialects/tile/Tile.h"
-#include "dialects/tile/layout/Layout.h"
+#include "dialects/tile/layout/Storage.h"
 
 #include "mlir/Transforms/DialectConversion.h"
 
@@ -39,11 +43,12 @@ struct KernelContext {
   llvm::SmallVector<mlir::Attribute> rotations;
 
   int64_t units() const { return schedule.units; }
+  bool tensorCopies() const { return schedule.copy == attn::Copy::Tensor; }
   int64_t threads() const { return schedule.threads(); }
 };
 
 /// The type of a member of a structure of values.
-enum class Field { Bit, Word, Long, Pointer };
+enum class Field { Bit, Word, Long, Pointer, Shared, TensorMap };
 
 /// A structure of values and their flat form. `members` lists them once, each with its type.
 template <class Derived> struct Packed {
@@ -100,6 +105,36 @@ struct CacheArgument : Packed<CacheArgument> {
   static CacheArgument values(ValueRange cache) { return unpack(cache.take_back(4)); }
 };
 
+/// A cache that tensor copies read.
+struct TensorMapArgument : Packed<TensorMapArgument> {
+  Value keys, values;
+  Members members() {
+    Members m;
+    list(m, Field::TensorMap, {&keys, &values});
+    return m;
+  }
+};
+
+/// A ring or a slot that tensor copies fill.
+struct Landing : Packed<Landing> {
+  Value memory, barrier;
+  Members members() {
+    Members m;
+    list(m, Field::Shared, {&memory, &barrier});
+    return m;
+  }
+};
+
+/// A position of such a ring.
+struct Turn : Packed<Turn> {
+  Value stage, parity;
+  Members members() {
+    Members m;
+    list(m, Field::Word, {&stage, &parity});
+    return m;
+  }
+};
+
 struct BatchArgument : Packed<BatchArgument> {
   Value queryStart, kvLength, blockTable, blockTableStride, pageIndptr, numPages;
   Value kvHeads, maxKvLength, maxQueryLength, splitTokens;
@@ -138,7 +173,8 @@ struct Item : Packed<Item> {
   }
 };
 
-/// Sets what the block's place in the grid says of a decode item: kvHead, rowBegin, split, sequence.
+/// Sets what the block's place in the grid says of a decode item: kvHead, rowBegin, split,
+/// sequence.
 void placeDecodeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item);
 
 /// Key tiles first, first + step, … (`count` of them) of the item's keys below keyEnd; the step is
@@ -158,7 +194,7 @@ struct Range : Packed<Range> {
 /// The conversion above.
 class Representation : public mlir::TypeConverter {
 public:
-  explicit Representation(mlir::MLIRContext *context);
+  Representation(mlir::MLIRContext *context, bool tensorCopies);
 };
 
 /// Number of values of a register tile.
@@ -210,6 +246,9 @@ Value isFirstCopy(KernelBuilder &builder, const tile::Layout &layout, int64_t un
 /// The layout of a register tile; a diagnostic at `op` where there is none.
 mlir::FailureOr<tile::Layout> layoutOf(mlir::Operation *op, Type type);
 
+/// How the slots of a ring are divided.
+mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring);
+
 /// How many neighbouring columns, a power of two of at most `limit`, consecutive registers hold.
 int64_t columnRun(const tile::Layout &layout, int64_t limit);
 
@@ -248,6 +287,8 @@ void reportBadPage(KernelBuilder &builder, const KernelContext &kernel, Value ba
 void populateProgramPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
                              KernelContext &);
 void populateRingPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateTensorCopyPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
+                                KernelContext &);
 void populateLoadPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
 void populateProductPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
                              KernelContext &);

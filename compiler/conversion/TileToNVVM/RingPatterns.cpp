@@ -1,42 +1,44 @@
-//===- RingPatterns.cpp - rings of gathered copies, one role ---------------===//
+//===- RingPatterns.cpp - rings of copies, one role -------------------------===//
 //
-// A ring whose copies are cp.async and whose reader is the unit that fills it
-// (dialects/tile, "Ring rules"; PTX ISA 9.7.9.25.3):
+// A ring whose reader is the unit that fills it (dialects/tile, "Ring rules").
+// Gathered copies are cp.async (PTX ISA 9.7.9.25.3), tensor copies announce their
+// bytes to the slot's mbarrier themselves (TensorCopyPatterns.cpp, 9.7.13.15):
 //
-//   acquire   nothing: the release of the slot stands before it in the program
-//   commit    cp.async.commit_group, also for an empty group
-//   wait      cp.async.wait_group ahead, then the unit's barrier: the wait makes
-//             a thread's own copies visible to itself only
-//   release   the unit's barrier: every lane has finished reading
+//             gather                                 tensor
+//   acquire   nothing: the release of the slot       the same
+//             stands before it in the program
+//   commit    cp.async.commit_group, also for an     nothing
+//             empty group
+//   wait      cp.async.wait_group ahead, then the    every lane waits for the phase
+//             unit's barrier: the wait makes a       of the slot's mbarrier
+//             thread's own copies visible to itself
+//             only
+//   release   the unit's barrier: every lane has     the same
+//             finished reading
 //
-// Rings of units lie one behind the other; positions are stages.
+// Rings of units lie one behind the other, and so do their mbarriers. A position
+// is a stage, and for mbarriers the parity of the phase that its copies complete.
 //
-// Test: test/compiler/conversion/TileToNVVM/rings.mlir
+// Test: test/compiler/conversion/TileToNVVM/rings.mlir, tensor-copies.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
 
-#include "dialects/tile/layout/Storage.h"
-
 namespace attncc::lowering {
 namespace {
-
-mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring) {
-  std::vector<tile::StoredTile> tiles;
-  for (tile::TileType type : ring.getTiles()) {
-    mlir::FailureOr<tile::Layout> layout = layoutOf(op, type);
-    if (mlir::failed(layout))
-      return mlir::failure();
-    tiles.push_back({*layout, type.getElementType().getIntOrFloatBitWidth() / 8});
-  }
-  return tile::ringStorage(tiles);
-}
 
 mlir::LogicalResult checkSupported(mlir::Operation *op, tile::RingType ring,
                                    const KernelContext &kernel) {
   if (ring.getSharedBy() == tile::RingScope::Unit && kernel.schedule.unit == 1)
     return mlir::success();
   return op->emitOpError() << "expected a ring of one-warp units, shared_by = unit, got " << ring;
+}
+
+mlir::Block *entryBlock(mlir::Operation *op) {
+  mlir::Region *region = op->getParentRegion();
+  while (!llvm::isa<mlir::FunctionOpInterface>(region->getParentOp()))
+    region = region->getParentRegion();
+  return &region->front();
 }
 
 struct RingPattern : TilePattern<tile::RingOp> {
@@ -49,10 +51,29 @@ struct RingPattern : TilePattern<tile::RingOp> {
     mlir::FailureOr<tile::RingStorage> storage = storageOf(op, type);
     if (mlir::failed(checkSupported(op, type, kernel)) || mlir::failed(storage))
       return mlir::failure();
+    if (kernel.tensorCopies()) // mbarriers are made before the wait for the launch in front
+      rewriter.setInsertionPointToStart(entryBlock(op));
     KernelBuilder b(rewriter, op.getLoc());
     Value base = b.sharedMemory(*op.getOffset());
     Value unit = b.warp(kernel.units());
-    rewriter.replaceOp(op, b.offset(base, b.mul(unit, type.getDepth() * storage->slotBytes)));
+    base = b.offset(base, b.mul(unit, type.getDepth() * storage->slotBytes));
+    if (!kernel.tensorCopies()) {
+      rewriter.replaceOp(op, base);
+      return mlir::success();
+    }
+    if (!op.getBarriers())
+      return op.emitOpError() << "expected a place of its mbarriers: run --tile-pack-shared-memory "
+                                 "first";
+    Value barriers = b.offset(b.sharedMemory(*op.getBarriers()), b.mul(unit, 8 * type.getDepth()));
+    // Each box of a slot is announced by the lane that copies it.
+    int64_t boxes = 0;
+    for (tile::TileType tile : type.getTiles())
+      boxes += tile.getRows() / kernel.schedule.box;
+    b.ifThen(b.compare(Compare::eq, b.lane(), 0),
+             [&] { b.initBarriers(barriers, type.getDepth(), boxes); });
+    b.warpBarrier();
+    rewriter.replaceOpWithMultiple(op,
+                                   llvm::SmallVector<Values>{Landing{{}, base, barriers}.pack()});
     return mlir::success();
   }
 };
@@ -61,7 +82,9 @@ struct PositionPattern : TilePattern<tile::PositionOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::PositionOp op, Adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOp(op, KernelBuilder(rewriter, op.getLoc()).i32(0));
+    Value zero = KernelBuilder(rewriter, op.getLoc()).i32(0);
+    Values position(kernel.tensorCopies() ? 2 : 1, zero);
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{position});
     return mlir::success();
   }
 };
@@ -73,7 +96,13 @@ struct AdvancePattern : TilePattern<tile::AdvanceOp> {
     KernelBuilder b(rewriter, op.getLoc());
     int64_t depth = llvm::cast<tile::RingType>(op.getRing().getType()).getDepth();
     Value next = b.add(adaptor.getPosition().front(), 1);
-    rewriter.replaceOp(op, b.select(b.compare(Compare::eq, next, depth), b.i32(0), next));
+    Value wraps = b.compare(Compare::eq, next, depth);
+    Values position = {b.select(wraps, b.i32(0), next)};
+    if (kernel.tensorCopies()) {
+      Value parity = Turn::unpack(adaptor.getPosition()).parity;
+      position.push_back(b.select(wraps, b.bitXor(parity, 1), parity));
+    }
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{position});
     return mlir::success();
   }
 };
@@ -90,6 +119,11 @@ mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::
   return b.offset(base, b.mul(position, found->slotBytes));
 }
 
+/// The mbarrier of the slot at a position.
+Value slotBarrier(KernelBuilder &b, ValueRange ring, ValueRange position) {
+  return b.offset(Landing::unpack(ring).barrier, b.mul(position.front(), 8));
+}
+
 struct AcquirePattern : TilePattern<tile::AcquireOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::AcquireOp op, Adaptor adaptor,
@@ -100,7 +134,10 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
                     adaptor.getRing().front(), adaptor.getPosition().front());
     if (mlir::failed(address))
       return mlir::failure();
-    rewriter.replaceOp(op, *address);
+    Values slot = {*address};
+    if (kernel.tensorCopies())
+      slot.push_back(slotBarrier(b, adaptor.getRing(), adaptor.getPosition()));
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{slot});
     return mlir::success();
   }
 };
@@ -109,7 +146,8 @@ struct CommitPattern : TilePattern<tile::CommitOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::CommitOp op, Adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    KernelBuilder(rewriter, op.getLoc()).commitCopies();
+    if (!kernel.tensorCopies())
+      KernelBuilder(rewriter, op.getLoc()).commitCopies();
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -126,8 +164,13 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
                     adaptor.getRing().front(), adaptor.getPosition().front(), &storage);
     if (mlir::failed(slot))
       return mlir::failure();
-    b.waitForCopies(op.getAhead());
-    b.warpBarrier();
+    if (kernel.tensorCopies()) {
+      b.waitForBarrier(slotBarrier(b, adaptor.getRing(), adaptor.getPosition()),
+                       Turn::unpack(adaptor.getPosition()).parity);
+    } else {
+      b.waitForCopies(op.getAhead());
+      b.warpBarrier();
+    }
     Values tiles;
     for (int64_t offset : storage.tileOffsets)
       tiles.push_back(b.offset(*slot, offset));

@@ -64,6 +64,9 @@ struct KernelPattern : TilePattern<tile::KernelOp> {
       if (llvm::isa<tile::WorkspaceType>(argument))
         kernel.workspace =
             function.getBody().front().getArgument(signature.getInputMapping(index)->inputNo);
+    for (auto [index, argument] : llvm::enumerate(op.getArgumentTypes()))
+      if (llvm::isa<attn::PagedKvType>(argument) && kernel.tensorCopies())
+        markTensorMaps(function, *signature.getInputMapping(index));
     if (kernel.schedule.dependentLaunch == attn::DependentLaunch::WaitFirst) {
       rewriter.setInsertionPointToStart(&function.getBody().front());
       KernelBuilder(rewriter, location).followPriorGrid();
@@ -73,6 +76,20 @@ struct KernelPattern : TilePattern<tile::KernelOp> {
   }
 
 private:
+  /// A tensor map is a parameter by value, 128 bytes that only copies read (PTX ISA 9.7.9.27.1.2).
+  static void markTensorMaps(LLVM::LLVMFuncOp function,
+                             mlir::TypeConverter::SignatureConversion::InputMapping maps) {
+    mlir::OpBuilder builder(function);
+    for (unsigned i = 0; i < maps.size; ++i) {
+      unsigned argument = static_cast<unsigned>(maps.inputNo) + i;
+      function.setArgAttr(argument, LLVM::LLVMDialect::getByValAttrName(),
+                          mlir::TypeAttr::get(LLVM::LLVMArrayType::get(builder.getI8Type(), 128)));
+      function.setArgAttr(argument, LLVM::LLVMDialect::getAlignAttrName(),
+                          builder.getI64IntegerAttr(64));
+      function.setArgAttr(argument, "nvvm.grid_constant", builder.getUnitAttr());
+    }
+  }
+
   static constexpr unsigned tileAlignment = 1024; // eight rows of the widest swizzle
 };
 
@@ -126,12 +143,14 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
   tile::ItemsAttr items = itemsOf(op);
   if (!items)
     return op.emitOpError() << "expected a tile.grid_item: run --tile-persist first";
-  if (schedule.unit != 1 || schedule.copy != attn::Copy::Gather ||
-      schedule.roles != attn::Roles::One ||
+  if (schedule.unit != 1 || schedule.roles != attn::Roles::One ||
       schedule.dependentLaunch == attn::DependentLaunch::WaitLate)
-    return op.emitOpError() << "expected a schedule of one-warp units, one role, gathered copies "
-                               "and no late wait for the launch before, got "
+    return op.emitOpError() << "expected a schedule of one-warp units, one role and no late wait "
+                               "for the launch before, got "
                             << op.getSchedule();
+  if (schedule.copy == attn::Copy::Tensor && !target.tensorCopies)
+    return op.emitOpError() << "has tensor copies, the target " << std::string(target.name)
+                            << " has none";
   if (schedule.threads() > target.maxThreadsPerBlock)
     return op.emitOpError() << "has " << schedule.threads() << " threads, the target runs at most "
                             << target.maxThreadsPerBlock;
@@ -141,13 +160,14 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << target.maxSharedPerBlock;
 
   KernelContext kernel{target, schedule, items.getKind(), items.getGroup(), {}, {}};
-  Representation converter(context);
+  Representation converter(context, kernel.tensorCopies());
   mlir::RewritePatternSet patterns(context);
   patterns.add<KernelPattern, ReturnPattern>(converter, context, kernel);
   patterns.add<IndexArithmeticPattern>(converter, context);
   populateProgramPatterns(patterns, converter, kernel);
   populateRingPatterns(patterns, converter, kernel);
   populateLoadPatterns(patterns, converter, kernel);
+  populateTensorCopyPatterns(patterns, converter, kernel);
   populateProductPatterns(patterns, converter, kernel);
   populateSoftmaxPatterns(patterns, converter, kernel);
   populateStorePatterns(patterns, converter, kernel);

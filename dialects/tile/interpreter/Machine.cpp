@@ -539,10 +539,11 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       .Case([&](CommitOp op) { return commit(op, unit); })
       .Case([&](WaitOp op) { return wait(op, unit); })
       .Case([&](ReleaseOp op) { return release(op, unit); })
+      .Case([&](ZeroRowsOp op) { return zeroRows(op, unit); })
       .Case<CopyKeysOp, CopyValuesOp>([&](auto op) {
         constexpr bool keys = std::is_same_v<decltype(op), CopyKeysOp>;
         return copy(op, op.getCache(), op.getItem(), op.getTile(), op.getPages(), op.getPageIndex(),
-                    op.getSlot(), op.getWhen(), op.getIndex(), keys, unit);
+                    op.getSlot(), op.getWhen(), op.getIndex(), op.getBox().has_value(), keys, unit);
       })
       .Default([&](Operation *) { return runScalar(op, unit); });
 }

@@ -109,17 +109,16 @@ private:
   mlir::LogicalResult storeRows(StoreRowsOp op, int64_t unit);
   mlir::LogicalResult storeKv(StoreKvOp op, int64_t unit);
   mlir::LogicalResult pageNumbers(PageNumbersOp op, int64_t unit);
-  mlir::FailureOr<std::shared_ptr<TileData>> loadCache(mlir::Operation *op, PagedCache &cache,
-                                                       const Item &item, int64_t tile,
-                                                       TileType type, bool keys,
-                                                       const TileData *pages, int64_t pageIndex);
+  mlir::FailureOr<std::shared_ptr<TileData>>
+  loadCache(mlir::Operation *op, PagedCache &cache, const Item &item, int64_t tile, TileType type,
+            bool keys, const TileData *pages, int64_t pageIndex, double pastEnd = 0);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
   mlir::LogicalResult storeMerged(StoreMergedOp op, int64_t unit);
   mlir::LogicalResult copy(mlir::Operation *op, mlir::Value cache, mlir::Value item,
                            mlir::Value tile, mlir::Value pages, mlir::Value pageIndex,
-                           mlir::Value slot, mlir::Value when, int64_t index, bool keys,
-                           int64_t unit);
+                           mlir::Value slot, mlir::Value when, int64_t index, bool inBoxes,
+                           bool keys, int64_t unit);
   mlir::FailureOr<int64_t> pageOf(mlir::Operation *op, const Item &item, int64_t key,
                                   const PagedCache &cache) const;
 
@@ -128,6 +127,7 @@ private:
   mlir::LogicalResult commit(CommitOp op, int64_t unit);
   mlir::LogicalResult wait(WaitOp op, int64_t unit);
   mlir::LogicalResult release(ReleaseOp op, int64_t unit);
+  mlir::LogicalResult zeroRows(ZeroRowsOp op, int64_t unit);
 
   // Cells.
   Cell &cell(mlir::Value value, int64_t unit);

@@ -136,11 +136,10 @@ LogicalResult Machine::pageNumbers(PageNumbersOp op, int64_t unit) {
   return success();
 }
 
-FailureOr<std::shared_ptr<TileData>> Machine::loadCache(Operation *op, PagedCache &cache,
-                                                        const Item &item, int64_t tile,
-                                                        TileType type, bool keys,
-                                                        const TileData *pages, int64_t pageIndex) {
-  auto result = std::make_shared<TileData>(type.getRows(), type.getColumns());
+FailureOr<std::shared_ptr<TileData>>
+Machine::loadCache(Operation *op, PagedCache &cache, const Item &item, int64_t tile, TileType type,
+                   bool keys, const TileData *pages, int64_t pageIndex, double pastEnd) {
+  auto result = std::make_shared<TileData>(type.getRows(), type.getColumns(), pastEnd);
   int64_t tokens = std::gcd(cache.pageSize, result->rows), groups = result->rows / tokens;
   for (int64_t r = 0; r < result->rows; ++r) {
     int64_t key = tile * result->rows + r;
@@ -165,8 +164,8 @@ FailureOr<std::shared_ptr<TileData>> Machine::loadCache(Operation *op, PagedCach
 }
 
 LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, Value pages,
-                            Value pageIndex, Value slot, Value when, int64_t index, bool keys,
-                            int64_t unit) {
+                            Value pageIndex, Value slot, Value when, int64_t index, bool inBoxes,
+                            bool keys, int64_t unit) {
   SlotReference target = std::get<SlotReference>(cell(slot, unit));
   if (target.ring->committed > target.position)
     return op->emitOpError() << "fills slot " << target.position << " of a ring after its commit";
@@ -177,7 +176,8 @@ LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, 
     entries = *this->tile(op, pages, unit);
   auto loaded = loadCache(op, *argument<PagedCache>(cache, unit), this->item(item, unit),
                           integer(tile, unit), target.ring->type.getTiles()[index], keys,
-                          entries.get(), pages ? integer(pageIndex, unit) : 0);
+                          entries.get(), pages ? integer(pageIndex, unit) : 0,
+                          inBoxes ? std::numeric_limits<double>::quiet_NaN() : 0);
   if (failed(loaded))
     return failure();
   Ring::Slot &filled = target.ring->slots[target.position];

@@ -78,4 +78,23 @@ LogicalResult Machine::release(ReleaseOp op, int64_t unit) {
   return success();
 }
 
+LogicalResult Machine::zeroRows(ZeroRowsOp op, int64_t unit) {
+  auto held = tile(op, op.getValue(), unit);
+  if (failed(held))
+    return failure();
+  auto zeroed = std::make_shared<TileData>(**held);
+  int64_t firstKey = integer(op.getTile(), unit) * zeroed->rows;
+  for (int64_t r = 0; r < zeroed->rows; ++r)
+    if (firstKey + r >= item(op.getItem(), unit).keys.end)
+      std::fill_n(&zeroed->at(r, 0), zeroed->columns, 0.0);
+  // The result lives as long as the slot, if the tile is a slot's.
+  Cell result = cell(op.getValue(), unit);
+  if (auto *slot = std::get_if<SlotTile>(&result))
+    slot->tile = std::move(zeroed);
+  else
+    result = std::shared_ptr<const TileData>(std::move(zeroed));
+  set(op, unit, std::move(result));
+  return success();
+}
+
 } // namespace attncc::tile::interpreter

@@ -272,6 +272,9 @@ std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int
 /// with the swizzle of that width (the hardware's tensor-copy swizzles), panels outermost.
 /// Conflict free for ldmatrix and for 16-byte row-wise writes. Rows % 8 == 0, row bytes % 32 == 0.
 Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes);
+/// The same for every `box` rows, one box behind the other: what tensor copies of boxes (panel, box
+/// rows, panels) write. A multiple of 8 that divides the rows.
+Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes, int64_t box);
 /// Bytes of a panel row of `sharedSwizzled`.
 int64_t panelBytes(int64_t columns, int64_t elementBytes);
 

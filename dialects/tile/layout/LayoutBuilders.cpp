@@ -71,9 +71,10 @@ int64_t panelBytes(int64_t columns, int64_t elementBytes) {
   return std::min<int64_t>(128, powerOfTwoIn(columns * elementBytes));
 }
 
-Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes) {
+Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes, int64_t box) {
   int64_t panel = panelBytes(columns, elementBytes);
-  assert(rows % 8 == 0 && panel >= 32 && "atoms are 8 rows of 32, 64 or 128 bytes");
+  assert(rows % box == 0 && box % 8 == 0 && panel >= 32 &&
+         "atoms are 8 rows of 32, 64 or 128 bytes");
   int64_t panelColumns = panel / elementBytes, chunk = 16 / elementBytes;
   Layout::Basis offsets;
   for (int64_t c = 1; c < panelColumns; c *= 2)
@@ -82,9 +83,14 @@ Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes) {
   for (int64_t r = 1; r < 8; r *= 2)
     offsets.push_back({r, r * panel / 128 * chunk});
   std::vector<Repeat> repeats;
-  addRepeat(repeats, Dimension::Row, rows / 8, HardwareIndex::Offset);
+  addRepeat(repeats, Dimension::Row, box / 8, HardwareIndex::Offset);
   addRepeat(repeats, Dimension::Column, columns / panelColumns, HardwareIndex::Offset);
+  addRepeat(repeats, Dimension::Row, rows / box, HardwareIndex::Offset);
   return Layout::shared(std::move(offsets), std::move(repeats));
+}
+
+Layout sharedSwizzled(int64_t rows, int64_t columns, int64_t elementBytes) {
+  return sharedSwizzled(rows, columns, elementBytes, rows);
 }
 
 Layout rowStatistics(const Layout &accumulator, bool partial) {

@@ -125,7 +125,8 @@ private:
       return op->emitError()
              << "a shared tile needs a multiple of 8 rows of a multiple of 32 bytes, got "
              << type.getRows() << " rows of " << type.getColumns() * elementBytes(type);
-    set(v, attr(sharedSwizzled(type.getRows(), type.getColumns(), elementBytes(type))));
+    int64_t box = schedule.getCopy() == attn::Copy::Tensor ? schedule.getBox() : type.getRows();
+    set(v, attr(sharedSwizzled(type.getRows(), type.getColumns(), elementBytes(type), box)));
     return success();
   }
 

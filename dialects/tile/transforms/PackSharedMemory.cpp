@@ -8,6 +8,11 @@
 // time must not overlap; the largest is placed first, at the lowest place that fits. So the scratch
 // of merge_units lies over the rings that are dead by then.
 //
+// Behind it stand the mbarriers of rings that tensor copies fill, one a slot and owner: nothing
+// else may ever lie over a live mbarrier. Last comes padding, where `blocks_per_sm` asks for it,
+// until a multiprocessor has no room for one block more: a launch that follows another one is
+// placed unevenly where there is.
+//
 // Sizes come from layout/Storage.h. Test: test/dialects/tile/pack-shared-memory.mlir,
 // pack-shared-memory-errors.mlir.
 //===----------------------------------------------------------------------===//
@@ -48,6 +53,10 @@ private:
   }
 };
 
+/// Bytes of a multiprocessor's shared memory that each block takes beside its own (CUDA C++
+/// Programming Guide, "Compute Capability 8.x" and later).
+constexpr int64_t reservedPerBlock = 1024;
+
 struct Allocation {
   Operation *op;
   int64_t bytes;
@@ -71,6 +80,12 @@ FailureOr<int64_t> ringBytes(RingOp ring, int64_t units) {
   }
   int64_t owners = type.getSharedBy() == RingScope::Unit ? units : 1;
   return ringStorage(tiles).slotBytes * type.getDepth() * owners;
+}
+
+/// Bytes of a ring's mbarriers.
+int64_t barrierBytes(RingOp ring, int64_t units) {
+  RingType type = ring.getRing().getType();
+  return 8 * type.getDepth() * (type.getSharedBy() == RingScope::Unit ? units : 1);
 }
 
 /// Bytes of a move through shared memory, 0 for one that needs none.
@@ -151,15 +166,25 @@ int64_t place(SmallVector<Allocation> &allocations) {
   return total;
 }
 
-LogicalResult pack(KernelOp kernel, int64_t limit) {
+LogicalResult pack(KernelOp kernel, int64_t limit, int64_t multiprocessor) {
   FailureOr<SmallVector<Allocation>> allocations = collect(kernel);
   if (failed(allocations))
     return failure();
   int64_t bytes = place(*allocations);
+  Builder builder(kernel.getContext());
+  const attn::Schedule &schedule = kernel.getSchedule().getValue();
+  if (schedule.copy == attn::Copy::Tensor)
+    kernel.walk([&](RingOp ring) {
+      ring.setBarriersAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
+      bytes += barrierBytes(ring, schedule.units);
+    });
+  if (schedule.blocksPerSm > 1) {
+    int64_t tooMany = multiprocessor / (schedule.blocksPerSm + 1);
+    bytes = std::max<int64_t>(bytes, llvm::alignTo(tooMany - reservedPerBlock + 1, 16));
+  }
   if (bytes > limit)
     return kernel.emitError() << "needs " << bytes << " bytes of shared memory, a block may use "
                               << limit;
-  Builder builder(kernel.getContext());
   for (const Allocation &a : *allocations) {
     IntegerAttr offset = builder.getI32IntegerAttr(static_cast<int32_t>(a.offset));
     if (auto ring = dyn_cast<RingOp>(a.op))
@@ -176,7 +201,7 @@ LogicalResult pack(KernelOp kernel, int64_t limit) {
 struct PackSharedMemory : public impl::PackSharedMemoryPassBase<PackSharedMemory> {
   using PackSharedMemoryPassBase::PackSharedMemoryPassBase;
   void runOnOperation() override {
-    if (failed(pack(getOperation(), limit)))
+    if (failed(pack(getOperation(), limit, multiprocessor)))
       signalPassFailure();
   }
 };

@@ -20,6 +20,9 @@
 //     yield tile.advance %ring[%p]
 //   }
 //
+// With `copy = tensor` the copies have the schedule's box, and `tile.zero_rows` follows the wait
+// for values: a tensor copy leaves rows past the last key undefined.
+//
 // With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
 // rings of their own; units that divide rows share them. Nothing overlaps yet; see Prefetch.cpp.
 // Test: test/dialects/tile/pipeline.mlir, pipeline-errors.mlir.
@@ -75,10 +78,12 @@ std::pair<Operation *, Operation *> usesInBody(scf::ForOp loop, const LoadGroup 
   return {first, last};
 }
 
-void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index) {
+/// `box` is null for gathered copies.
+void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index, IntegerAttr box) {
   auto create = [&]<typename Load, typename Copy>(Load op) {
     Copy::create(builder, op.getLoc(), op.getCache(), op.getItem(), op.getTile(), /*pages=*/Value(),
-                 /*page_index=*/Value(), slot, /*when=*/Value(), index);
+                 /*page_index=*/Value(), slot, /*when=*/Value(), builder.getI64IntegerAttr(index),
+                 box);
   };
   if (auto keys = dyn_cast<LoadKeysOp>(load))
     create.operator()<LoadKeysOp, CopyKeysOp>(keys);
@@ -86,7 +91,8 @@ void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index) 
     create.operator()<LoadValuesOp, CopyValuesOp>(cast<LoadValuesOp>(load));
 }
 
-FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScope scope) {
+FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScope scope,
+                               IntegerAttr box) {
   Operation *firstLoad = group.loads.front();
   DominanceInfo dominance;
   SmallVector<TileType> tiles;
@@ -109,7 +115,7 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
   IRRewriter rewriter(loop);
   auto ring =
       RingOp::create(rewriter, loc, RingType::get(loop.getContext(), group.depth, tiles, scope),
-                     /*offset=*/IntegerAttr());
+                     /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
   Value start = PositionOp::create(rewriter, loc);
   auto rotated = loop.replaceWithAdditionalYields(
       rewriter, start, /*replaceInitOperandUsesInLoop=*/false,
@@ -118,14 +124,19 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
         OpBuilder builder(firstLoad);
         Value slot = AcquireOp::create(builder, loc, ring, position);
         for (auto [index, load] : llvm::enumerate(group.loads))
-          createCopy(builder, load, slot, static_cast<int64_t>(index));
+          createCopy(builder, load, slot, static_cast<int64_t>(index), box);
         CommitOp::create(builder, loc, ring, position);
         builder.setInsertionPoint(first);
         auto wait = WaitOp::create(builder, loc, ring, position);
+        SmallVector<Value> landed(wait.getTiles());
+        for (auto [load, tile] : llvm::zip(group.loads, landed))
+          if (auto values = dyn_cast<LoadValuesOp>(load); values && box)
+            tile = ZeroRowsOp::create(builder, load->getLoc(), tile, values.getItem(),
+                                      values.getTile());
         builder.setInsertionPointAfter(last);
         ReleaseOp::create(builder, loc, ring, position);
         Value next = AdvanceOp::create(builder, loc, ring, position);
-        for (auto [load, tile] : llvm::zip(group.loads, wait.getTiles())) {
+        for (auto [load, tile] : llvm::zip(group.loads, landed)) {
           load->getResult(0).replaceAllUsesWith(tile);
           load->erase();
         }
@@ -143,12 +154,12 @@ LogicalResult pipeline(scf::ForOp loop, attn::ScheduleAttr schedule) {
   if (schedule.getOverlap() != attn::Overlap::None)
     return loop.emitError() << "overlap = " << attn::stringifyOverlap(schedule.getOverlap())
                             << " is not supported, expected none";
-  if (schedule.getCopy() != attn::Copy::Gather)
-    return loop.emitError() << "copy = " << attn::stringifyCopy(schedule.getCopy())
-                            << " is not supported, expected gather";
+  IntegerAttr box;
+  if (schedule.getCopy() == attn::Copy::Tensor)
+    box = Builder(loop.getContext()).getI64IntegerAttr(schedule.getBox());
   RingScope scope = schedule.getDivide() == attn::Divide::Keys ? RingScope::Unit : RingScope::Units;
   for (const LoadGroup &group : groups) {
-    FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope);
+    FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope, box);
     if (failed(rotated))
       return failure();
     loop = *rotated;

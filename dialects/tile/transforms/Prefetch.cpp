@@ -145,7 +145,7 @@ public:
     for (Operation *op : r.copies) {
       auto create = [&]<typename Copy>(Copy old) {
         Copy::create(builder, op->getLoc(), old.getCache(), old.getItem(), tile, pages, place, slot,
-                     inRange, old.getIndex());
+                     inRange, old.getIndexAttr(), old.getBoxAttr());
       };
       if (auto keys = dyn_cast<CopyKeysOp>(op))
         create(keys);

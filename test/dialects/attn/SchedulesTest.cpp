@@ -14,6 +14,7 @@ using namespace attncc::attn;
 namespace {
 
 const TargetInfo &sm80() { return *findTarget("sm_80"); }
+const TargetInfo &sm90a() { return *findTarget("sm_90a"); }
 
 TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
   SplitRule split = defaultSplitRule(131072);
@@ -40,6 +41,37 @@ TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
       }
 }
 
+// Boxes of 8 tokens or more that divide the page copy by tensor maps, all else gathers. The order
+// of sums is that of gathered copies: rows, units and keys of the tile are the same.
+TEST(Schedules, TensorCopiesWherePagesAllow) {
+  SplitRule split = defaultSplitRule(131072);
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t page : {1, 2, 4, 8, 12, 16, 24, 40, 64, 256}) {
+      KernelShape shape{dim, dim, 4, 1, page, 2};
+      SCOPED_TRACE(testing::Message() << "dim " << dim << " page size " << page);
+      Schedule schedule = decodeSchedule(shape, split, sm90a());
+      Result<void> legal = checkSchedule(schedule, shape, sm90a());
+      ASSERT_TRUE(legal) << legal.error().diagnostic.message;
+      Schedule gathered = decodeSchedule(shape, split, sm80());
+      EXPECT_EQ(gathered.copy, Copy::Gather);
+      EXPECT_EQ(std::tuple(schedule.rows, schedule.units, schedule.keys),
+                std::tuple(gathered.rows, gathered.units, gathered.keys));
+      if (page % 8 != 0) {
+        EXPECT_EQ(schedule.copy, Copy::Gather);
+        continue;
+      }
+      EXPECT_EQ(schedule.copy, Copy::Tensor);
+      EXPECT_EQ(schedule.box, page % 16 == 0 ? 16 : 8);
+      EXPECT_EQ(schedule.cache, Cache::EvictFirst);
+      EXPECT_EQ(schedule.blocksPerSm, 2);
+      // As deep as two blocks allow, up to 6.
+      Schedule deeper = schedule;
+      deeper.stages.value = ++deeper.stages.key;
+      EXPECT_TRUE(schedule.stages.key == 6 || !checkSchedule(deeper, shape, sm90a()) ||
+                  2 * (ringBytes(deeper, shape) + kSharedReserve) > sm90a().maxSharedPerBlock);
+    }
+}
+
 // What ptxas compiles without spills: 32 rows up to head_dim 112, 24 at 160, 16 at 256. 32 rows of
 // 8 tokens and 4 heads are two chunks of 16 beyond that.
 TEST(Schedules, RowsFollowTheRegisters) {
@@ -64,6 +96,9 @@ TEST(Schedules, RegisterEstimateByHand) {
 TEST(Schedules, RingBytesByHand) {
   Schedule schedule; // 4 units, 3 stages, 16 keys
   EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * 16 * (128 + 64) * 2);
+  schedule.copy = Copy::Tensor; // and an mbarrier a slot
+  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * (16 * (128 + 64) * 2 + 8));
+  schedule.copy = Copy::Gather;
   schedule.divide = Divide::Rows;
   EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 3 * 16 * (128 + 64) * 2);
 }
@@ -95,6 +130,19 @@ TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {
   schedule.blocksPerSm = 1;
   schedule.product = Product::Wgmma;
   EXPECT_EQ(message(schedule), "product = wgmma needs that instruction, which sm_80 has not");
+}
+
+TEST(Schedules, RefusalsOfTensorCopies) {
+  auto message = [&](int64_t pageSize, const TargetInfo &target) {
+    Schedule schedule;
+    schedule.copy = Copy::Tensor;
+    schedule.box = 16;
+    Result<void> legal = checkSchedule(schedule, {128, 128, 4, 8, pageSize, 2}, target);
+    return legal ? std::string("legal") : legal.error().diagnostic.message;
+  };
+  EXPECT_EQ(message(32, sm90a()), "legal");
+  EXPECT_EQ(message(32, sm80()), "copy = tensor needs copies by a tensor map, which sm_80 has not");
+  EXPECT_EQ(message(24, sm90a()), "box 16 does not divide the page size 24");
 }
 
 } // namespace

@@ -1,4 +1,5 @@
 // RUN: attncc-opt %s --attn-schedule | FileCheck %s
+// RUN: attncc-opt %s --attn-schedule=target=sm_90a | FileCheck %s --check-prefix=HOPPER
 // RUN: attncc-opt %s --attn-schedule="schedule=<units=2,rows=8,stages=2>" | FileCheck %s --check-prefix=GIVEN
 
 !kv64 = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
@@ -7,6 +8,9 @@
 // 4 heads of a group fit 8 rows; the schedule takes the op's split.
 // CHECK-LABEL: @one_token
 // CHECK: attn.attention {{.*}} schedule(<unit = 1, units = 4, rows = 8, {{.*}} keys = 16, {{.*}} stages = 3, {{.*}} split = #attn.split<length = 2048>, merge = kernel,
+// Tensor copies where the target has them: a box is a page's part of a tile, and small heads have more stages.
+// HOPPER-LABEL: @one_token
+// HOPPER: schedule(<unit = 1, units = 4, rows = 8, {{.*}} keys = 16, {{.*}} copy = tensor, box = 16, cache = evict_first, stages = 6, {{.*}} dependent_launch = wait_first, blocks_per_sm = 2>
 // GIVEN-LABEL: @one_token
 // GIVEN: schedule(<unit = 1, units = 2, rows = 8, {{.*}} stages = 2, {{.*}} split = #attn.split<length = 2048>
 func.func @one_token(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> !attn.partials<heads = 32, group = 4, dim = 64> attributes {attn.phase = #attn.phase<decode, max_query = 1>} {

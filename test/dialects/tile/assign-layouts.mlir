@@ -1,4 +1,4 @@
-// RUN: attncc-opt %s --tile-assign-layouts | FileCheck %s
+// RUN: attncc-opt %s --tile-assign-layouts --split-input-file | FileCheck %s
 
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
 
@@ -63,6 +63,26 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
         -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
     tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+  }
+  tile.return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 8, kv_heads = 8, key = 128 x bf16, value = 80 x bf16, order = NHD>
+
+// Boxes of 8 tokens lie one behind the other, each in panels: of 128 bytes for keys, of 32 for values.
+// CHECK-DAG: #[[$K:.+]] = #tile.layout<offset = {{\[\[}}0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [column 2 offset, row 2 offset]>
+// CHECK-DAG: #[[$V:.+]] = #tile.layout<offset = {{\[\[}}0,1],[0,2],[0,4],[0,8],[1,0],[2,0],[4,8]], repeat = [column 5 offset, row 2 offset]>
+// CHECK-LABEL: tile.kernel @boxes
+tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<copy = tensor, box = 8>, phase = #attn.phase<decode, max_query = 1>} {
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %t = arith.constant 0 : index
+    // CHECK: tile.load_keys {{.*}} -> <16x128xbf16, shared, #[[$K]]>
+    %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x128xbf16>
+    // CHECK: tile.load_values {{.*}} -> <16x80xbf16, shared, #[[$V]]>
+    %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x80xbf16>
   }
   tile.return
 }

@@ -64,6 +64,39 @@ tile.kernel @shared(%batch: !tile.batch)
   tile.return
 }
 
+// Behind rings and scratch stand 4 x 3 mbarriers. Two blocks are asked for, and nothing is to be added: on a multiprocessor of
+// 167936 bytes a third does not fit.
+// CHECK-LABEL: tile.kernel @barriers
+// CHECK-SAME: shared_memory = 58464 : i32
+tile.kernel @barriers(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, copy = tensor, box = 16, blocks_per_sm = 2>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: tile.ring {barriers = 58368 : i32, offset = 0 : i32}
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %ring = tile.ring : !ring
+  %p = tile.position
+  %m, %l = tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+  %o = tile.zero : !tile.tile<8x64xf32>
+  scf.for %i = %c0 to %c1 step %c1 {
+    %slot = tile.acquire %ring[%p] : !ring
+    tile.commit %ring[%p] : !ring
+    // CHECK: tile.merge_units {{.*}} {scratch = 49152 : i32}
+    %mm, %lm, %om = tile.merge_units %m, %l, %o
+        : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+        -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  }
+  tile.return
+}
+
+// Three blocks are asked for: a fourth does not fit once a block takes more than a quarter of 167936 bytes, of which 1024 are
+// the hardware's, in multiples of 16.
+// CHECK-LABEL: tile.kernel @padded
+// CHECK-SAME: shared_memory = 40976 : i32
+tile.kernel @padded(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<blocks_per_sm = 3>, phase = #attn.phase<merge>} {
+  tile.return
+}
+
 // Nothing shared.
 // CHECK-LABEL: tile.kernel @none
 // CHECK-SAME: shared_memory = 0 : i32

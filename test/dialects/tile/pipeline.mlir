@@ -75,3 +75,38 @@ tile.kernel @separate(%kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// -----
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// Tensor copies have the schedule's box. What they leave undefined is harmless in keys, in values it becomes zero.
+// CHECK-LABEL: tile.kernel @boxes
+tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<copy = tensor, box = 8>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %a = tile.zero : !tile.tile<8x64xbf16>
+    %b = tile.zero : !tile.tile<8x16xbf16>
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    scf.for %j = %c0 to %n step %c1 {
+      // CHECK: %[[T:.+]] = tile.key_tile
+      %t = tile.key_tile %range[%j]
+      // CHECK: tile.copy_keys {{.*}} {box = 8 : i64}
+      // CHECK-NEXT: tile.copy_values {{.*}} {box = 8 : i64, index = 1 : i64}
+      // CHECK: %[[KV01:.+]]:2 = tile.wait
+      // CHECK-NEXT: %[[V:.+]] = tile.zero_rows %[[KV01]]#1[%[[ITEM]], %[[T]]]
+      // CHECK-NEXT: tile.matmul %{{.+}}, %[[KV01]]#0
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      %s = tile.matmul %a, %k {transpose_b} : (!tile.tile<8x64xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x16xf32>
+      // CHECK-NEXT: tile.matmul %{{.+}}, %[[V]]
+      %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      %o = tile.matmul %b, %v : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x64xf32>
+    }
+  }
+  tile.return
+}

@@ -157,3 +157,40 @@ tile.kernel @single(%kv: !kv, %batch: !tile.batch, %out: tensor<?x?x16xf32>)
   }
   tile.return
 }
+
+// -----
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #kv>), shared_by = unit>
+
+// Tensor copies stay tensor copies.
+// CHECK-LABEL: tile.kernel @boxes
+// CHECK-COUNT-3: tile.copy_values {{.*}} {box = 16 : i64}
+// CHECK-NOT: tile.copy_values
+tile.kernel @boxes(%kv: !kv, %batch: !tile.batch, %out: tensor<?x?x64xf32>)
+    attributes {schedule = #attn.schedule<stages = 2, copy = tensor, box = 16>, phase = #attn.phase<decode, max_query = 1>} {
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %p16 = tile.zero : !tile.tile<8x16xbf16>
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    %ring = tile.ring : !ring
+    %p0 = tile.position
+    scf.for %j = %c0 to %n step %c1 iter_args(%p = %p0) -> (!tile.position) {
+      %t = tile.key_tile %range[%j]
+      %slot = tile.acquire %ring[%p] : !ring
+      tile.copy_values %kv[%item, %t] into %slot {box = 16 : i64} : !kv
+      tile.commit %ring[%p] : !ring
+      %v = tile.wait %ring[%p] : !ring
+      %z = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16, shared, #kv>
+      %o = tile.matmul %p16, %z : (!tile.tile<8x16xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<8x64xf32>
+      tile.store_rows query %o, %out[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xf32>
+      tile.release %ring[%p] : !ring
+      %p1 = tile.advance %ring[%p] : !ring
+      scf.yield %p1 : !tile.position
+    }
+  }
+  tile.return
+}

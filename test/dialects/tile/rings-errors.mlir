@@ -89,3 +89,67 @@ func.func @f(%kv: !kv, %item: !tile.item, %j: index, %r: !ring, %p: !tile.positi
   tile.copy_values %kv[%item, %t] into %slot : !kv
   return
 }
+
+// -----
+
+// @ring_op_c2
+func.func @f() {
+  // expected-error@+1 {{barriers must be a multiple of 8, got 4}}
+  %r = tile.ring {barriers = 4 : i32} : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 24, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// @copy_c3: tokens 16 to 31 lie in two pages
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %slot: !tile.slot) {
+  // expected-error@+1 {{box must be a multiple of 8 that divides the page size 24, got 16}}
+  tile.copy_keys %kv[%item, %t] into %slot {box = 16 : i64} : !kv
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 24, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// @copy_c3
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %slot: !tile.slot) {
+  // expected-error@+1 {{box must be a multiple of 8 that divides the page size 24, got 12}}
+  tile.copy_values %kv[%item, %t] into %slot {box = 12 : i64} : !kv
+  return
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 64, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_c3
+func.func @f(%kv: !kv, %item: !tile.item, %t: index, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{box must divide the 16 rows of the slot's tile, got 32}}
+  tile.copy_keys %kv[%item, %t] into %slot {box = 32 : i64} : !kv
+  return
+}
+
+// -----
+
+// @zero_rows_c1
+func.func @f(%v: !tile.tile<16x64xbf16>, %item: !tile.item, %t: index) {
+  // expected-error@+1 {{needs a shared tile, got '!tile.tile<16x64xbf16>'}}
+  %z = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16>
+  return
+}
+
+// -----
+
+// @zero_rows_c2: the range's tiles have 32 keys
+func.func @f(%v: !tile.tile<16x64xbf16, shared>, %item: !tile.item, %j: index) {
+  %range = tile.key_range %item, %j mask(#attn.mask<causal>) {keys = 32 : i64}
+  %t = tile.key_tile %range[%j]
+  // expected-error@+1 {{rows must be the range's 32 keys, got 16}}
+  %z = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16, shared>
+  return
+}

@@ -46,3 +46,27 @@ tile.kernel @ring(%kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// Tensor copies: a box, mbarriers, and zeros for what the copy leaves undefined.
+// CHECK-LABEL: tile.kernel @boxes
+tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<copy = tensor, box = 8>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %t = arith.constant 0 : index
+    // CHECK: tile.ring {barriers = 8192 : i32, offset = 0 : i32}
+    %r = tile.ring {barriers = 8192 : i32, offset = 0 : i32} : !ring
+    %p = tile.position
+    %slot = tile.acquire %r[%p] : !ring
+    // CHECK: tile.copy_keys {{.*}} {box = 8 : i64}
+    tile.copy_keys %kv[%item, %t] into %slot {box = 8 : i64} : !kv
+    // CHECK: tile.copy_values {{.*}} {box = 8 : i64, index = 1 : i64}
+    tile.copy_values %kv[%item, %t] into %slot {box = 8 : i64, index = 1 : i64} : !kv
+    tile.commit %r[%p] : !ring
+    // CHECK: %[[TILES:.+]]:2 = tile.wait
+    %k, %v = tile.wait %r[%p] : !ring
+    // CHECK: tile.zero_rows %[[TILES]]#1[%[[ITEM]], %{{.+}}] : <16x64xbf16, shared>
+    %z = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16, shared>
+  }
+  tile.return
+}

@@ -2,6 +2,7 @@
 // what the simulator's adapter adds: launches confined to the buffers of their parameters, named in
 // what is found.
 #include "runtime/device/SimulatorDevice.h"
+#include "runtime/simulator/TensorMap.h"
 
 #include <gtest/gtest.h>
 
@@ -161,6 +162,42 @@ protected:
     ASSERT_TRUE(device->registerMemory(out, sizeof out, "out memory"));
   }
 };
+
+// What is described is what the simulator's copies read.
+TEST_F(Simulator, TensorMapsSayWhatWasDescribed) {
+  TensorMapDescription description;
+  description.element = TensorMapDescription::Element::F16;
+  description.begin = in;
+  description.rank = 3;
+  description.dims = {32, 5, 7};
+  description.strides = {80, 4096};
+  description.box = {32, 2, 1};
+  for (auto [swizzle, promotion] : {std::pair(0, 0), std::pair(64, 64), std::pair(128, 256)}) {
+    description.swizzle = swizzle;
+    description.l2Promotion = promotion;
+    description.fillNaN = swizzle == 64;
+    Result<TensorMap> map = device->encodeTensorMap(description);
+    ASSERT_TRUE(map) << map.error().diagnostic.text();
+    Result<simulator::TensorMap> read = simulator::decodeTensorMap(map->bytes);
+    ASSERT_TRUE(read) << read.error().diagnostic.text();
+    EXPECT_EQ(read->type, simulator::TensorType::F16);
+    EXPECT_EQ(read->rank, 3);
+    EXPECT_EQ(read->address, reinterpret_cast<uint64_t>(in));
+    EXPECT_EQ(read->dimensions, (std::array<uint64_t, 5>{32, 5, 7}));
+    EXPECT_EQ(read->strides, (std::array<uint64_t, 5>{2, 80, 4096}));
+    EXPECT_EQ(read->box, (std::array<uint32_t, 5>{32, 2, 1}));
+    EXPECT_EQ(simulator::swizzleMask(read->swizzle), swizzle == 0 ? 0u : swizzle / 16 - 1u);
+    EXPECT_EQ(read->promotion, promotion == 0    ? simulator::TensorPromotion::None
+                               : promotion == 64 ? simulator::TensorPromotion::Bytes64
+                                                 : simulator::TensorPromotion::Bytes256);
+    EXPECT_EQ(read->fill == simulator::TensorFill::NaN, swizzle == 64);
+  }
+  description.strides[0] = 72;
+  Result<TensorMap> bad = device->encodeTensorMap(description);
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().diagnostic.message,
+            "tensor map: stride[0] is 72, expected a multiple of 16 below 2^40");
+}
 
 TEST_F(Simulator, MemoryMustBeRegistered) {
   EXPECT_FALSE(launch(0, {}));

@@ -127,6 +127,56 @@ TEST_F(Recording, OverlappingBuffersAreOneAndLaunchesAreCounted) {
   EXPECT_EQ(file("0001-add/k.before"), file("0000-add/k.after"));
 }
 
+// A tensor map is kept as what it was encoded from: another device encodes it in its own way.
+TEST_F(Recording, TensorMapsAreKeptAsRules) {
+  const char *const ptx = R"(.version 8.0
+.target sm_90a
+.address_size 64
+
+.visible .entry take(
+	.param .b64 in,
+	.param .align 64 .b8 map[128]
+)
+{
+	ret;
+}
+)";
+  auto taking = std::move(*device->loadKernel({ptx, "take", "take.ptx", 0}));
+  TensorMapDescription description;
+  description.begin = memory + 4;
+  description.rank = 2;
+  description.dims = {16, 3};
+  description.strides = {48};
+  description.box = {16, 1};
+  description.swizzle = 32;
+  description.l2Promotion = 128;
+  description.fillNaN = true;
+  struct {
+    const void *in;
+    TensorMap map;
+  } params = {memory, *device->encodeTensorMap(description)};
+  const Buffer buffers[] = {{"in", memory, 256, false}};
+  ASSERT_TRUE(device->launch(*taking, {{1, 1, 1}, {32, 1, 1}}, std::as_bytes(std::span(&params, 1)),
+                             buffers, nullptr));
+  Result<json::Document> document =
+      json::Document::parse(file("0000-take/launch.json"), "launch.json");
+  ASSERT_TRUE(document) << document.error().diagnostic.text();
+  const json::Value &list = *document->root().find("params");
+  ASSERT_EQ(list.size(), 9u); // a pointer, 7 words of padding, the map
+  const json::Value &kept = list[8];
+  EXPECT_EQ(kept.find("buffer")->string(), "in");
+  EXPECT_EQ(kept.find("offset")->integer(), 16);
+  const json::Value &map = *kept.find("tensor_map");
+  EXPECT_EQ(map.find("dtype")->string(), "bf16");
+  EXPECT_EQ((*map.find("dims"))[1].integer(), 3);
+  EXPECT_EQ(map.find("strides")->size(), 1u);
+  EXPECT_EQ((*map.find("strides"))[0].integer(), 48);
+  EXPECT_EQ((*map.find("box"))[0].integer(), 16);
+  EXPECT_EQ(map.find("swizzle")->integer(), 32);
+  EXPECT_EQ(map.find("l2_promotion")->integer(), 128);
+  EXPECT_EQ(map.find("fill")->string(), "nan");
+}
+
 TEST_F(Recording, LaunchesThatAreTooLargeRunUnrecorded) {
   const size_t bytes = RecordingDevice::kLargestRecord + 1;
   auto *large = static_cast<int32_t *>(*device->allocate(bytes, "large"));

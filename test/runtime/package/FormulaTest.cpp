@@ -193,11 +193,13 @@ int64_t offsetOf(const char *interface, const char *name) {
 
 // The structs of runtime/plan/Parameters.h are the parameter lists of the interfaces.
 TEST(Interface, StructsMatch) {
-  using plan::AppendParams, plan::DecodeParams, plan::MergeParams;
+  using plan::AppendParams, plan::DecodeParams, plan::DecodeTensorParams, plan::MergeParams;
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<AppendParams>()),
             standardInterface("append/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeParams>()),
             standardInterface("decode/1")->paramsBytes());
+  EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeTensorParams>()),
+            standardInterface("decode.tma/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeParams>()),
             standardInterface("merge/1")->paramsBytes());
 #define EXPECT_OFFSET(interface, Struct, field, name)                                              \
@@ -229,6 +231,13 @@ TEST(Interface, StructsMatch) {
   EXPECT_OFFSET("decode/1", DecodeParams, lse.headStride, "lse_head_stride");
   EXPECT_OFFSET("decode/1", DecodeParams, workspace, "workspace");
   EXPECT_OFFSET("decode/1", DecodeParams, scaleLog2, "scale_log2");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, query.headStride, "query_head_stride");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, k, "k");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, v, "v");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, batch.queryStart, "query_start");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, output, "output");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, workspace, "workspace");
+  EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, scaleLog2, "scale_log2");
   EXPECT_OFFSET("merge/1", MergeParams, batch.queryStart, "query_start");
   EXPECT_OFFSET("merge/1", MergeParams, output.tokenStride, "output_token_stride");
   EXPECT_OFFSET("merge/1", MergeParams, lse, "lse");

@@ -32,6 +32,7 @@ Manifest fullManifest() {
   manifest.kernels[1].loadClass["num_sequences"] = {0, 64};
   manifest.interfaces["decode_list/1"] = {
       {{"query", ParamType::Ptr, "r", "", 16, false, "why"}}, {"1", "2", "3"}, "", "", ""};
+  useTensorMaps(manifest);
   return manifest;
 }
 
@@ -83,11 +84,13 @@ TEST(Manifest, NewerMajorsAndRequiredWordsAreUnsupported) {
   ASSERT_FALSE(major);
   EXPECT_EQ(major.error().status, Status::Unsupported);
   EXPECT_EQ(major.error().diagnostic.message, "schema major is 2, this runtime reads 1");
-  Result<Manifest> word =
-      parseManifest(replaced(text, "\"requires\": []", "\"requires\": [\"tensor_map\"]"), "m.json");
+  Result<Manifest> word = parseManifest(
+      replaced(text, "\"requires\": []", "\"requires\": [\"tensor_map\", \"fp8\"]"), "m.json");
   ASSERT_FALSE(word);
   EXPECT_EQ(word.error().status, Status::Unsupported);
-  EXPECT_NE(word.error().diagnostic.message.find("\"tensor_map\""), std::string::npos);
+  EXPECT_EQ(word.error().diagnostic.message,
+            "this package requires \"fp8\", which this runtime does not know; it knows "
+            "\"tensor_map\"");
   EXPECT_GT(word.error().diagnostic.where.line, 1);
 }
 
@@ -203,6 +206,30 @@ TEST(Manifest, LayersOfAClassAreOfItsGroupAndOfNoOtherClass) {
   Result<Manifest> read = parseManifest(toJson(manifest), "m.json");
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().diagnostic.message, "layer 0 is in class \"full\" already");
+}
+
+TEST(Manifest, TensorMapsAreThoseOfTheInterface) {
+  auto messageOf = [](auto change) {
+    Manifest manifest = fullManifest();
+    change(manifest.kernels[1]);
+    Result<Manifest> read = parseManifest(toJson(manifest), "m.json");
+    return read ? std::string("(no error)") : read.error().diagnostic.message;
+  };
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps.erase("v"); }),
+            "tensor_maps has no \"v\", which decode.tma/1 takes");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.interface = "decode/1"; }),
+            "tensor_maps has \"k\", which is no tensor_map of decode/1");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["k"].strides.pop_back(); }),
+            "a tensor map has 5 dims, 3 strides and a box of 5, must have 1 to 5 dims, one stride "
+            "fewer and a box of as many");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["k"].swizzle = 16; }),
+            "swizzle is 16, must be one of 0, 32, 64, 128");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["v"].l2Promotion = 32; }),
+            "l2_promotion is 32, must be one of 0, 64, 128, 256");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["v"].box[1] = 257; }),
+            "box[1] is 257, must be from 1 to 256");
+  EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["v"].dims[1] = "pages"; }),
+            "rule \"pages\" uses the unknown name \"pages\"");
 }
 
 TEST(Manifest, RopeMustFit) {

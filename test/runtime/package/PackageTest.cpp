@@ -221,13 +221,17 @@ TEST(Target, RolesNeverMixTargets) {
   EXPECT_EQ(choice->verdicts[0].reason, "has no merge kernel for class full");
   // A kernel with an interface that this runtime does not know is as good as none.
   manifest = threeTargets();
-  manifest.interfaces["decode.tma/1"] = manifest.interfaces["decode/1"];
+  manifest.interfaces["decode_list/1"] = manifest.interfaces["decode/1"];
   for (KernelEntry &kernel : manifest.kernels)
     if (kernel.target == "sm_90a" && kernel.role == "decode")
-      kernel.interface = "decode.tma/1";
+      kernel.interface = "decode_list/1";
   choice = chooseTargets(manifest, gpu(90, 83));
   ASSERT_TRUE(choice);
   EXPECT_EQ(choice->verdicts[0].reason, "has no decode kernel for class full");
+  // Pages by tensor maps are known.
+  manifest = threeTargets();
+  useTensorMaps(manifest);
+  EXPECT_EQ(chooseTargets(manifest, gpu(90, 83))->chosen.at("full"), "sm_90a");
 }
 
 TEST_F(PackageFolder, OpenLoadsTheChosenTargetsKernels) {

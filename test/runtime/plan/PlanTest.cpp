@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 using namespace attncc;
@@ -120,6 +121,83 @@ TEST_F(KvBind, TakesEveryLegalLayout) {
   onePage.num_pages = 1;
   onePage.k_page_stride = 0;
   EXPECT_TRUE(bind(onePage));
+}
+
+/// The sample, with a decode kernel that reads pages by tensor maps.
+class WithTensorMaps : public WithPackage {
+protected:
+  void SetUp() override {
+    useTensorMaps(sample.manifest);
+    reopen();
+  }
+};
+
+// Dimensions (16 columns, page, panels, heads, pages), strides in bytes, one map for each side and
+// layer; a stride over one page moves nothing and is replaced.
+TEST_F(WithTensorMaps, BindEncodesEachLayerOnce) {
+  attncc_kv_layer second = nhdLayer();
+  second.num_pages = 1;
+  second.v_page_stride = -8;
+  Result<std::shared_ptr<const KvCache>> cache = bind(second);
+  ASSERT_TRUE(cache) << messageOf(cache);
+  ASSERT_EQ(device->maps.size(), 4u);
+  const device::TensorMapDescription &k = device->maps[0];
+  EXPECT_EQ(k.begin, at<void>(0x10000));
+  EXPECT_EQ(k.rank, 5u);
+  EXPECT_EQ(k.dims, (std::array<uint64_t, 5>{16, kPageSize, 1, kKvHeads, 100}));
+  EXPECT_EQ(k.strides, (std::array<uint64_t, 4>{kKvHeads * kHeadDim * 2, 32, kHeadDim * 2,
+                                                kPageSize * kKvHeads * kHeadDim * 2}));
+  EXPECT_EQ(k.box, (std::array<uint32_t, 5>{16, 4, 1, 1, 1}));
+  EXPECT_EQ(k.element, device::TensorMapDescription::Element::BF16);
+  EXPECT_EQ(std::tuple(k.swizzle, k.l2Promotion, k.fillNaN), std::tuple(32u, 128u, true));
+  EXPECT_EQ(device->maps[1].begin, at<void>(0x800000));
+  EXPECT_EQ(device->maps[3].dims[4], 1u);
+  EXPECT_EQ(device->maps[3].strides[3], kHeadDim * 2u);
+}
+
+TEST_F(WithTensorMaps, BindRefusesStridesThatNoTensorMapHas) {
+  attncc_kv_layer far = nhdLayer();
+  far.num_pages = 2;
+  far.v_page_stride = int64_t(1) << 39;
+  EXPECT_EQ(messageOf(bind(far)),
+            "layers[1].v_page_stride is 549755813888 elements (1099511627776 bytes): must be below "
+            "1099511627776 bytes for a kernel that reads pages by tensor maps");
+  far.v_page_stride -= 8;
+  EXPECT_TRUE(bind(far));
+}
+
+// The maps of the layer stand where decode/1 has bases and strides; everything behind is the same.
+TEST_F(WithTensorMaps, AttendPassesTheLayersMaps) {
+  std::shared_ptr<const KvCache> cache = *bind(nhdLayer());
+  std::unique_ptr<Plan> plan = *create(limits());
+  ASSERT_TRUE(plan->setWorkspace(std::aligned_alloc(256, plan->workspaceBytes()),
+                                 plan->workspaceBytes(), nullptr));
+  attncc_batch next = batch();
+  next.max_kv_length = 8; // one split
+  ASSERT_TRUE(plan->update(next, nullptr));
+  attncc_attend_args args = {};
+  args.query = tensorAt(0x50000, 5, kQueryHeads);
+  args.output = tensorAt(0x60000, 5, kQueryHeads);
+  ASSERT_TRUE(plan->attend(*cache, 1, args, nullptr));
+  ASSERT_EQ(device->maps.size(), 4u);
+  ASSERT_EQ(device->launches.size(), 1u);
+  const FakeDevice::Launch &launch = device->launches.back();
+  ASSERT_EQ(launch.params.size(), paramsBytes<DecodeTensorParams>());
+  DecodeTensorParams params;
+  std::memcpy(static_cast<void *>(&params), launch.params.data(), launch.params.size());
+  auto numberOf = [](const device::TensorMap &map) {
+    size_t number = 0;
+    std::memcpy(&number, map.bytes.data(), sizeof number);
+    return number;
+  };
+  EXPECT_EQ(numberOf(params.k), 2u);
+  EXPECT_EQ(numberOf(params.v), 3u);
+  EXPECT_EQ(params.query.data, at<void>(0x50000));
+  EXPECT_EQ(params.batch.blockTable, at<const int32_t>(0x3000));
+  EXPECT_EQ(params.output.data, at<void>(0x60000));
+  EXPECT_EQ(params.scaleLog2, static_cast<float>(0.25 * M_LOG2E));
+  ASSERT_TRUE(launch.buffer("k"));
+  EXPECT_EQ(launch.buffer("k")->begin, at<void>(0x10000));
 }
 
 TEST_F(KvBind, StridesAndBasesHaveExactMessages) {

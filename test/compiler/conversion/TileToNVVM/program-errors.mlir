@@ -27,7 +27,16 @@ tile.kernel @too_many_threads(%batch: !tile.batch)
 
 // -----
 
-// expected-error @below {{expected a schedule of one-warp units, one role, gathered copies and no late wait}}
+// expected-error @below {{expected a schedule of one-warp units, one role and no late wait}}
+tile.kernel @late_wait(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<dependent_launch = wait_late>, phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  tile.return
+}
+
+// -----
+
+// expected-error @below {{has tensor copies, the target sm_80 has none}}
 tile.kernel @tensor_copies(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<copy = tensor, box = 16>, phase = #attn.phase<decode, max_query = 1>} {
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)

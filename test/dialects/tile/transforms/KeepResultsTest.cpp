@@ -111,6 +111,22 @@ TEST_F(KeepResults, DecodeOfEveryRing) {
             "");
 }
 
+// Tensor copies leave rows past the end undefined: the interpreter makes them NaN.
+TEST_F(KeepResults, DecodeInBoxes) {
+  for (auto [page, box] : {std::pair(8, 8), std::pair(16, 8), std::pair(16, 16), std::pair(24, 8),
+                           std::pair(64, 16), std::pair(256, 16)})
+    for (const std::string &passes : {assign, pipeline, prefetch, whole})
+      EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 48, .pageSize = page, .box = box}),
+                      passes),
+                "")
+          << "page size " << page << " box " << box << " " << passes;
+  for (const char *stages : {"1", "[2, 4]"})
+    EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .stagesText = stages, .box = 16}),
+                    whole),
+              "")
+        << stages;
+}
+
 TEST_F(KeepResults, DecodeInSplits) {
   DecodeShape shape{.keyDim = 32,
                     .valueDim = 32,

@@ -35,7 +35,7 @@ std::string decodeProgram(const DecodeShape &s) {
 tile.kernel @decode(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
                     %out: tensor<?x?x$DVx$TYPE>, %lse_out: tensor<?x?xf32>,
                     %workspace: !tile.workspace, %scale: f32)
-    attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS, divide = $DIVIDE, stages = $STAGES$SPLIT>,
+    attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS, divide = $DIVIDE, stages = $STAGES$COPY$SPLIT>,
                 phase = #attn.phase<decode, max_query = 8>} {
   tile.work_loop(%item, %unit) in %batch items(<decode, group = $GROUP>) {
     %c0 = arith.constant 0 : index
@@ -66,6 +66,7 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
         s.merge ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
                   "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
                 : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+  t.put("COPY", s.box ? ", copy = tensor, box = " + number(s.box) : "");
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
   t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);

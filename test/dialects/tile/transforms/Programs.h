@@ -20,6 +20,7 @@ struct DecodeShape {
   std::string stagesText = ""; ///< replaces the number of stages: "[2, 3]"
   std::string divide = "keys"; ///< rows: rings are shared by the units
   bool merge = true;           ///< units meet in merge_units
+  int64_t box = 0;             ///< tokens of a tensor copy; 0: gathered copies
 };
 std::string decodeProgram(const DecodeShape &shape);
 
