@@ -1,6 +1,7 @@
 #include "runtime/device/CudaDevice.h"
 
 #include <array>
+#include <bit>
 #include <fstream>
 
 using namespace attncc;
@@ -243,6 +244,29 @@ Result<void> CudaDevice::synchronize(Stream stream) {
     return legal;
   return inContext("cuStreamSynchronize",
                    [&] { return driver.streamSynchronize(streamOf(stream)); });
+}
+
+Result<TensorMap> CudaDevice::encodeTensorMap(const TensorMapDescription &description) {
+  if (!driver.tensorMapEncodeTiled)
+    return makeError(Status::Unsupported,
+                     "the CUDA driver has no cuTensorMapEncodeTiled: tensor maps need a driver of "
+                     "CUDA 12.0 (525) or later");
+  const int type = description.element == TensorMapDescription::Element::F16 ? kCudaTensorMapF16
+                                                                             : kCudaTensorMapBF16;
+  const uint32_t everyElement[5] = {1, 1, 1, 1, 1};
+  // The enumerations count powers of two, from 32 and from 64 bytes.
+  const int swizzle = static_cast<int>(std::bit_width(description.swizzle / 32)),
+            promotion = static_cast<int>(std::bit_width(description.l2Promotion / 64));
+  TensorMap map;
+  if (Result<void> encoded =
+          check("cuTensorMapEncodeTiled",
+                driver.tensorMapEncodeTiled(
+                    map.bytes.data(), type, description.rank, const_cast<void *>(description.begin),
+                    description.dims.data(), description.strides.data(), description.box.data(),
+                    everyElement, /*interleave=*/0, swizzle, promotion, description.fillNaN));
+      !encoded)
+    return encoded.error();
+  return map;
 }
 
 //===----------------------------------------------------------------------===//

@@ -78,6 +78,7 @@ public:
   Result<void> copy(void *to, const void *from, size_t bytes, Stream stream) override;
   Result<void> clear(void *memory, size_t bytes, Stream stream) override;
   Result<void> synchronize(Stream stream) override;
+  Result<TensorMap> encodeTensorMap(const TensorMapDescription &description) override;
   Result<std::unique_ptr<Kernel>> loadKernel(const KernelSource &source) override;
   Result<void> launch(const Kernel &kernel, const LaunchShape &shape,
                       std::span<const std::byte> params, std::span<const Buffer> buffers,

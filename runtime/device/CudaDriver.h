@@ -66,6 +66,7 @@ constexpr int kCudaLocalBytes = 3, kCudaNumRegisters = 4, kCudaMaxDynamicShared 
 constexpr int kCudaPointerMemoryType = 2;
 constexpr int kCudaMemoryTypeDevice = 2; ///< CU_MEMORYTYPE_DEVICE
 constexpr int kCudaJitErrorLog = 5, kCudaJitErrorLogBytes = 6;
+constexpr int kCudaTensorMapF16 = 6, kCudaTensorMapBF16 = 9; // CUtensorMapDataType
 
 // name in this struct, symbol in the library, parameters
 #define ATTNCC_CUDA_FUNCTIONS(F)                                                                   \
@@ -121,7 +122,11 @@ constexpr int kCudaJitErrorLog = 5, kCudaJitErrorLogBytes = 6;
 #define ATTNCC_CUDA_OPTIONAL_FUNCTIONS(F)                                                          \
   F(launchKernelEx, "cuLaunchKernelEx",                                                            \
     (const CudaLaunchConfig *config, CUfunction function, void **params, void **extra))            \
-  F(functionLoad, "cuFuncLoad", (CUfunction function))
+  F(functionLoad, "cuFuncLoad", (CUfunction function))                                             \
+  F(tensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                                \
+    (void *map, int type, unsigned rank, void *begin, const uint64_t *dims,                        \
+     const uint64_t *strides, const uint32_t *box, const uint32_t *elementStrides, int interleave, \
+     int swizzle, int promotion, int fill))
 
 /// The driver of this process, initialised. Thread-safe, as the driver is.
 struct CudaDriver {

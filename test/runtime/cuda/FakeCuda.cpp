@@ -2,6 +2,7 @@
 
 #include "runtime/device/CudaDriver.h"
 #include "runtime/simulator/Simulator.h"
+#include "runtime/simulator/TensorMap.h"
 
 #include <atomic>
 #include <cstdio>
@@ -326,6 +327,22 @@ int cuPointerGetAttribute(void *value, int, CUdeviceptr memory) {
     return kCudaInvalidValue;
   *static_cast<unsigned *>(value) = kCudaMemoryTypeDevice;
   return kCudaSuccess;
+}
+
+int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *begin, const uint64_t *dims,
+                           const uint64_t *strides, const uint32_t *box,
+                           const uint32_t *elementStrides, int interleave, int swizzle,
+                           int promotion, int fill) {
+  ENTER(tensorMapEncodeTiled)
+  std::span<std::byte, 128> bytes(static_cast<std::byte *>(map), 128);
+  return simulator::encodeTensorMap(bytes, static_cast<simulator::TensorType>(type), rank, begin,
+                                    dims, strides, box, elementStrides,
+                                    static_cast<simulator::TensorInterleave>(interleave),
+                                    static_cast<simulator::TensorSwizzle>(swizzle),
+                                    static_cast<simulator::TensorPromotion>(promotion),
+                                    static_cast<simulator::TensorFill>(fill))
+             ? kCudaSuccess
+             : kCudaInvalidValue;
 }
 
 int cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ,

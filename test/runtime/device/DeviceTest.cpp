@@ -42,6 +42,55 @@ const char *const kShift = R"(.version 7.8
 }
 )";
 
+/// out = the box of 4 rows of 32 elements at row 2 of the map, as it lies in shared memory.
+const char *const kBox = R"(.version 8.0
+.target sm_90a
+.address_size 64
+
+.visible .entry box(
+	.param .align 64 .b8 map[128],
+	.param .b64 out
+)
+{
+	.reg .pred %p<3>;
+	.reg .b32 %r<8>;
+	.reg .b64 %d<8>;
+	.shared .align 1024 .b8 tile[256];
+	.shared .align 8 .b64 full;
+	mov.b64 %d0, map;
+	cvta.param.u64 %d1, %d0;
+	ld.param.b64 %d2, [out];
+	mov.u32 %r0, %tid.x;
+	mov.b32 %r1, tile;
+	mov.b32 %r2, full;
+	setp.ne.u32 %p0, %r0, 0;
+	@%p0 bra WAIT;
+	mbarrier.init.shared.b64 [%r2], 1;
+	fence.mbarrier_init.release.cluster;
+	mbarrier.arrive.expect_tx.shared.b64 %d3, [%r2], 256;
+	mov.b32 %r3, 0;
+	mov.b32 %r4, 2;
+	cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r1], [%d1, {%r3, %r4}], [%r2];
+WAIT:
+	bar.sync 0;
+AGAIN:
+	mbarrier.try_wait.parity.shared.b64 %p1, [%r2], 0;
+	@!%p1 bra AGAIN;
+	shl.b32 %r5, %r0, 3;
+	add.s32 %r6, %r1, %r5;
+	ld.shared.b64 %d4, [%r6];
+	mul.wide.u32 %d5, %r0, 8;
+	add.s64 %d6, %d2, %d5;
+	st.global.b64 [%d6], %d4;
+	ret;
+}
+)";
+
+struct BoxParams {
+  TensorMap map;
+  void *out;
+};
+
 struct ShiftParams {
   const void *in;
   void *out;
@@ -115,6 +164,47 @@ TEST_P(DeviceSuite, CopiesClearsAndLaunchesInOrder) {
 TEST_P(DeviceSuite, BadKernelsAreErrors) {
   EXPECT_FALSE(device->loadKernel({"not ptx", "shift", "bad.ptx", 0}));
   EXPECT_FALSE(device->loadKernel({kShift, "other", "shift.ptx", 0}));
+}
+
+TEST_P(DeviceSuite, TensorMapsAreRead) {
+  if (device->info().computeCapability != 90)
+    GTEST_SKIP() << "sm_90 has tensor maps";
+  constexpr size_t kRows = 5, kColumns = 32; // a row of the box past the end
+  std::vector<uint16_t> host(kRows * kColumns), result(4 * kColumns);
+  for (size_t i = 0; i < host.size(); ++i)
+    host[i] = static_cast<uint16_t>(i);
+  auto *in = allocate<uint16_t>(host.size()), *out = allocate<uint16_t>(result.size());
+  ASSERT_TRUE(device->copy(in, host.data(), host.size() * 2, nullptr));
+  TensorMapDescription description;
+  description.element = TensorMapDescription::Element::F16;
+  description.begin = in;
+  description.rank = 2;
+  description.dims = {kColumns, kRows};
+  description.strides = {kColumns * 2};
+  description.box = {kColumns, 4};
+  description.swizzle = 64;
+  description.l2Promotion = 128;
+  description.fillNaN = true;
+  Result<TensorMap> map = device->encodeTensorMap(description);
+  ASSERT_TRUE(map) << map.error().diagnostic.text();
+  Result<std::unique_ptr<Kernel>> kernel = device->loadKernel({kBox, "box", "box.ptx", 0});
+  ASSERT_TRUE(kernel) << kernel.error().diagnostic.text();
+  BoxParams params = {*map, out};
+  Result<void> launched = device->launch(
+      **kernel, oneWarp, std::as_bytes(std::span(&params, 1)).first(136), {}, nullptr);
+  ASSERT_TRUE(launched) << launched.error().diagnostic.text();
+  ASSERT_TRUE(device->copy(result.data(), out, result.size() * 2, nullptr));
+  for (size_t row = 0; row < 4; ++row)
+    for (size_t column = 0; column < kColumns; ++column) {
+      // 64-byte swizzle: bits 7 and 8 of the byte's place change bits 4 and 5.
+      const size_t place = (row * kColumns + column) * 2, swizzled = place ^ (place >> 7 & 3) << 4;
+      if (row + 2 < kRows)
+        EXPECT_EQ(result[swizzled / 2], host[(row + 2) * kColumns + column]);
+      else
+        EXPECT_EQ(result[swizzled / 2] & 0x7c00, 0x7c00) << "a NaN";
+    }
+  description.strides[0] = 8;
+  EXPECT_FALSE(device->encodeTensorMap(description));
 }
 
 TEST_P(DeviceSuite, KernelsKeepTheirDevice) {
