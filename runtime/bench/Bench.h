@@ -4,7 +4,8 @@
 // of each layer class: checked, then timed with the plan's bounds at the shape, or at a given
 // length, or both. A shape that does not fit is skipped with the reason; one whose results are
 // wrong is not timed, and the report has not passed.
-// Tests: test/bench/BenchTest.cpp, test/bench/BenchReportTest.cpp.
+// Tests: test/bench/BenchTest.cpp, test/bench/CudaBenchTest.cpp, test/bench/BenchReportTest.cpp;
+// test/bench/compiled-package.cpp on kernels that attncc compiled.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -4,7 +4,7 @@
 // how long a replay of it takes. On a GPU a recording is a CUDA graph. A replay is timed behind
 // another one, so that the GPU is busy while the host submits it and only its own time lies between
 // the two events.
-// Tests: test/bench/BenchTest.cpp, with a stopwatch of its own.
+// Tests: test/bench/CudaBenchTest.cpp; test/bench/BenchTest.cpp, with a stopwatch of its own.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -6,8 +6,7 @@
 //
 //   allocate      cuMemAlloc, filled with bytes 0xff
 //   copy          returns once host memory may be reused; between two places on the device it is
-//   only
-//                 put on the stream
+//                 only put on the stream
 //   loadKernel    the driver compiles the PTX, and keeps the result in its own cache
 //   launch        one driver call between the push and the pop: no allocation, no lock, no wait
 //
@@ -16,8 +15,8 @@
 // names the kernel that was launched last.
 //
 // Beside the interface: streams, captured graphs and events, for verify and bench.
-// Tests: test/runtime/device/DeviceTest.cpp on a GPU; CudaDeviceTest.cpp on a driver that fails at
-// will.
+// Tests: test/runtime/device/DeviceTest.cpp on a GPU; test/runtime/cuda/CudaTest.cpp on a driver
+// that fails at will.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

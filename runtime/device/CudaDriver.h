@@ -2,8 +2,7 @@
 //
 // Internal. The functions of libcuda.so.1 that the runtime calls, as the CUDA Driver API Reference
 // declares them, without its headers: nothing of CUDA is needed to build, and no driver to start.
-// Test: test/runtime/device/CudaDeviceTest.cpp, with a driver of its own
-// (test/runtime/device/shim).
+// Test: test/runtime/cuda/CudaTest.cpp, with a driver of its own (test/runtime/cuda/FakeCuda.cpp).
 //
 //===----------------------------------------------------------------------===//
 #pragma once
