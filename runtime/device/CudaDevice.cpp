@@ -258,12 +258,15 @@ Result<TensorMap> CudaDevice::encodeTensorMap(const TensorMapDescription &descri
   const int swizzle = static_cast<int>(std::bit_width(description.swizzle / 32)),
             promotion = static_cast<int>(std::bit_width(description.l2Promotion / 64));
   TensorMap map;
-  if (Result<void> encoded =
-          check("cuTensorMapEncodeTiled",
-                driver.tensorMapEncodeTiled(
-                    map.bytes.data(), type, description.rank, const_cast<void *>(description.begin),
-                    description.dims.data(), description.strides.data(), description.box.data(),
-                    everyElement, /*interleave=*/0, swizzle, promotion, description.fillNaN));
+  if (Result<void> encoded = inContext("cuTensorMapEncodeTiled",
+                                       [&] {
+                                         return driver.tensorMapEncodeTiled(
+                                             map.bytes.data(), type, description.rank,
+                                             const_cast<void *>(description.begin),
+                                             description.dims.data(), description.strides.data(),
+                                             description.box.data(), everyElement, /*interleave=*/0,
+                                             swizzle, promotion, description.fillNaN);
+                                       });
       !encoded)
     return encoded.error();
   return map;

@@ -18,6 +18,7 @@ using namespace attncc::device;
 
 namespace {
 
+constexpr int kInvalidContext = 201;                            // CUDA_ERROR_INVALID_CONTEXT
 constexpr int kUnsupportedInCapture = 900, kNotCapturing = 903; // CUDA_ERROR_STREAM_CAPTURE_…
 
 /// Of one function of the driver.
@@ -44,6 +45,7 @@ Counter counters[] = {ATTNCC_CUDA_FUNCTIONS(ATTNCC_COUNTER)
 
 std::atomic<bool> idle = false;
 std::atomic<long> live = 0;
+thread_local int contexts = 0; // pushed by this thread
 
 std::mutex lock; // of what follows
 simulator::MemoryMap memoryMap;
@@ -135,6 +137,11 @@ int launchKernel(CUfunction function, const unsigned *grid, const unsigned *bloc
 #define ENTER(name)                                                                                \
   if (int status = counters[k_##name].enter(); status != kCudaSuccess)                             \
     return status;
+// Streams and graphs know their context; what an engine does with its own is not looked at.
+#define ENTER_CURRENT(name)                                                                        \
+  ENTER(name)                                                                                      \
+  if (contexts == 0)                                                                               \
+    return kInvalidContext;
 
 extern "C" {
 
@@ -220,10 +227,12 @@ int cuDevicePrimaryCtxRelease_v2(int) {
 int cuCtxPushCurrent_v2(CUcontext) {
   ENTER(pushContext)
   ++live;
+  ++contexts;
   return kCudaSuccess;
 }
 int cuCtxPopCurrent_v2(CUcontext *context) {
   --live;
+  --contexts;
   *context = &primary;
   ENTER(popContext)
   return kCudaSuccess;
@@ -231,7 +240,7 @@ int cuCtxPopCurrent_v2(CUcontext *context) {
 
 int cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned numOptions, int *options,
                        void **values) {
-  ENTER(moduleLoad)
+  ENTER_CURRENT(moduleLoad)
   Result<std::shared_ptr<const simulator::Module>> parsed =
       simulator::parseModule(static_cast<const char *>(image), "ptx");
   if (!parsed) {
@@ -256,7 +265,7 @@ int cuModuleUnload(CUmodule module) {
   return kCudaSuccess;
 }
 int cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
-  ENTER(moduleGetFunction)
+  ENTER_CURRENT(moduleGetFunction)
   for (const simulator::EntryInfo &entry : simulator::entries(*module->module))
     if (entry.name == name) {
       module->functions.push_back(std::unique_ptr<CUfunc_st>(new CUfunc_st{module->module, name}));
@@ -266,21 +275,21 @@ int cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
   return kCudaNotFound;
 }
 int cuFuncGetAttribute(int *value, int attribute, CUfunction) {
-  ENTER(functionGetAttribute)
+  ENTER_CURRENT(functionGetAttribute)
   *value = attribute == kCudaNumRegisters ? 40 : 0;
   return kCudaSuccess;
 }
 int cuFuncSetAttribute(CUfunction, int, int) {
-  ENTER(functionSetAttribute)
+  ENTER_CURRENT(functionSetAttribute)
   return kCudaSuccess;
 }
 int cuFuncLoad(CUfunction) {
-  ENTER(functionLoad)
+  ENTER_CURRENT(functionLoad)
   return kCudaSuccess;
 }
 
 int cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
-  ENTER(memoryAllocate)
+  ENTER_CURRENT(memoryAllocate)
   constexpr size_t kAlignment = 512, kMost = size_t(4) << 30;
   if (bytes > kMost)
     return kCudaOutOfMemory;
@@ -307,21 +316,21 @@ int cuMemFree_v2(CUdeviceptr memory) {
   return kCudaSuccess;
 }
 int cuMemsetD8Async(CUdeviceptr memory, unsigned char value, size_t bytes, CUstream stream) {
-  ENTER(memorySet)
+  ENTER_CURRENT(memorySet)
   return enqueue(stream, [=] {
     std::memset(reinterpret_cast<void *>(memory), value, bytes);
     return kCudaSuccess;
   });
 }
 int cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  ENTER(memoryCopy)
+  ENTER_CURRENT(memoryCopy)
   return enqueue(stream, [=] {
     std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
     return kCudaSuccess;
   });
 }
 int cuPointerGetAttribute(void *value, int, CUdeviceptr memory) {
-  ENTER(pointerGetAttribute)
+  ENTER_CURRENT(pointerGetAttribute)
   std::lock_guard guard(lock);
   if (memoryMap.find(memory) < 0)
     return kCudaInvalidValue;
@@ -333,7 +342,7 @@ int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *begin, cons
                            const uint64_t *strides, const uint32_t *box,
                            const uint32_t *elementStrides, int interleave, int swizzle,
                            int promotion, int fill) {
-  ENTER(tensorMapEncodeTiled)
+  ENTER_CURRENT(tensorMapEncodeTiled)
   std::span<std::byte, 128> bytes(static_cast<std::byte *>(map), 128);
   return simulator::encodeTensorMap(bytes, static_cast<simulator::TensorType>(type), rank, begin,
                                     dims, strides, box, elementStrides,
@@ -348,12 +357,12 @@ int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *begin, cons
 int cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ,
                    unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,
                    CUstream stream, void **, void **extra) {
-  ENTER(launchKernel)
+  ENTER_CURRENT(launchKernel)
   const unsigned grid[] = {gridX, gridY, gridZ}, block[] = {blockX, blockY, blockZ};
   return launchKernel(function, grid, block, sharedBytes, stream, extra);
 }
 int cuLaunchKernelEx(const CudaLaunchConfig *config, CUfunction function, void **, void **extra) {
-  ENTER(launchKernelEx)
+  ENTER_CURRENT(launchKernelEx)
   return launchKernel(function, config->grid, config->block, config->sharedBytes, config->stream,
                       extra);
 }
@@ -425,7 +434,7 @@ int cuGraphExecDestroy(CUgraphExec executable) {
 }
 
 int cuEventCreate(CUevent *event, unsigned) {
-  ENTER(eventCreate)
+  ENTER_CURRENT(eventCreate)
   ++live;
   *event = new CUevent_st;
   return kCudaSuccess;
@@ -437,7 +446,7 @@ int cuEventDestroy_v2(CUevent event) {
   return kCudaSuccess;
 }
 int cuEventRecord(CUevent, CUstream) {
-  ENTER(eventRecord)
+  ENTER_CURRENT(eventRecord)
   return kCudaSuccess;
 }
 int cuEventSynchronize(CUevent) {
