@@ -22,6 +22,7 @@ public:
   const std::string *name = nullptr;
   uint32_t shared = 0;
   bool dependentLaunch = false;
+  std::vector<uint32_t> paramOffsets;
   KernelResources used;
 };
 
@@ -281,6 +282,10 @@ CudaKernel::~CudaKernel() {
 }
 
 Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &source) {
+  if (source.paramOffsets.size() > kMostParams)
+    return makeError(Status::Unsupported,
+                     source.entry + " has " + std::to_string(source.paramOffsets.size()) +
+                         " parameters: at most " + std::to_string(kMostParams) + " can be passed");
   const std::string ptx(source.ptx); // zero-terminated, as the driver wants text
   std::array<char, 4096> log = {};
   int options[] = {kCudaJitErrorLog, kCudaJitErrorLogBytes};
@@ -312,6 +317,7 @@ Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &sourc
   auto kernel = std::make_unique<CudaKernel>(shared_from_this(), module);
   kernel->shared = source.shared;
   kernel->dependentLaunch = source.dependentLaunch;
+  kernel->paramOffsets = source.paramOffsets;
   {
     std::lock_guard guard(namesLock);
     kernel->name = &*names.insert(source.entry).first;
@@ -344,9 +350,15 @@ Result<void> CudaDevice::launch(const Kernel &kernel, const LaunchShape &shape,
                                 std::span<const std::byte> params, std::span<const Buffer>,
                                 Stream stream) {
   const auto &own = static_cast<const CudaKernel &>(kernel);
-  size_t bytes = params.size();
-  void *extra[] = {kCudaLaunchParamBuffer, const_cast<std::byte *>(params.data()),
-                   kCudaLaunchParamBufferSize, &bytes, kCudaLaunchParamEnd};
+  auto *bytes = const_cast<std::byte *>(params.data());
+  size_t numBytes = params.size();
+  void *pointers[kMostParams];
+  void *buffer[] = {kCudaLaunchParamBuffer, bytes, kCudaLaunchParamBufferSize, &numBytes,
+                    kCudaLaunchParamEnd};
+  const bool oneByOne = !own.paramOffsets.empty();
+  for (size_t i = 0; i < own.paramOffsets.size(); ++i)
+    pointers[i] = bytes + own.paramOffsets[i];
+  void **given = oneByOne ? pointers : nullptr, **extra = oneByOne ? nullptr : buffer;
   lastLaunch.store(own.name, std::memory_order_relaxed);
   const auto &[gridX, gridY, gridZ] = shape.grid;
   const auto &[blockX, blockY, blockZ] = shape.block;
@@ -362,11 +374,11 @@ Result<void> CudaDevice::launch(const Kernel &kernel, const LaunchShape &shape,
                                      &attribute,
                                      1};
     return inContext("cuLaunchKernelEx",
-                     [&] { return driver.launchKernelEx(&config, own.function, nullptr, extra); });
+                     [&] { return driver.launchKernelEx(&config, own.function, given, extra); });
   }
   return inContext("cuLaunchKernel", [&] {
     return driver.launchKernel(own.function, gridX, gridY, gridZ, blockX, blockY, blockZ,
-                               own.shared, streamOf(stream), nullptr, extra);
+                               own.shared, streamOf(stream), given, extra);
   });
 }
 

@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace attncc::device {
 
@@ -50,7 +51,12 @@ struct KernelSource {
   uint32_t shared = 0; ///< dynamic shared memory in bytes
   /// The kernel waits by itself for the launches in front of it, so it may start before they end.
   bool dependentLaunch = false;
+  /// Of each parameter in the bytes that a launch is given; at most kMostParams. Without them the
+  /// bytes are one block, which no kernel with tensor maps can be given: the driver's compiler
+  /// aligns those to the place that it has for all parameters.
+  std::vector<uint32_t> paramOffsets = {};
 };
+inline constexpr size_t kMostParams = 256;
 
 /// [begin, begin + bytes) of device memory that a kernel may touch through parameter `name`.
 struct Buffer {

@@ -18,6 +18,7 @@ struct RecordedKernel final : Kernel {
   std::unique_ptr<Kernel> inner;
   std::string ptx, entry;
   uint32_t shared = 0;
+  std::vector<uint32_t> paramOffsets;
 };
 
 /// The memory of one or more of a launch's buffers.
@@ -77,23 +78,22 @@ Tree treeOf(const TensorMapDescription &description) {
   return tree;
 }
 
-/// Tensor maps are those that were encoded, eight-byte words that point into a region are
-/// addresses, all else is literal.
-Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regions,
-              const KnownMaps &maps) {
+/// One parameter for each offset, padding included. Tensor maps are those that were encoded, what
+/// begins with an address in a region is a pointer, all else is literal.
+Tree paramsOf(std::span<const std::byte> params, const std::vector<uint32_t> &offsets,
+              const std::vector<Region> &regions, const KnownMaps &maps) {
   Tree list = Tree::array();
-  for (size_t at = 0; at < params.size();) {
-    size_t length = std::min<size_t>(8, params.size() - at);
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    const size_t at = offsets[i],
+                 length = (i + 1 < offsets.size() ? offsets[i + 1] : params.size()) - at;
     uint64_t word = 0;
-    std::memcpy(&word, params.data() + at, length);
+    std::memcpy(&word, params.data() + at, std::min<size_t>(8, length));
     auto map = std::find_if(maps.begin(), maps.end(), [&](const auto &known) {
       const auto &bytes = known.first.bytes;
-      return at % alignof(TensorMap) == 0 && params.size() - at >= bytes.size() &&
-             std::equal(bytes.begin(), bytes.end(), params.begin() + at);
+      return length >= bytes.size() && std::equal(bytes.begin(), bytes.end(), params.begin() + at);
     });
     Tree param = Tree::object();
     if (map != maps.end()) {
-      length = map->first.bytes.size();
       word = reinterpret_cast<uint64_t>(map->second.begin);
       param["tensor_map"] = treeOf(map->second);
     }
@@ -107,7 +107,6 @@ Tree paramsOf(std::span<const std::byte> params, const std::vector<Region> &regi
       param["bytes"] = hexOf(params.subspan(at, length));
     }
     list.push(std::move(param));
-    at += length;
   }
   return list;
 }
@@ -145,6 +144,7 @@ Result<std::unique_ptr<Kernel>> RecordingDevice::loadKernel(const KernelSource &
   kernel->ptx = source.ptx;
   kernel->entry = source.entry;
   kernel->shared = source.shared;
+  kernel->paramOffsets = source.paramOffsets;
   return std::unique_ptr<Kernel>(std::move(kernel));
 }
 
@@ -188,7 +188,7 @@ Result<void> RecordingDevice::launch(const Kernel &kernel, const LaunchShape &sh
   launch["shared"] = recorded.shared;
   {
     std::lock_guard guard(lock);
-    launch["params"] = paramsOf(params, regions, maps);
+    launch["params"] = paramsOf(params, recorded.paramOffsets, regions, maps);
   }
   launch["buffers"] = Tree::array();
   for (const Region &region : regions) {

@@ -198,6 +198,8 @@ Result<void> Package::compile(LoadedKernel &kernel) const {
   source.file = path() + "/" + entry.file;
   source.shared = static_cast<uint32_t>(entry.shared);
   source.dependentLaunch = entry.dependentLaunch;
+  for (int64_t offset : manifest().interfaces.at(entry.interface).offsets())
+    source.paramOffsets.push_back(static_cast<uint32_t>(offset));
   Result<std::unique_ptr<device::Kernel>> made = owner->loadKernel(source);
   if (!made)
     return made.error();

@@ -1,9 +1,9 @@
 // The CUDA device behind the C interface, on a driver of the tests: what is asked of the driver in
 // a step, captured graphs, and every call of the driver failing in every way.
 #include "test/runtime/SamplePackage.h"
+#include "test/runtime/StepOnDevice.h"
 #include "test/runtime/cuda/FakeCuda.h"
 #include "test/runtime/cuda/HeapCounts.h"
-#include "test/runtime/StepOnDevice.h"
 
 #include <gtest/gtest.h>
 

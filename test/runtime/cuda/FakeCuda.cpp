@@ -60,7 +60,7 @@ namespace attncc::device {
 struct CUctx_st {};
 struct CUfunc_st {
   std::shared_ptr<const simulator::Module> module;
-  std::string name;
+  simulator::EntryInfo info;
 };
 struct CUmod_st {
   std::shared_ptr<const simulator::Module> module;
@@ -102,7 +102,7 @@ int runKernel(CUfunction function, simulator::Launch launch,
   options.meter = false;
   options.threads = 1;
   Result<simulator::Report> report =
-      simulator::run(*function->module, function->name, launch, map, options);
+      simulator::run(*function->module, function->info.name, launch, map, options);
   if (!report)
     return kCudaInvalidValue;
   if (report->findings.empty())
@@ -112,24 +112,31 @@ int runKernel(CUfunction function, simulator::Launch launch,
 }
 
 int launchKernel(CUfunction function, const unsigned *grid, const unsigned *block,
-                 unsigned sharedBytes, CUstream stream, void **extra) {
+                 unsigned sharedBytes, CUstream stream, void **params, void **extra) {
   if (idle.load(std::memory_order_relaxed))
     return kCudaSuccess;
-  const std::byte *bytes = nullptr;
+  std::vector<std::byte> parameters(function->info.parameterBytes);
+  const void *buffer = nullptr;
   size_t size = 0;
-  for (; *extra != kCudaLaunchParamEnd; extra += 2)
+  for (; extra && *extra != kCudaLaunchParamEnd; extra += 2)
     if (extra[0] == kCudaLaunchParamBuffer)
-      bytes = static_cast<const std::byte *>(extra[1]);
+      buffer = extra[1];
     else
       size = *static_cast<const size_t *>(extra[1]);
+  if (buffer && size != parameters.size())
+    return kCudaInvalidValue;
+  if (buffer)
+    std::memcpy(parameters.data(), buffer, size);
+  if (params)
+    for (const simulator::EntryInfo::Parameter &parameter : function->info.parameters)
+      std::memcpy(parameters.data() + parameter.offset, *params++, parameter.bytes);
   simulator::Launch launch;
   launch.grid = {grid[0], grid[1], grid[2]};
   launch.block = {block[0], block[1], block[2]};
   launch.dynamicShared = sharedBytes;
-  return enqueue(stream,
-                 [function, launch, parameters = std::vector<std::byte>(bytes, bytes + size)] {
-                   return runKernel(function, launch, parameters);
-                 });
+  return enqueue(stream, [function, launch, parameters = std::move(parameters)] {
+    return runKernel(function, launch, parameters);
+  });
 }
 
 } // namespace
@@ -268,7 +275,7 @@ int cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
   ENTER_CURRENT(moduleGetFunction)
   for (const simulator::EntryInfo &entry : simulator::entries(*module->module))
     if (entry.name == name) {
-      module->functions.push_back(std::unique_ptr<CUfunc_st>(new CUfunc_st{module->module, name}));
+      module->functions.push_back(std::unique_ptr<CUfunc_st>(new CUfunc_st{module->module, entry}));
       *function = module->functions.back().get();
       return kCudaSuccess;
     }
@@ -356,15 +363,16 @@ int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *begin, cons
 
 int cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ,
                    unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,
-                   CUstream stream, void **, void **extra) {
+                   CUstream stream, void **params, void **extra) {
   ENTER_CURRENT(launchKernel)
   const unsigned grid[] = {gridX, gridY, gridZ}, block[] = {blockX, blockY, blockZ};
-  return launchKernel(function, grid, block, sharedBytes, stream, extra);
+  return launchKernel(function, grid, block, sharedBytes, stream, params, extra);
 }
-int cuLaunchKernelEx(const CudaLaunchConfig *config, CUfunction function, void **, void **extra) {
+int cuLaunchKernelEx(const CudaLaunchConfig *config, CUfunction function, void **params,
+                     void **extra) {
   ENTER_CURRENT(launchKernelEx)
   return launchKernel(function, config->grid, config->block, config->sharedBytes, config->stream,
-                      extra);
+                      params, extra);
 }
 
 int cuStreamCreate(CUstream *stream, unsigned) {

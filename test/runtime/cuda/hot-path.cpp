@@ -1,8 +1,8 @@
 // A benchmark: host time of the calls of a decode step, on the CUDA driver of the tests, which does
 // nothing but count. What it prints is what attncc itself costs; docs/performance.md has the
 // figures.
-#include "test/runtime/cuda/FakeCuda.h"
 #include "test/runtime/StepOnDevice.h"
+#include "test/runtime/cuda/FakeCuda.h"
 
 #include <algorithm>
 #include <chrono>

@@ -187,7 +187,9 @@ TEST_P(DeviceSuite, TensorMapsAreRead) {
   description.fillNaN = true;
   Result<TensorMap> map = device->encodeTensorMap(description);
   ASSERT_TRUE(map) << map.error().diagnostic.text();
-  Result<std::unique_ptr<Kernel>> kernel = device->loadKernel({kBox, "box", "box.ptx", 0});
+  KernelSource source = {kBox, "box", "box.ptx"};
+  source.paramOffsets = {offsetof(BoxParams, map), offsetof(BoxParams, out)};
+  Result<std::unique_ptr<Kernel>> kernel = device->loadKernel(source);
   ASSERT_TRUE(kernel) << kernel.error().diagnostic.text();
   BoxParams params = {*map, out};
   Result<void> launched = device->launch(
