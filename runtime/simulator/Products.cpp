@@ -5,7 +5,7 @@
 //   D, register r   row 16w + g + 8 (r / 2 % 2), column 8 (r / 4) + 2c + r % 2
 //   A, register r   row 16w + g + 8 (r % 2), k 8 (r / 2) + 2c and the next
 //
-// Pinned by test/simulator/WgmmaTest.cpp.
+// Pinned by test/simulator/WgmmaTest.cpp and WgmmaUseTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/Products.h"

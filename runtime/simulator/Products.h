@@ -13,7 +13,7 @@
 // it, and a warp's first product needs one too. All four warps execute the same sequence of wgmma
 // and setmaxnreg instructions with the same operands.
 //
-// Pinned by test/simulator/WgmmaTest.cpp.
+// Pinned by test/simulator/WgmmaTest.cpp and WgmmaUseTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -1,7 +1,7 @@
 //===- WgmmaOps.cpp - wgmma.* ---------------------------------------------===//
 //
 // PTX ISA §9.7.15, inputs of 16 bits with f32 accumulators. See Products.h.
-// Pinned by test/simulator/WgmmaTest.cpp.
+// Pinned by test/simulator/WgmmaTest.cpp and WgmmaUseTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/simulator/Decoder.h"
