@@ -75,21 +75,22 @@ void Races::race(Warp &warp, const Op &op, int lane, uint32_t word, bool write, 
             word * 4);
 }
 
-void Races::checkWrite(Warp &warp, const Op &op, int lane, uint32_t word, uint8_t mask, bool write,
+void Races::afterWrite(Warp &warp, const Op &op, int lane, uint32_t word, bool write,
                        bool asynchronous) const {
   const Write &last = writes[word];
-  if (last.bytes & mask && last.time > clocks[warp.index].at[last.warp])
-    race(warp, op, lane, word, write, asynchronous,
-         "warp " + std::to_string(last.warp) + " has written at line " +
-             std::to_string(warp.block->kernel.text[last.position].line));
+  race(warp, op, lane, word, write, asynchronous,
+       "warp " + std::to_string(last.warp) + " has written at line " +
+           std::to_string(warp.block->kernel.text[last.position].line));
 }
 
 void Races::checkRead(Warp &warp, const Op &op, int lane, uint32_t address, uint32_t bytes,
                       bool asynchronous) {
   if (!active())
     return;
+  const Clock &own = clocks[warp.index];
   forEachWord(address, bytes, [&](uint32_t word, uint8_t mask) {
-    checkWrite(warp, op, lane, word, mask, false, asynchronous);
+    if (isAfter(own, writes[word], mask))
+      afterWrite(warp, op, lane, word, false, asynchronous);
   });
 }
 
@@ -99,18 +100,28 @@ void Races::write(Warp &warp, const Op &op, int lane, uint32_t address, uint32_t
     return;
   const Clock &own = clocks[warp.index];
   forEachWord(address, bytes, [&](uint32_t word, uint8_t mask) {
-    checkWrite(warp, op, lane, word, mask, true, asynchronous);
+    if (isAfter(own, writes[word], mask))
+      afterWrite(warp, op, lane, word, true, asynchronous);
     const uint32_t *read = &reads[size_t(word) * agents];
+    bool late = false;
     for (uint32_t agent = 0; agent < agents; ++agent)
-      if (read[agent] > own.at[agent]) {
-        const uint32_t first = (agent - warps) * 4;
-        race(warp, op, lane, word, true, asynchronous,
-             agent < warps ? "warp " + std::to_string(agent) + " has read"
-                           : "a product of warps " + std::to_string(first) + " to " +
-                                 std::to_string(first + 3) + " has read");
-      }
+      late |= read[agent] > own.at[agent];
+    if (late)
+      afterRead(warp, op, lane, word, asynchronous);
     writes[word] = {own.at[warp.index], op.position, static_cast<uint8_t>(warp.index), mask};
   });
+}
+
+void Races::afterRead(Warp &warp, const Op &op, int lane, uint32_t word, bool asynchronous) const {
+  const Clock &own = clocks[warp.index];
+  uint32_t agent = 0;
+  while (reads[size_t(word) * agents + agent] <= own.at[agent])
+    ++agent;
+  const uint32_t first = (agent - warps) * 4;
+  race(warp, op, lane, word, true, asynchronous,
+       agent < warps ? "warp " + std::to_string(agent) + " has read"
+                     : "a product of warps " + std::to_string(first) + " to " +
+                           std::to_string(first + 3) + " has read");
 }
 
 void Races::recordRead(const Moment &moment, uint32_t address, uint32_t bytes) {

@@ -83,8 +83,14 @@ private:
   }
   [[noreturn]] void race(Warp &warp, const Op &op, int lane, uint32_t word, bool write,
                          bool asynchronous, const std::string &other) const;
-  void checkWrite(Warp &warp, const Op &op, int lane, uint32_t word, uint8_t mask, bool write,
-                  bool asynchronous) const;
+  [[noreturn]] void afterWrite(Warp &warp, const Op &op, int lane, uint32_t word, bool write,
+                               bool asynchronous) const;
+  [[noreturn]] void afterRead(Warp &warp, const Op &op, int lane, uint32_t word,
+                              bool asynchronous) const;
+  /// True if the write is not before what an agent with this clock does to bytes of the word.
+  static bool isAfter(const Clock &own, const Write &last, uint8_t mask) {
+    return last.bytes & mask && last.time > own.at[last.warp];
+  }
 
   uint32_t warps = 0, agents = 0;
   uint32_t time = 0; ///< grows through all blocks, so that what earlier ones left is long past
