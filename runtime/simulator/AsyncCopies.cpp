@@ -36,24 +36,31 @@ void AsyncCopies::commit(uint32_t mask) {
   forEachLane(mask, [&](int lane) { ++closed[lane]; });
 }
 
-void AsyncCopies::wait(uint32_t mask, uint32_t pending) {
+void AsyncCopies::wait(Warp &warp, uint32_t mask, uint32_t pending) {
   for (size_t i = first; i < copies.size(); ++i) {
     uint32_t ready = 0;
     forEachLane(copies[i].mask & mask, [&](int lane) {
       ready |= uint32_t(uint64_t(copies[i].group) + pending < closed[lane]) << lane;
     });
-    complete(copies[i], ready);
+    complete(warp, copies[i], ready);
   }
   forget();
 }
 
-void AsyncCopies::waitFor(uint32_t mask, uint64_t serial) {
+void AsyncCopies::waitFor(Warp &warp, uint32_t mask, uint64_t serial) {
   for (size_t i = first; i < copies.size() && copies[i].serial <= serial; ++i)
-    complete(copies[i], copies[i].mask & mask);
+    complete(warp, copies[i], copies[i].mask & mask);
   forget();
 }
 
-void AsyncCopies::complete(Copy &copy, uint32_t lanes) {
+void AsyncCopies::complete(Warp &warp, Copy &copy, uint32_t lanes) {
+  if (Block &block = *warp.block; block.shadow.active()) {
+    uint64_t address[32];
+    forEachLane(lanes, [&](int lane) {
+      address[lane] = sharedBase + uint64_t(copy.destination[lane] - block.shared.data());
+    });
+    block.shadow.generic(warp, *copy.op, lanes, address, copy.bytes, true);
+  }
   forEachLane(lanes, [&](int lane) {
     uint32_t bytes = copy.sourceBytes[lane];
     if (bytes) // else there may be no source

@@ -2,8 +2,9 @@
 //
 // Internal to the simulator. PTX ISA §9.7.9.25 (non-bulk copies). Each thread has its own
 // groups. A copy reads its source and writes its destination when its group is waited for,
-// as late as the ISA allows; until then the destination holds NaN. A missing wait, or a
-// wait that leaves one group too many, therefore becomes a wrong number.
+// as late as the ISA allows; until then the destination holds NaN. The write counts there again
+// for what comes after it: a fence or a barrier before the wait does not cover it. A missing wait,
+// or a wait that leaves one group too many, therefore becomes a wrong number.
 //
 // Pinned by test/simulator/AsyncCopyTest.cpp.
 //
@@ -17,12 +18,16 @@
 
 namespace attncc::simulator {
 
+class Warp;
+struct Op;
+
 class AsyncCopies {
 public:
   void clear();
 
   /// One warp instruction; lanes of `mask` copy sourceBytes[lane] and zero-fill to `bytes`.
   struct Copy {
+    const Op *op = nullptr;
     uint32_t mask = 0; ///< lanes that have not completed
     uint32_t group = 0;
     uint64_t serial = 0;
@@ -36,14 +41,14 @@ public:
   /// Closes the open group of each lane.
   void commit(uint32_t mask);
   /// Completes all but the `pending` newest closed groups of each lane.
-  void wait(uint32_t mask, uint32_t pending);
+  void wait(Warp &warp, uint32_t mask, uint32_t pending);
   /// Number of copies issued so far, and completing the ones of `mask` up to such a number.
   uint64_t issuedCopies() const { return issued; }
-  void waitFor(uint32_t mask, uint64_t serial);
+  void waitFor(Warp &warp, uint32_t mask, uint64_t serial);
 
 private:
   std::vector<Copy> copies; ///< a ring would do; groups are few and short
-  void complete(Copy &copy, uint32_t lanes);
+  void complete(Warp &warp, Copy &copy, uint32_t lanes);
   void forget();
   uint64_t issued = 0;
   size_t first = 0;                  ///< copies before it have completed

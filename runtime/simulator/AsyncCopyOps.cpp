@@ -22,6 +22,7 @@ enum : uint8_t { sized = 1, ignorable = 2, negated = 4 };
 void copyAsync(Warp &warp, const Op &op, uint32_t mask) {
   const uint32_t bytes = op.access.bytes;
   AsyncCopies::Copy copy;
+  copy.op = &op;
   copy.mask = mask;
   copy.bytes = bytes;
   copy.sourceBytes.fill(static_cast<uint8_t>(bytes));
@@ -70,11 +71,11 @@ void copyAsync(Warp &warp, const Op &op, uint32_t mask) {
 
 void commitGroup(Warp &warp, const Op &, uint32_t mask) { warp.copies.commit(mask); }
 void waitGroup(Warp &warp, const Op &op, uint32_t mask) {
-  warp.copies.wait(mask, static_cast<uint32_t>(op.immediate));
+  warp.copies.wait(warp, mask, static_cast<uint32_t>(op.immediate));
 }
 void waitAll(Warp &warp, const Op &, uint32_t mask) {
   warp.copies.commit(mask);
-  warp.copies.wait(mask, 0);
+  warp.copies.wait(warp, mask, 0);
 }
 
 /// PTX ISA §9.7.13.15.15: an arrival when all copies of the thread so far have landed. Without

@@ -103,7 +103,7 @@ void Block::land(uint32_t mbarrier) {
     }
     lateArrivals.erase(lateArrivals.begin() + i);
     Warp &from = warps[arrival.warp];
-    from.copies.waitFor(uint32_t(1) << arrival.lane, arrival.serial);
+    from.copies.waitFor(from, uint32_t(1) << arrival.lane, arrival.serial);
     ended |= mbarriers.arrive(from, *arrival.op, arrival.lane, mbarrier, 1);
   }
   if (ended)

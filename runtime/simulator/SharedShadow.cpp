@@ -34,6 +34,7 @@ void SharedShadow::start(uint32_t sharedEnd, uint32_t threads) {
   clock = 0;
   granules.assign(threads ? sharedEnd / 16 + 1 : 0, {});
   fenced.assign(threads, 0);
+  known.assign((threads + 31) / 32, {});
 }
 
 void SharedShadow::generic(Warp &warp, const Op &op, uint32_t mask, const uint64_t *address,
@@ -61,6 +62,7 @@ void SharedShadow::generic(Warp &warp, const Op &op, uint32_t mask, const uint64
                       " may still read; wait for it first",
                   at);
       granule.time = clock;
+      granule.moment = warp.block->races.now(warp).time;
       granule.writer = static_cast<uint16_t>(warp.index * 32 + uint32_t(lane));
     }
     if (op.access.ordered)
@@ -78,6 +80,7 @@ void SharedShadow::fence(Warp &warp, uint32_t mask) {
   if (!active())
     return;
   ++clock;
+  known[warp.index] = warp.block->races.clockOf(warp.index);
   forEachLane(mask, [&](int lane) { fenced[warp.index * 32 + uint32_t(lane)] = clock; });
 }
 
@@ -102,7 +105,9 @@ void SharedShadow::checkAsync(Warp &warp, const Op &op, int lane, uint32_t addre
                   ", where a valid mbarrier is",
               address);
   uint32_t issuer = warp.index * 32 + uint32_t(lane);
-  if (granule.time && fenced[granule.writer] < granule.time && fenced[issuer] < granule.time)
+  const bool byIssuer =
+      fenced[issuer] >= granule.time && granule.moment <= known[warp.index].at[granule.writer / 32];
+  if (granule.time && fenced[granule.writer] < granule.time && !byIssuer)
     warp.fail(Finding::Kind::Hazard, op, lane,
               std::string("asynchronous ") + verb + " of shared address " + hex(address) +
                   ", which thread " +

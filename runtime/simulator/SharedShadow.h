@@ -7,8 +7,8 @@
 //   writing    the asynchronous copy under way that writes them: nobody else may touch them
 //   readers    asynchronous operations under way that read them: nobody may write them
 //   written    when and by which thread the generic proxy wrote them last: an asynchronous
-//              operation may follow only if that thread, or the one that issues it, has
-//              executed fence.proxy.async since
+//              operation may follow only if that thread has executed fence.proxy.async since, or
+//              the one that issues it has, behind a barrier with the write
 //   mbarrier   bytes of a valid mbarrier: no other instruction may touch them
 //
 // Kept only for kernels that use mbarriers, asynchronous bulk copies or wgmma. Whether a
@@ -47,6 +47,7 @@ public:
 private:
   struct Granule {
     uint32_t time = 0;          ///< of the last generic write, 0: none that matters
+    uint32_t moment = 0;        ///< the same on the clock of the writer's warp
     uint16_t writer : 12 = 0;   ///< thread of it
     uint16_t mbarriers : 2 = 0; ///< one bit for each half
     uint16_t readers = 0;
@@ -58,6 +59,7 @@ private:
 
   std::vector<Granule> granules; ///< by address / 16
   std::vector<uint32_t> fenced;  ///< by thread: time of the last fence.proxy.async
+  std::vector<Clock> known;      ///< by warp: what was before its last one
   uint32_t clock = 0;
 };
 

@@ -122,6 +122,24 @@ TEST(WgmmaHazard, SharedMemory) {
             "it first");
 }
 
+// A cp.async writes when it is waited for, so the fence has to come after that.
+TEST(WgmmaHazard, CopiesOfThreads) {
+  const std::string begin = "setp.eq.u32 %p1, %r1, 0; add.s32 %r4, %r3, 8192;\n"
+                            "@%p1 cp.async.cg.shared.global [%r4], [%rd2], 16;\n",
+                    proxy = "fence.proxy.async.shared::cta;\n", wait16 = "cp.async.wait_all;\n",
+                    use = "bar.sync 0;\n" + fence + product() + commit + wait;
+  accept(begin + wait16 + proxy + use);
+  EXPECT_EQ(
+      message(begin + proxy + wait16 + use),
+      "asynchronous read of shared address 0x2400, which thread (0,0,0) has written without a "
+      "fence.proxy.async since");
+  // Other warps may see it when a barrier follows the wait.
+  EXPECT_EQ(message("setp.eq.u32 %p2, %r1, 0; @%p2 mbarrier.init.shared.b64 [%r3+12288], 1;\n" +
+                    begin + "bar.sync 0;\n" + wait16 + "ld.shared.b32 %r5, [%r3+8192];"),
+            "write of shared address 0x2400, which warp 3 has read, without a barrier between the "
+            "two");
+}
+
 // A bulk copy into memory that a product reads, and a product that reads what a copy still writes.
 TEST(WgmmaHazard, Copies) {
   const std::string
