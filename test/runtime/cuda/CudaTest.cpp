@@ -190,6 +190,9 @@ TEST_F(CudaFaults, EveryCallInEveryWay) {
                            "cuStreamSynchronize",
                            "cuStreamIsCapturing"})
     functions.push_back({name, fake_cuda_calls(name)});
+  // A thread keeps the message of its last failing call.
+  fake_cuda_fail("cuDeviceGetCount", 1, 999);
+  ASSERT_NE(program(), "");
   int64_t runs = 0, refused = 0;
   for (const Called &called : functions) {
     ASSERT_GT(called.calls, 0) << called.function;
