@@ -9,7 +9,9 @@
 //                                                store
 //   merge    %o, %lse = attn.merge %parts        one row: the sum over its splits in index order
 //   append   attn.rms_norm, attn.rope,           the item's query rows and its key and value row,
-//            attn.append_kv, return              op by op
+//            attn.append_kv, return              op by op; queries that are returned as they came
+//                                                are copied where the launch gives them
+//   merge_states  attn.merge_states              one row: the sum over the caller's parts
 //
 //   func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> !attn.partials<heads = 32, dim = 64>
 //       attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
@@ -25,10 +27,10 @@
 //       scf.for … { load_keys, matmul, mask, softmax_step, convert, rescale, load_values, matmul }
 //       merge_units, normalize, store_attention } }
 //
-// The arguments flatten to the launch interfaces append/1, decode/1 and merge/1 (docs/package.md);
-// the score scale is an argument, so it does not appear in the program. The algorithm is that of
-// FlashAttention-2 and Flash-Decoding (Dao 2023).
-// Test: test/compiler/conversion/attn-to-tile.mlir, attn-to-tile-errors.mlir
+// The arguments flatten to the launch interfaces append/1, decode/1, merge/1 and merge_states/1
+// (docs/package.md); the score scale is an argument, so it does not appear in the program. The
+// algorithm is that of FlashAttention-2 and Flash-Decoding (Dao 2023). Test:
+// test/compiler/conversion/attn-to-tile.mlir, attn-to-tile-errors.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/AttnToTile.h"
@@ -78,13 +80,13 @@ public:
   }
 
   /// Creates the kernel and its work loop; `builder` then stands in the loop's body.
-  void open(size_t batch, tile::ItemKind kind, int64_t group) {
+  void open(size_t source, tile::ItemKind kind, int64_t group) {
     Location loc = function.getLoc();
     op = tile::KernelOp::create(builder, loc, function.getName(),
                                 builder.getFunctionType(types, {}), schedule, phase);
     Block *entry = &op.getBody().front();
     builder.setInsertionPointToStart(entry);
-    auto loop = tile::WorkLoopOp::create(builder, loc, entry->getArgument(batch),
+    auto loop = tile::WorkLoopOp::create(builder, loc, entry->getArgument(source),
                                          tile::ItemsAttr::get(builder.getContext(), kind, group));
     tile::ReturnOp::create(builder, loc);
     item = loop.getItem();
@@ -246,6 +248,30 @@ LogicalResult convertMerge(func::FuncOp function, attn::PhaseAttr phase) {
   return success();
 }
 
+LogicalResult convertMergeStates(func::FuncOp function, attn::PhaseAttr phase) {
+  FailureOr<attn::MergeStatesOp> found = onlyOp<attn::MergeStatesOp>(function);
+  if (failed(found))
+    return failure();
+  attn::MergeStatesOp merge = *found;
+  auto schedule = function->getAttrOfType<attn::ScheduleAttr>(attn::kScheduleAttrName);
+  if (!schedule)
+    return function.emitError("no schedule: run --attn-schedule first");
+
+  attn::StatesType states = merge.getStates().getType();
+  Kernel kernel(function, schedule, phase);
+  size_t statesArg = kernel.argument(states);
+  size_t outputArg = kernel.argument(tokensHeadsDim(states.getType(), states.getDim()));
+  size_t lseArg = kernel.argument(tokensHeads(function.getContext()));
+  kernel.open(statesArg, tile::ItemKind::MergeStates, /*group=*/1);
+  OpBuilder &b = kernel.builder;
+  Location loc = merge.getLoc();
+  auto row = tile::MergeStatesOp::create(b, loc, kernel.f32(1, states.getDim()), kernel.f32(1, 1),
+                                         kernel.get(statesArg), kernel.item);
+  tile::StoreMergedOp::create(b, loc, row.getResult(), row.getLse(), kernel.get(outputArg),
+                              kernel.get(lseArg), kernel.item);
+  return success();
+}
+
 /// The rows of one append item, value by value along the function.
 class AppendConverter {
 public:
@@ -258,6 +284,7 @@ private:
   LogicalResult findOps();
   LogicalResult convertOp(Operation &op);
   Value weight(Value vector);
+  int64_t rotaryDim(int64_t dim);
 
   func::FuncOp function;
   Kernel kernel;
@@ -277,7 +304,7 @@ Value chainStart(Value value) {
 LogicalResult AppendConverter::findOps() {
   auto terminator = cast<func::ReturnOp>(function.getBody().front().getTerminator());
   if (terminator.getNumOperands() != 1)
-    return terminator.emitError("an append function returns the rotated query and nothing else");
+    return terminator.emitError("an append function returns the query and nothing else");
   for (Operation &op : function.getBody().front().without_terminator()) {
     if (auto found = dyn_cast<attn::AppendKvOp>(op)) {
       if (append)
@@ -309,6 +336,12 @@ Value AppendConverter::weight(Value vector) {
   return tile;
 }
 
+/// Dims of the rotation, or those of the head where there is none.
+int64_t AppendConverter::rotaryDim(int64_t dim) {
+  auto ropes = function.getOps<attn::RopeOp>();
+  return ropes.empty() ? dim : (*ropes.begin()).getRope().getDim();
+}
+
 LogicalResult AppendConverter::convertOp(Operation &op) {
   OpBuilder &b = kernel.builder;
   if (auto norm = dyn_cast<attn::RmsNormOp>(op)) {
@@ -323,11 +356,13 @@ LogicalResult AppendConverter::convertOp(Operation &op) {
   if (auto rope = dyn_cast<attn::RopeOp>(op)) {
     Value input = tiles.lookup(rope.getInput());
     auto type = cast<TileType>(input.getType());
-    Value positions =
-        rope.getPositions() ? kernel.get(arguments.lookup(rope.getPositions())) : Value();
+    auto given = [&](Value argument) {
+      return argument ? kernel.get(arguments.lookup(argument)) : Value();
+    };
     tiles.map(rope.getResult(),
               tile::RopeOp::create(b, op.getLoc(), kernel.f32(type.getRows(), type.getColumns()),
-                                   input, kernel.item, rope.getRope(), positions)
+                                   input, kernel.item, rope.getRope(), given(rope.getPositions()),
+                                   given(rope.getCosSin()))
                   .getResult());
     return success();
   }
@@ -351,8 +386,8 @@ LogicalResult AppendConverter::convert() {
   int64_t rows = std::min<int64_t>(llvm::PowerOf2Ceil(group), llvm::bit_floor<uint64_t>(2048 / dim));
   MLIRContext *context = function.getContext();
 
-  // append/1: query, key, value, query_out, cache, batch, slots, positions, norm weights,
-  // workspace. The two weights have a place in the interface whether the class has a norm or not.
+  // append/1: query, key, value, query_out, cache, batch, slots, positions, table, norm weights,
+  // workspace. What a prologue needs has a place in the interface whether there is one or not.
   arguments[queryIn] = kernel.argument(tokensHeadsDim(type, dim));
   arguments[keyIn] = kernel.argument(tokensHeadsDim(type, kv.getKeyDim()));
   arguments[valueIn] = kernel.argument(tokensHeadsDim(type, kv.getValueDim()));
@@ -361,6 +396,7 @@ LogicalResult AppendConverter::convert() {
   size_t batchArg = kernel.argument(tile::BatchType::get(context));
   size_t slotsArg = kernel.argument(perToken(context));
   size_t positionsArg = kernel.argument(perToken(context));
+  size_t cosSinArg = kernel.argument(attn::CosSinType::get(context, rotaryDim(dim), type));
   size_t weightArgs[2];
   for (size_t &argument : weightArgs)
     argument = kernel.argument(RankedTensorType::get({dim}, type));
@@ -371,16 +407,22 @@ LogicalResult AppendConverter::convert() {
   for (Operation &op : function.getBody().front().without_terminator()) {
     if (auto norm = dyn_cast<attn::RmsNormOp>(op))
       arguments[norm.getWeight()] = named(chainStart(norm.getInput()));
-    if (auto rope = dyn_cast<attn::RopeOp>(op); rope && rope.getPositions())
-      arguments[rope.getPositions()] = positionsArg;
+    if (auto rope = dyn_cast<attn::RopeOp>(op)) {
+      if (rope.getPositions())
+        arguments[rope.getPositions()] = positionsArg;
+      if (rope.getCosSin())
+        arguments[rope.getCosSin()] = cosSinArg;
+    }
   }
   kernel.open(batchArg, tile::ItemKind::Append, group);
 
   OpBuilder &b = kernel.builder;
   Location loc = append.getLoc();
-  auto load = [&](Value from, tile::RowKind kind, int64_t rows, int64_t columns, int64_t first) {
+  auto load = [&](Value from, tile::RowKind kind, int64_t rows, int64_t columns, int64_t first,
+                  bool optional = false) {
     tiles.map(from, tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, columns, type), kind,
-                                             kernel.get(arguments.lookup(from)), kernel.item, first)
+                                             kernel.get(arguments.lookup(from)), kernel.item, first,
+                                             optional)
                         .getResult());
   };
   load(keyIn, tile::RowKind::Key, 1, kv.getKeyDim(), 0);
@@ -388,13 +430,15 @@ LogicalResult AppendConverter::convert() {
   SmallVector<Operation *> ofQuery, ofCache;
   for (Operation &op : function.getBody().front().without_terminator())
     (&op != append && chainStart(op.getResult(0)) == queryIn ? ofQuery : ofCache).push_back(&op);
+  // Nothing is done to the queries: a launch need not give them.
+  const bool copies = queryOut == queryIn;
   for (int64_t first = 0; first < group; first += rows) {
-    load(queryIn, tile::RowKind::Query, rows, dim, first);
+    load(queryIn, tile::RowKind::Query, rows, dim, first, copies);
     for (Operation *op : ofQuery)
       if (failed(convertOp(*op)))
         return failure();
     tile::StoreRowsOp::create(b, loc, tile::RowKind::Query, tiles.lookup(queryOut),
-                              kernel.get(outArg), kernel.item, first);
+                              kernel.get(outArg), kernel.item, first, copies);
   }
   for (Operation *op : ofCache)
     if (failed(convertOp(*op)))
@@ -450,6 +494,8 @@ private:
       return convertMerge(function, phase);
     case Role::Append:
       return convertAppend(function, phase);
+    case Role::MergeStates:
+      return convertMergeStates(function, phase);
     case Role::Prefill:
       return function.emitError("prefill is not compiled yet");
     }

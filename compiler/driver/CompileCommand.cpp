@@ -31,6 +31,7 @@ struct CompileCommand {
   SpecArguments arguments;
   PipelineOptions options;
   std::string output, emit, order = "NHD";
+  std::vector<std::string> prologues = {"fused", "none"};
   bool allowPartial = false;
 
   int run();
@@ -105,6 +106,11 @@ int CompileCommand::run() {
   }
   options.package.targets = arguments.uniqueTargets();
   options.package.order = order == "NHD" ? package::KvOrder::NHD : package::KvOrder::HND;
+  options.package.prologues.clear();
+  for (package::Prologue prologue : {package::Prologue::Fused, package::Prologue::None})
+    if (std::find(prologues.begin(), prologues.end(), package::prologueName(prologue)) !=
+        prologues.end())
+      options.package.prologues.push_back(prologue);
   Result<spec::ModelSpec> spec = arguments.read();
   if (!spec)
     return report.fail(spec.error());
@@ -153,6 +159,8 @@ int CompileCommand::run() {
     Tree row = Tree::object();
     row["entry"] = kernel.entry;
     row["role"] = kernel.role;
+    if (kernel.prologue)
+      row["prologue"] = package::prologueName(*kernel.prologue);
     row["layers"] = classOf(*spec, kernel).layers;
     row["target"] = kernel.target;
     row["schedule"] = kernel.schedule;
@@ -181,6 +189,13 @@ Verb attncc::addCompile(CLI::App &app) {
   app.add_option("--max-draft", package.maxQueryTokens,
                  "Most query tokens of a sequence in one decode step")
       ->check(CLI::Range(1, 8))
+      ->capture_default_str();
+  app.add_option(
+         "--prologue", command->prologues,
+         "Append kernels of layers with QK norm or RoPE: one that applies them (fused), one "
+         "for callers that have (none)")
+      ->check(CLI::IsMember({"fused", "none"}))
+      ->delimiter(',')
       ->capture_default_str();
   app.add_option("--schedule", command->options.schedule,
                  "Schedule of decode as #attn.schedule text, instead of the cost model's");

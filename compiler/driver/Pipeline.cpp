@@ -99,6 +99,14 @@ package::TensorMapRule tensorMapRule(const std::string &side, int64_t dim, mlir:
   return rule;
 }
 
+/// Whether an append kernel norms or rotates.
+package::Prologue prologueOf(tile::KernelOp kernel) {
+  WalkResult walk = kernel.walk([](Operation *op) {
+    return isa<tile::RmsNormOp, tile::RopeOp>(op) ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  return walk.wasInterrupted() ? package::Prologue::Fused : package::Prologue::None;
+}
+
 /// Runs `work`, which returns success or has emitted an error that this makes a Result of.
 template <class Work>
 Result<void> withDiagnostics(MLIRContext &context, const std::string &what, Work work) {
@@ -157,6 +165,8 @@ Result<OwningOpRef<ModuleOp>> Compiler::State::import(const spec::ModelSpec &spe
   import.order =
       options.package.order == package::KvOrder::NHD ? attn::PageOrder::NHD : attn::PageOrder::HND;
   import.maxQuery = maxQueryTokens;
+  import.fusedPrologue = options.package.compiles(package::Prologue::Fused);
+  import.noPrologue = options.package.compiles(package::Prologue::None);
   OwningOpRef<ModuleOp> module;
   Result<void> imported = withDiagnostics(context, "import", [&] {
     module = importLayerClass(context, spec, layerClass, import);
@@ -227,11 +237,12 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
   result.target = std::string(target.name);
   result.schedule = textOf(kernel.getSchedule());
   result.summary = summaryOf(schedule, role);
-  result.entry =
-      entryName(result.role, spec, layerClass, options.package, result.target, result.schedule);
+  if (role == attn::Role::Append)
+    result.prologue = prologueOf(kernel);
+  result.entry = entryName(result, spec, layerClass, options.package);
   result.threads = schedule.threads();
   result.dependentLaunch = schedule.dependentLaunch != attn::DependentLaunch::None;
-  if (role != attn::Role::Append) {
+  if (role == attn::Role::Decode || role == attn::Role::Merge) {
     result.queryTokens = queryTokens;
     result.split = *schedule.split;
   }

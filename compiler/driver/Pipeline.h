@@ -3,7 +3,8 @@
 // Internal. The table of contents of the compiler: what happens to one layer class
 // from its spec to PTX.
 //
-//   import       compiler/import         unfused attn functions: append, decode
+//   import       compiler/import         unfused attn functions: append, with and without
+//                                        prologue, decode, merge_states
 //   attn         dialects/attn           fuse-attention, split-kv, schedule
 //   tile         compiler/conversion     convert-attn-to-tile, then each kernel by itself:
 //                dialects/tile           assign-layouts, pipeline, prefetch, persist,
@@ -40,7 +41,7 @@ public:
   Compiler();
   ~Compiler();
 
-  /// The kernels of one class: append, decode, merge.
+  /// The kernels of one class: append, decode, merge, merge_states.
   Result<std::vector<CompiledKernel>> compile(const spec::ModelSpec &spec,
                                               const spec::LayerClass &layerClass,
                                               const PipelineOptions &options);

@@ -1,6 +1,8 @@
 //===- Import.cpp - a layer class as attn IR ------------------------------===//
 #include "compiler/import/Import.h"
 
+#include "runtime/package/Interface.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Verifier.h"
@@ -18,8 +20,10 @@ public:
 
 private:
   void buildAppend();
+  void buildAppendWithoutPrologue();
   void buildDecode();
-  Value normAndRotate(Value rows, Value weight, Value cache, Value positions);
+  void buildMergeStates();
+  Value normAndRotate(Value rows, Value weight, Value cache, Value positions, Value cosSin);
 
   /// Opens @name; `arguments` are read by position in the body.
   func::FuncOp open(StringRef name, attn::PhaseAttr phase, ArrayRef<Type> arguments,
@@ -108,7 +112,8 @@ void Importer::close(func::FuncOp function, ValueRange results) {
 }
 
 /// f32 between norm and rotation; rounded to the cache's type once, behind the last of them.
-Value Importer::normAndRotate(Value rows, Value weight, Value cache, Value positions) {
+Value Importer::normAndRotate(Value rows, Value weight, Value cache, Value positions,
+                              Value cosSin) {
   auto type = cast<RankedTensorType>(rows.getType());
   if (layer.qkNorm) {
     RankedTensorType result = layer.rope ? type.clone(builder.getF32Type()) : type;
@@ -116,7 +121,7 @@ Value Importer::normAndRotate(Value rows, Value weight, Value cache, Value posit
                                    builder.getF64FloatAttr(layer.qkNorm->epsilon));
   }
   if (layer.rope)
-    rows = attn::RopeOp::create(builder, loc, type, rows, cache, positions,
+    rows = attn::RopeOp::create(builder, loc, type, rows, cache, positions, cosSin,
                                 attn::RopeAttr::get(builder.getContext(), ropeOf(*layer.rope)));
   return rows;
 }
@@ -130,18 +135,57 @@ void Importer::buildAppend() {
                              perToken,
                              perToken};
   SmallVector<StringRef> names = {"query", "key", "value", "cache", "slots", "positions"};
+  auto add = [&](StringRef name, Type type) {
+    types.push_back(type);
+    names.push_back(name);
+    return static_cast<unsigned>(types.size() - 1);
+  };
+  unsigned cosSinNumber = 0, normNumber = 0;
+  if (layer.rope)
+    cosSinNumber =
+        add("cos_sin", attn::CosSinType::get(builder.getContext(), layer.rope->dim, element));
   if (layer.qkNorm) {
-    types.append(2, RankedTensorType::get({layer.headDim}, element));
-    names.append({"query_norm", "key_norm"});
+    normNumber = add("query_norm", RankedTensorType::get({layer.headDim}, element));
+    add("key_norm", types.back());
   }
   auto phase = attn::PhaseAttr::get(builder.getContext(), attn::Role::Append, 0);
   func::FuncOp function = open("append", phase, types, names);
-  auto argument = [&](unsigned i) { return function.getArgument(i); };
+  auto argument = [&](unsigned i) { return Value(function.getArgument(i)); };
   Value cache = argument(3), positions = argument(5);
-  Value query = normAndRotate(argument(0), layer.qkNorm ? argument(6) : Value(), cache, positions);
-  Value key = normAndRotate(argument(1), layer.qkNorm ? argument(7) : Value(), cache, positions);
+  Value cosSin = layer.rope ? argument(cosSinNumber) : Value();
+  auto transformed = [&](unsigned number) {
+    Value weight = layer.qkNorm ? argument(normNumber + number) : Value();
+    return normAndRotate(argument(number), weight, cache, positions, cosSin);
+  };
+  Value query = transformed(0), key = transformed(1);
   attn::AppendKvOp::create(builder, loc, key, argument(2), cache, argument(4));
   close(function, query);
+}
+
+void Importer::buildAppendWithoutPrologue() {
+  auto phase = attn::PhaseAttr::get(builder.getContext(), attn::Role::Append, 0);
+  func::FuncOp function =
+      open("append_without_prologue", phase,
+           {rowsOf(layer.queryHeads, layer.headDim, element),
+            rowsOf(layer.kvHeads, layer.headDim, element),
+            rowsOf(layer.kvHeads, layer.valueDim, element), cacheType,
+            RankedTensorType::get({ShapedType::kDynamic}, builder.getI64Type())},
+           {"query", "key", "value", "cache", "slots"});
+  attn::AppendKvOp::create(builder, loc, function.getArgument(1), function.getArgument(2),
+                           function.getArgument(3), function.getArgument(4));
+  close(function, function.getArgument(0));
+}
+
+void Importer::buildMergeStates() {
+  auto phase = attn::PhaseAttr::get(builder.getContext(), attn::Role::MergeStates, 0);
+  auto states = attn::StatesType::get(builder.getContext(), package::kMaxStates, layer.queryHeads,
+                                      layer.valueDim, element);
+  func::FuncOp function = open("merge_states", phase, {states}, {"states"});
+  auto merged = attn::MergeStatesOp::create(
+      builder, loc, rowsOf(layer.queryHeads, layer.valueDim, element),
+      RankedTensorType::get({ShapedType::kDynamic, layer.queryHeads}, builder.getF32Type()),
+      function.getArgument(0));
+  close(function, merged.getResults());
 }
 
 void Importer::buildDecode() {
@@ -197,8 +241,13 @@ OwningOpRef<ModuleOp> Importer::run() {
   if (!cacheType)
     return nullptr;
   module = ModuleOp::create(loc);
-  buildAppend();
+  const bool hasPrologue = layer.rope || layer.qkNorm;
+  if (hasPrologue && options.fusedPrologue)
+    buildAppend();
+  if (!hasPrologue || options.noPrologue)
+    buildAppendWithoutPrologue();
   buildDecode();
+  buildMergeStates();
   if (failed(verify(*module)))
     return nullptr;
   return std::move(module);

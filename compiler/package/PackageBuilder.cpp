@@ -100,15 +100,20 @@ std::string interfaceOf(const CompiledKernel &kernel) {
   return kernel.role + (kernel.tensorMaps.empty() ? "/1" : ".tma/1");
 }
 
+/// The role, as names of kernels and files say it.
+std::string shownRole(const CompiledKernel &kernel) {
+  return kernel.role + (kernel.prologue == package::Prologue::None ? "_noprologue" : "");
+}
+
 } // namespace
 
-std::string entryName(const std::string &role, const spec::ModelSpec &spec,
-                      const spec::LayerClass &layerClass, const PackageOptions &options,
-                      const std::string &target, const std::string &schedule) {
-  std::string hash = sha256Hex(spec::canonicalSpecText(spec) + schedule + role).substr(0, 4);
+std::string entryName(const CompiledKernel &kernel, const spec::ModelSpec &spec,
+                      const spec::LayerClass &layerClass, const PackageOptions &options) {
+  const std::string role = shownRole(kernel);
+  std::string hash = sha256Hex(spec::canonicalSpecText(spec) + kernel.schedule + role).substr(0, 4);
   return "attncc_" + role + "_" + layerClass.name + "_" + spec::dtypeName(spec.dtype) + "_d" +
          std::to_string(layerClass.headDim) + "_g" + std::to_string(layerClass.group()) + "_p" +
-         std::to_string(options.pageSize) + "_" + target + "_" + hash;
+         std::to_string(options.pageSize) + "_" + kernel.target + "_" + hash;
 }
 
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,
@@ -167,11 +172,12 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     entry.layerClass = kernel.layerClass;
     entry.target = kernel.target;
     entry.ptx = kernel.ptxVersion;
-    entry.file = kernel.target + "/" + kernel.role + "_" + kernel.layerClass + "_" +
+    entry.file = kernel.target + "/" + shownRole(kernel) + "_" + kernel.layerClass + "_" +
                  kernel.entry.substr(kernel.entry.size() - 4) + ".ptx";
     entry.bytes = static_cast<int64_t>(kernel.ptx.size());
     entry.sha256 = sha256Hex(kernel.ptx);
     entry.interface = interfaceOf(kernel);
+    entry.prologue = kernel.prologue;
     manifest.interfaces[entry.interface] = *package::standardInterface(entry.interface);
     entry.block = {kernel.threads, 1, 1};
     entry.shared = kernel.shared;

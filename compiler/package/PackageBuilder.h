@@ -12,7 +12,9 @@
 #include "runtime/package/Manifest.h"
 #include "runtime/support/Result.h"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,14 +26,20 @@ struct PackageOptions {
   int64_t pageSize = 16;
   package::KvOrder order = package::KvOrder::NHD;
   int64_t maxQueryTokens = 8; ///< query tokens of one sequence that decode takes
+  /// Which append kernels a class with a prologue gets.
+  std::vector<package::Prologue> prologues = {package::Prologue::Fused, package::Prologue::None};
+  bool compiles(package::Prologue prologue) const {
+    return std::find(prologues.begin(), prologues.end(), prologue) != prologues.end();
+  }
 };
 
 /// One kernel as the compiler hands it over.
 struct CompiledKernel {
-  std::string role;       ///< "append", "decode" or "merge"
-  std::string layerClass; ///< name of the spec's class
-  std::string target;     ///< of the target table
-  std::string entry;      ///< entryName
+  std::string role;                          ///< "append", "decode", "merge" or "merge_states"
+  std::optional<package::Prologue> prologue; ///< of append
+  std::string layerClass;                    ///< name of the spec's class
+  std::string target;                        ///< of the target table
+  std::string entry;                         ///< entryName
   std::string ptx;
   std::string ptxVersion;        ///< "7.8"
   std::string schedule;          ///< text of #attn.schedule
@@ -54,10 +62,10 @@ struct PackageFiles {
 };
 
 /// attncc_<role>_<class>_<type>_d<dim>_g<group>_p<page>_<target>_<4 digits of a hash>: what a
-/// profiler's row explains. The hash is over the canonical spec and the schedule's text.
-std::string entryName(const std::string &role, const spec::ModelSpec &spec,
-                      const spec::LayerClass &layerClass, const PackageOptions &options,
-                      const std::string &target, const std::string &schedule);
+/// profiler's row explains; the role of an append kernel without prologue is append_noprologue
+/// here. The hash is over the canonical spec, the schedule's text and the role.
+std::string entryName(const CompiledKernel &kernel, const spec::ModelSpec &spec,
+                      const spec::LayerClass &layerClass, const PackageOptions &options);
 
 /// `sourceText` is the file that was read; `refused` are the layers left out.
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,

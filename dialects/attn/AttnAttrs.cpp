@@ -271,14 +271,15 @@ Attribute PhaseAttr::parse(AsmParser &parser, Type) {
       return parseInteger(parser, maxQuery);
     std::optional<Role> named = symbolizeRole(name);
     if (!named)
-      return unknownField(parser, name, "prefill, decode, append, merge, max_query");
+      return unknownField(parser, name, "prefill, decode, append, merge, merge_states, max_query");
     role = named;
     return success();
   };
   if (parseFields(parser, parseField))
     return {};
   if (!role) {
-    parser.emitError(location) << "a phase needs one of prefill, decode, append, merge";
+    parser.emitError(location)
+        << "a phase needs one of prefill, decode, append, merge, merge_states";
     return {};
   }
   return parser.getChecked<PhaseAttr>(location, parser.getContext(), *role, maxQuery);

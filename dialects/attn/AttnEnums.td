@@ -22,7 +22,8 @@ def Attn_KvScales : Attn_Enum<"KvScales", "what one scale of a quantised cache c
 
 def Attn_Role : Attn_Enum<"Role", "role of a kernel", [
   I32EnumCase<"Prefill", 0, "prefill">, I32EnumCase<"Decode", 1, "decode">,
-  I32EnumCase<"Append", 2, "append">, I32EnumCase<"Merge", 3, "merge">]>;
+  I32EnumCase<"Append", 2, "append">, I32EnumCase<"Merge", 3, "merge">,
+  I32EnumCase<"MergeStates", 4, "merge_states">]>;
 
 def Attn_Pairing : Attn_Enum<"Pairing", "which two dims one rotation turns: (d, d + dim/2) or (2d, 2d + 1)", [
   I32EnumCase<"Half", 0, "half">, I32EnumCase<"Interleaved", 1, "interleaved">]>;

@@ -76,9 +76,13 @@ LogicalResult RopeOp::verify() {
   int64_t dims = dimOf(getInput(), 2);
   if (!ShapedType::isDynamic(dims) && getRope().getDim() > dims) // (C2)
     return emitOpError() << "rotates " << getRope().getDim() << " dims of a head of " << dims;
-  if (getPositions()) // (C3)
-    return expectEqual(*this, "number of positions", dimOf(getPositions(), 0), "the number of rows",
-                       dimOf(getInput(), 0));
+  if (getPositions() && // (C3)
+      failed(expectEqual(*this, "number of positions", dimOf(getPositions(), 0),
+                         "the number of rows", dimOf(getInput(), 0))))
+    return failure();
+  if (getCosSin()) // (C4)
+    return expectEqual(*this, "dim of the table", getCosSin().getType().getDim(),
+                       "the rotated dims", getRope().getDim());
   return success();
 }
 
@@ -357,6 +361,15 @@ LogicalResult MergeOp::fold(FoldAdaptor, SmallVectorImpl<OpFoldResult> &results)
     return failure();
   results.push_back(getPartials().front());
   return success();
+}
+
+LogicalResult MergeStatesOp::verify() {
+  StatesType type = getStates().getType();
+  if (Type element = tensorOf(getOutput()).getElementType(); element != type.getType()) // (C1)
+    return emitOpError() << "output elements are " << element << ", the states' are "
+                         << type.getType();
+  return verifyOutput(*this, getOutput(), getLogSumExp(), ShapedType::kDynamic, type.getHeads(),
+                      type.getDim()); // (C1)
 }
 
 //===----------------------------------------------------------------------===//

@@ -53,15 +53,16 @@ def Attn_RmsNormOp : Attn_Op<"rms_norm", [Pure]> {
   }];
 }
 
-def Attn_RopeOp : Attn_Op<"rope", [Pure]> {
+def Attn_RopeOp : Attn_Op<"rope", [Pure, AttrSizedOperandSegments]> {
   let summary = "rotary position embedding of every head";
   let description = [{
     Row i is turned as `#attn.rope` says at position len(kv) - rows + i, or at positions[i] where
-    `positions` is given and its caller passes a non-null array. The new tokens count in len(kv). Computed
-    in f32 and rounded once to the result's type.
+    `positions` is given and its caller passes a non-null array. The new tokens count in len(kv). Where
+    `cos_sin` is given and its caller passes a table, cosine and sine are the table's row at that position
+    instead, and the attention factor is the table's. Computed in f32 and rounded once to the result's type.
 
     (C1) input and result have one shape. (C2) the rotated dims are at most the head's. (C3) there is one
-    position per row.
+    position per row. (C4) the table has the rotated dims.
 
     Example:
     ```mlir
@@ -71,10 +72,11 @@ def Attn_RopeOp : Attn_Op<"rope", [Pure]> {
 
     Consumed by `--convert-attn-to-tile`.
   }];
-  let arguments = (ins Attn_Rows:$input, Attn_PagedKvType:$kv, Optional<Attn_Index>:$positions, Attn_RopeAttr:$rope);
+  let arguments = (ins Attn_Rows:$input, Attn_PagedKvType:$kv, Optional<Attn_Index>:$positions,
+    Optional<Attn_CosSinType>:$cos_sin, Attn_RopeAttr:$rope);
   let results = (outs Attn_Rows:$result);
   let assemblyFormat = [{
-    $input `,` $kv (`positions` $positions^)? `,` $rope attr-dict `:` type($input) `,` qualified(type($kv))
+    $input `,` $kv (`positions` $positions^)? (`cos_sin` $cos_sin^ `:` qualified(type($cos_sin)))? `,` $rope attr-dict `:` type($input) `,` qualified(type($kv))
     (`,` type($positions)^)? `->` type($result)
   }];
 }
@@ -344,6 +346,30 @@ def Attn_MergeOp : Attn_Op<"merge", [Pure]> {
     $partials (`split` `(` $split^ `)`)? attr-dict `:` qualified(type($partials)) `->` qualified(type($output)) (`,` type($log_sum_exp)^)?
   }];
   let hasFolder = 1;
+}
+
+def Attn_MergeStatesOp : Attn_Op<"merge_states", [Pure]> {
+  let summary = "joins attention states that the caller gives";
+  let description = [{
+    As `attn.merge`, over the parts of `states` in index order: with lse = ln sum_s exp(lse_s),
+    o = sum_s exp(lse_s - lse) * o_s in f32 and rounded once. The output of a part without keys is not read.
+    With no keys at all o = 0 and lse = -inf.
+
+    (C1) the output is [rows, heads, dim] of the states' type and the log-sum-exp [rows, heads].
+
+    Example:
+    ```mlir
+    %o, %lse = attn.merge_states %states : !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>
+        -> tensor<?x32x128xbf16>, tensor<?x32xf32>
+    ```
+
+    Consumed by `--convert-attn-to-tile`.
+  }];
+  let arguments = (ins Attn_StatesType:$states);
+  let results = (outs Attn_Rows:$output, Attn_StatisticsTensor:$log_sum_exp);
+  let assemblyFormat = [{
+    $states attr-dict `:` qualified(type($states)) `->` type($output) `,` type($log_sum_exp)
+  }];
 }
 
 #endif // ATTNCC_ATTN_OPS_TD

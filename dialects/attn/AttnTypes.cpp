@@ -232,6 +232,85 @@ LogicalResult PartialsType::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 //===----------------------------------------------------------------------===//
+// !attn.cos_sin
+//===----------------------------------------------------------------------===//
+
+static ParseResult parseHalfType(AsmParser &parser, Type &type) {
+  return failure(parser.parseEqual() || parser.parseType(type));
+}
+
+static LogicalResult verifyHalf(function_ref<InFlightDiagnostic()> emitError, Type type) {
+  if (!isHalf(type))
+    return emitError() << "type must be f16 or bf16, got " << type;
+  return success();
+}
+
+Type CosSinType::parse(AsmParser &parser) {
+  SMLoc location = parser.getCurrentLocation();
+  int64_t dim = 0;
+  Type type;
+  auto parseField = [&](StringRef name) -> ParseResult {
+    if (name == "dim")
+      return parseInteger(parser, dim);
+    if (name == "type")
+      return parseHalfType(parser, type);
+    return unknownField(parser, name, "dim, type");
+  };
+  if (parseFields(parser, parseField))
+    return {};
+  return parser.getChecked<CosSinType>(location, parser.getContext(), dim, type);
+}
+
+void CosSinType::print(AsmPrinter &printer) const {
+  printer << "<dim = " << getDim() << ", type = " << getType() << ">";
+}
+
+LogicalResult CosSinType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t dim,
+                                 Type type) {
+  if (failed(verifyPositive(emitError, {{"dim", dim}}))) // (C1)
+    return failure();
+  if (dim % 2 != 0) // (C1)
+    return emitError() << "dim must be even, got " << dim;
+  return verifyHalf(emitError, type); // (C2)
+}
+
+//===----------------------------------------------------------------------===//
+// !attn.states
+//===----------------------------------------------------------------------===//
+
+Type StatesType::parse(AsmParser &parser) {
+  SMLoc location = parser.getCurrentLocation();
+  int64_t parts = 0, heads = 0, dim = 0;
+  Type type;
+  auto parseField = [&](StringRef name) -> ParseResult {
+    if (name == "parts")
+      return parseInteger(parser, parts);
+    if (name == "heads")
+      return parseInteger(parser, heads);
+    if (name == "dim")
+      return parseInteger(parser, dim);
+    if (name == "type")
+      return parseHalfType(parser, type);
+    return unknownField(parser, name, "parts, heads, dim, type");
+  };
+  if (parseFields(parser, parseField))
+    return {};
+  return parser.getChecked<StatesType>(location, parser.getContext(), parts, heads, dim, type);
+}
+
+void StatesType::print(AsmPrinter &printer) const {
+  printer << "<parts = " << getParts() << ", heads = " << getHeads() << ", dim = " << getDim()
+          << ", type = " << getType() << ">";
+}
+
+LogicalResult StatesType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t parts,
+                                 int64_t heads, int64_t dim, Type type) {
+  if (failed(verifyPositive(emitError, {{"parts", parts}, {"heads", heads}, {"dim", dim}}))) // (C1)
+    return failure();
+  return verifyHalf(emitError, type); // (C2)
+}
+
+//===----------------------------------------------------------------------===//
 
 KvShape attn::kvShape(Type kvType) {
   if (auto paged = dyn_cast<PagedKvType>(kvType))

@@ -69,4 +69,29 @@ def Attn_PartialsType : Attn_Type<"Partials", "partials"> {
   let parameters = (ins "int64_t":$heads, "int64_t":$group, "int64_t":$dim);
 }
 
+def Attn_CosSinType : Attn_Type<"CosSin", "cos_sin"> {
+  let summary = "a table of cosines and sines by position, which the caller may give";
+  let description = [{
+    Rows of `dim` elements, one for each position: the first dim/2 are the cosines of the rotation's pairs,
+    the others their sines, every factor applied. The caller says at run time whether there is a table and
+    whether its elements are of `type` or f32. (C1) `dim` is positive and even. (C2) `type` is f16 or bf16.
+
+    Example: `!attn.cos_sin<dim = 64, type = bf16>`
+  }];
+  let parameters = (ins "int64_t":$dim, "::mlir::Type":$type);
+}
+
+def Attn_StatesType : Attn_Type<"States", "states"> {
+  let summary = "attention states that the caller gives";
+  let description = [{
+    Up to `parts` results of the same query rows over disjoint sets of keys: of each an output
+    [rows, heads, dim] of `type` and an f32 log-sum-exp [rows, heads], in base e or 2 as the caller says.
+    A part without keys has the log-sum-exp -inf (or +inf, as some kernels mark it). (C1) `parts`, `heads` and
+    `dim` are positive. (C2) `type` is f16 or bf16.
+
+    Example: `!attn.states<parts = 16, heads = 32, dim = 128, type = bf16>`
+  }];
+  let parameters = (ins "int64_t":$parts, "int64_t":$heads, "int64_t":$dim, "::mlir::Type":$type);
+}
+
 #endif // ATTNCC_ATTN_TYPES_TD

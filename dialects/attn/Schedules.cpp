@@ -185,6 +185,8 @@ Schedule attn::appendSchedule(const TargetInfo &target) {
   return schedule;
 }
 
+Schedule attn::mergeStatesSchedule(const TargetInfo &target) { return scheduleFor(target); }
+
 Schedule attn::mergeSchedule(const SplitRule &split, const TargetInfo &target) {
   Schedule schedule = scheduleFor(target);
   schedule.split = split;

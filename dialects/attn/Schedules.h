@@ -65,8 +65,10 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
-/// append runs one warp for a token and kv head, merge one warp for a row; neither has a key loop.
+/// append runs one warp for a token and kv head, the merges one warp for a row; none has a key
+/// loop.
 Schedule appendSchedule(const TargetInfo &target);
+Schedule mergeStatesSchedule(const TargetInfo &target);
 Schedule mergeSchedule(const SplitRule &split, const TargetInfo &target);
 
 /// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more

@@ -42,6 +42,8 @@ LogicalResult ItemsAttr::verify(function_ref<InFlightDiagnostic()> emitError, It
                                 int64_t group) {
   if (group < 1)
     return emitError() << "group must be at least 1, got " << group;
+  if (kind == ItemKind::MergeStates && group != 1)
+    return emitError() << "group of merge_states must be 1, got " << group;
   return success();
 }
 

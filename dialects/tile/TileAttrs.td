@@ -38,7 +38,8 @@ def Tile_RowKind : Tile_Enum<"RowKind", "which rows of an item a tensor holds", 
 def Tile_ItemKind : Tile_Enum<"ItemKind", "what one work item is", [
   I32EnumAttrCase<"Decode", 0, "decode">,
   I32EnumAttrCase<"Merge", 1, "merge">,
-  I32EnumAttrCase<"Append", 2, "append">
+  I32EnumAttrCase<"Append", 2, "append">,
+  I32EnumAttrCase<"MergeStates", 3, "merge_states">
 ]>;
 
 class Tile_Attr<string name, string attrMnemonic> : AttrDef<Tile_Dialect, name> {
@@ -56,6 +57,7 @@ def Tile_ItemsAttr : Tile_Attr<"Items", "items"> {
       padding. The split length is the schedule's step function of the sequence's own length.
     * `merge`: one item per (sequence, query token, query head), one for each unit.
     * `append`: one item per (sequence, kv head, query token); its query rows are the group's heads.
+    * `merge_states`: one item per (token, query head) of the states, one for each unit; `group` is 1.
 
     Example: `#tile.items<decode, group = 4>`
   }];

@@ -137,11 +137,19 @@ LogicalResult MergeSplitsOp::verify() {
   return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
 }
 
+LogicalResult MergeStatesOp::verify() {
+  if (failed(verifyF32(*this, "result", getResult().getType(), 1,
+                       getStates().getType().getDim())) ||       // (C1)
+      failed(verifyF32(*this, "lse", getLse().getType(), 1, 1))) // (C2)
+    return failure();
+  return verifyItem(*this, getItem(), ItemKind::MergeStates); // (C3)
+}
+
 LogicalResult StoreMergedOp::verify() {
   if (failed(
           verifyOutput(*this, getValue().getType(), getLse().getType(), getOutput().getType(), 1)))
-    return failure();                                   // (C1), (C2)
-  return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
+    return failure();                                                            // (C1), (C2)
+  return verifyItem(*this, getItem(), {ItemKind::Merge, ItemKind::MergeStates}); // (C3)
 }
 
 } // namespace attncc::tile

@@ -17,7 +17,7 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
     `query`, decode item: row r is the item's row r (see `#tile.items`). `query`, append item: row r
     is query head kv_head·group + r of the item's token. `key`, `value`: one row, the kv head's row
     of the item's token. Rows that the item does not have are zero. The tile begins with the item's
-    row `first_row`.
+    row `first_row`. `optional`: the tensor's pointer may be null, and then every row is zero.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
     (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row, row 0.
@@ -29,7 +29,7 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
     ```
   }];
   let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item,
-                       DefaultValuedAttr<I64Attr, "0">:$first_row);
+                       DefaultValuedAttr<I64Attr, "0">:$first_row, UnitAttr:$optional);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = [{
     $kind $source `[` $item `]` attr-dict `:` type($source) `->` type($result)
@@ -111,7 +111,8 @@ def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
   let summary = "writes an item's rows to a ragged tensor [tokens, heads, dim]";
   let description = [{
     The inverse of `tile.load_rows`; the tile is rounded once to the tensor's element type. Rows
-    that the item does not have are not written.
+    that the item does not have are not written. `optional`: the tensor's pointer may be null, and
+    then nothing is.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
     (C2) `key` and `value` take one row, row 0. (C3) `first_row` is not negative.
@@ -119,7 +120,8 @@ def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
     Example: `tile.store_rows query %y, %out[%item] : !tile.tile<8x64xf32>, tensor<?x?x64xbf16>`
   }];
   let arguments = (ins Tile_RowKind:$kind, Tile_Tile:$value, Tile_Tensor:$target,
-                       Tile_Item:$item, DefaultValuedAttr<I64Attr, "0">:$first_row);
+                       Tile_Item:$item, DefaultValuedAttr<I64Attr, "0">:$first_row,
+                       UnitAttr:$optional);
   let assemblyFormat = [{
     $kind $value `,` $target `[` $item `]` attr-dict `:` type($value) `,` type($target)
   }];
@@ -199,11 +201,36 @@ def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_MergeStatesOp : Tile_Op<"merge_states", [MemoryEffects<[MemRead]>]> {
+  let summary = "the weighted sum of one row's states, in index order";
+  let description = [{
+    As `tile.merge_splits`, over the parts that the launch gives: rows r_i of the states' type and f32
+    log-sum-exps e_i, in base e or 2. A part whose log-sum-exp is infinite is empty: it has weight 0
+    and its row is not read. `lse` is natural. Every lane has read its row's parts before any goes on,
+    so that the result may replace one of them.
+
+    (C1) One row of f32 with the states' dim as columns. (C2) `lse` is 1 × 1 of f32. (C3) The item is
+    a merge_states item.
+
+    Example:
+    ```mlir
+    %r, %lse = tile.merge_states %states[%item]
+        : !attn.states<…> -> !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+    ```
+  }];
+  let arguments = (ins Tile_States:$states, Tile_Item:$item);
+  let results = (outs Tile_Tile:$result, Tile_Tile:$lse);
+  let assemblyFormat = [{
+    $states `[` $item `]` attr-dict `:` type($states) `->` type($result) `,` type($lse)
+  }];
+  let hasVerifier = 1;
+}
+
 def Tile_StoreMergedOp : Tile_Op<"store_merged", [MemoryEffects<[MemWrite]>]> {
-  let summary = "writes a merged row, if its sequence has more than one split";
+  let summary = "writes a merged row; of splits, if its sequence has more than one";
   let description = [{
     (C1) `value` is one row of f32, its columns the output's inner dimension. (C2) `lse` is 1 × 1 of
-    f32. (C3) The item is a merge item.
+    f32. (C3) The item is a merge or a merge_states item.
 
     Example: see `tile.kernel`.
   }];

@@ -11,6 +11,25 @@
 
 using namespace mlir;
 
+namespace attncc::tile {
+
+/// A batch without its type; states with theirs.
+static ParseResult parseSource(OpAsmParser &parser, OpAsmParser::UnresolvedOperand &source,
+                               Type &type) {
+  type = parser.getBuilder().getType<BatchType>();
+  if (parser.parseOperand(source))
+    return failure();
+  return succeeded(parser.parseOptionalColon()) ? parser.parseType(type) : success();
+}
+
+static void printSource(OpAsmPrinter &printer, Operation *, Value source, Type type) {
+  printer << source;
+  if (!llvm::isa<BatchType>(type))
+    printer << " : " << type;
+}
+
+} // namespace attncc::tile
+
 #define GET_OP_CLASSES
 #include "dialects/tile/TileOps.cpp.inc"
 
@@ -56,15 +75,17 @@ void KernelOp::print(OpAsmPrinter &printer) {
                                            getResAttrsAttrName());
 }
 
-Value KernelOp::getBatch() {
+Value KernelOp::getSource() {
   for (BlockArgument argument : getArguments())
-    if (llvm::isa<BatchType>(argument.getType()))
+    if (llvm::isa<BatchType, attn::StatesType>(argument.getType()))
       return argument;
   return {};
 }
 
 static bool isKernelArgument(Type type) {
-  if (llvm::isa<BatchType, WorkspaceType, attn::PagedKvType>(type) || type.isF32())
+  if (llvm::isa<BatchType, WorkspaceType, attn::PagedKvType, attn::CosSinType, attn::StatesType>(
+          type) ||
+      type.isF32())
     return true;
   auto tensor = llvm::dyn_cast<RankedTensorType>(type);
   if (!tensor)
@@ -87,16 +108,16 @@ static bool isKernelArgument(Type type) {
 LogicalResult KernelOp::verify() {
   if (!getFunctionType().getResults().empty()) // (C1)
     return emitOpError() << "has no results, got " << getFunctionType().getNumResults();
-  int64_t batches = 0, workspaces = 0;
+  int64_t sources = 0, workspaces = 0;
   for (auto [number, type] : llvm::enumerate(getFunctionType().getInputs())) {
     if (!isKernelArgument(type)) // (C2), (C3)
       return emitOpError() << "argument " << number << " cannot be a launch parameter: " << type;
-    batches += llvm::isa<BatchType>(type);
+    sources += llvm::isa<BatchType, attn::StatesType>(type);
     workspaces += llvm::isa<WorkspaceType>(type);
   }
-  if (batches > 1 || workspaces > 1) // (C4)
-    return emitOpError() << "takes at most one batch and one workspace, got " << batches << " and "
-                         << workspaces;
+  if (sources > 1 || workspaces > 1) // (C4)
+    return emitOpError() << "takes at most one batch or states and one workspace, got " << sources
+                         << " and " << workspaces;
   return success();
 }
 
@@ -104,8 +125,8 @@ LogicalResult KernelOp::verify() {
 // tile.work_loop, tile.grid_item
 //===----------------------------------------------------------------------===//
 
-void WorkLoopOp::build(OpBuilder &builder, OperationState &state, Value batch, ItemsAttr items) {
-  state.addOperands(batch);
+void WorkLoopOp::build(OpBuilder &builder, OperationState &state, Value source, ItemsAttr items) {
+  state.addOperands(source);
   state.getOrAddProperties<Properties>().items = items;
   OpBuilder::InsertionGuard guard(builder);
   Region *region = state.addRegion();
@@ -117,14 +138,15 @@ void WorkLoopOp::build(OpBuilder &builder, OperationState &state, Value batch, I
 ParseResult WorkLoopOp::parse(OpAsmParser &parser, OperationState &result) {
   Builder &builder = parser.getBuilder();
   OpAsmParser::Argument item, unit;
-  OpAsmParser::UnresolvedOperand batch;
+  OpAsmParser::UnresolvedOperand source;
+  Type sourceType;
   ItemsAttr items;
   Region *body = result.addRegion();
   if (parser.parseLParen() || parser.parseArgument(item) || parser.parseComma() ||
       parser.parseArgument(unit) || parser.parseRParen() || parser.parseKeyword("in") ||
-      parser.parseOperand(batch) ||
-      parser.resolveOperand(batch, builder.getType<BatchType>(), result.operands) ||
-      parser.parseKeyword("items") || parser.parseLParen() ||
+      parseSource(parser, source, sourceType) ||
+      parser.resolveOperand(source, sourceType, result.operands) || parser.parseKeyword("items") ||
+      parser.parseLParen() ||
       parser.parseCustomAttributeWithFallback(items, Type(), "items", result.attributes) ||
       parser.parseRParen() || parser.parseOptionalAttrDictWithKeyword(result.attributes))
     return failure();
@@ -137,7 +159,9 @@ ParseResult WorkLoopOp::parse(OpAsmParser &parser, OperationState &result) {
 }
 
 void WorkLoopOp::print(OpAsmPrinter &printer) {
-  printer << "(" << getItem() << ", " << getUnit() << ") in " << getBatch() << " items(";
+  printer << "(" << getItem() << ", " << getUnit() << ") in ";
+  printSource(printer, *this, getSource(), getSource().getType());
+  printer << " items(";
   printer.printStrippedAttrOrType(getItems());
   printer << ")";
   printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {"items"});
@@ -151,12 +175,17 @@ void WorkLoopOp::getSuccessorRegions(RegionBranchPoint, SmallVectorImpl<RegionSu
   regions.push_back(RegionSuccessor(getOperation(), getOperation()->getResults()));
 }
 
-static LogicalResult verifyItems(Operation *op, Value batch, ItemsAttr items) {
+static LogicalResult verifyItems(Operation *op, Value source, ItemsAttr items) {
   KernelOp kernel = kernelOf(op);
   if (!kernel)
     return op->emitOpError() << "must be inside a tile.kernel";
-  if (batch != kernel.getBatch())
-    return op->emitOpError() << "must take the kernel's batch argument";
+  bool ofStates = llvm::isa<attn::StatesType>(source.getType());
+  if (source != kernel.getSource())
+    return op->emitOpError() << "must take the kernel's " << (ofStates ? "states" : "batch")
+                             << " argument";
+  if (ofStates != (items.getKind() == ItemKind::MergeStates))
+    return op->emitOpError() << "draws items of " << stringifyItemKind(items.getKind()) << " from "
+                             << source.getType();
   if (items.getKind() == ItemKind::Decode && kernel.getSchedule().getDivide() != attn::Divide::Keys)
     return op->emitOpError() << "decode items need a schedule with divide = keys";
   return success();
@@ -167,10 +196,10 @@ LogicalResult WorkLoopOp::verify() {
   if (body->getNumArguments() != 2 || !llvm::isa<ItemType>(body->getArgument(0).getType()) ||
       !body->getArgument(1).getType().isIndex()) // (C1)
     return emitOpError() << "body must take an item and an index";
-  return verifyItems(*this, getBatch(), getItems()); // (C2), (C3)
+  return verifyItems(*this, getSource(), getItems()); // (C2), (C3)
 }
 
-LogicalResult GridItemOp::verify() { return verifyItems(*this, getBatch(), getItems()); }
+LogicalResult GridItemOp::verify() { return verifyItems(*this, getSource(), getItems()); }
 
 LogicalResult KeyRangeOp::verify() {
   if (getKeys() < 16 || getKeys() % 16 != 0) // (C1)

@@ -27,12 +27,12 @@ def Tile_KernelOp : Tile_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, S
     Arguments are flattened to launch parameters in order: a rank-3 tensor [tokens, heads, dim]
     gives pointer, token stride, head stride; a rank-2 f32 tensor [tokens, heads] the same, and its
     pointer may be null; a rank-1 tensor of static length one pointer; `tensor<?xi64>` one pointer
-    that may be null; `!attn.paged_kv`, `!tile.batch` and `!tile.workspace` their groups; f32
-    itself. There is no grid and there are no threads: `schedule` says how many units of how many
+    that may be null; `!attn.paged_kv`, `!attn.cos_sin`, `!attn.states`, `!tile.batch` and
+    `!tile.workspace` their groups; f32 itself. There is no grid and there are no threads: `schedule` says how many units of how many
     warps.
 
     (C1) No results. (C2) Arguments are of the types above. (C3) Rank-3 tensors have a static inner
-    dimension. (C4) At most one batch and one workspace.
+    dimension. (C4) At most one batch or `!attn.states`, and one workspace.
 
     `shared_memory` is set by `--tile-pack-shared-memory`: bytes per block.
 
@@ -65,8 +65,8 @@ def Tile_KernelOp : Tile_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, S
     ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
     ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
     ::mlir::Region *getCallableRegion() { return &getBody(); }
-    /// The argument of type !tile.batch, or null.
-    ::mlir::Value getBatch();
+    /// The argument that items are drawn from, of type !tile.batch or !attn.states, or null.
+    ::mlir::Value getSource();
   }];
 }
 
@@ -82,19 +82,21 @@ def Tile_WorkLoopOp : Tile_Op<"work_loop", [
   let summary = "the body is run for every work item that this block receives";
   let description = [{
     Every unit of the block runs the body for the same item; `unit` is its number, 0 to units − 1
-    of the schedule. An item of kind `merge` is a unit's own: unit u receives item x·units + u.
+    of the schedule. An item of kind `merge` or `merge_states` is a unit's own: unit u receives item
+    x·units + u.
     Empty items (a chunk without rows, a split past the sequence's end) are not received.
     `--tile-persist` replaces the loop by what draws the items.
 
-    (C1) The body takes an item and an index. (C2) The batch is the kernel's argument.
-    (C3) `decode`: the schedule's units divide the keys.
+    (C1) The body takes an item and an index. (C2) The source is the kernel's argument: the states
+    for items of kind `merge_states`, else the batch. (C3) `decode`: the schedule's units divide the
+    keys.
 
     Example: see `tile.kernel`.
   }];
-  let arguments = (ins Tile_Batch:$batch, Tile_ItemsAttr:$items);
+  let arguments = (ins Tile_Source:$source, Tile_ItemsAttr:$items);
   let regions = (region SizedRegion<1>:$body);
   let skipDefaultBuilders = 1;
-  let builders = [OpBuilder<(ins "::mlir::Value":$batch, "ItemsAttr":$items)>];
+  let builders = [OpBuilder<(ins "::mlir::Value":$source, "ItemsAttr":$items)>];
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -115,7 +117,7 @@ def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
     `valid` is false where the item is empty: a chunk without rows, a split past the sequence's end,
     a unit past the last row of a merge. A launch of `--tile-persist` with `work = grid`.
 
-    (C1) The batch is the kernel's argument.
+    (C1) The source is the kernel's argument, as of `tile.work_loop`.
 
     Example:
     ```mlir
@@ -123,9 +125,11 @@ def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
     scf.if %valid { … }
     ```
   }];
-  let arguments = (ins Tile_Batch:$batch, Tile_ItemsAttr:$items);
+  let arguments = (ins Tile_Source:$source, Tile_ItemsAttr:$items);
   let results = (outs Tile_Item:$item, Index:$unit, I1:$valid);
-  let assemblyFormat = "$batch `items` `(` $items `)` attr-dict";
+  let assemblyFormat = [{
+    custom<Source>($source, type($source)) `items` `(` $items `)` attr-dict
+  }];
   let hasVerifier = 1;
 }
 

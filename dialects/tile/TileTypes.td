@@ -115,6 +115,10 @@ def Tile_Range : Tile_Only<"::attncc::tile::RangeType", "key range">;
 def Tile_Batch : Tile_Only<"::attncc::tile::BatchType", "batch">;
 def Tile_Workspace : Tile_Only<"::attncc::tile::WorkspaceType", "workspace">;
 def Tile_PagedKv : Tile_Is<"::attncc::attn::PagedKvType", "!attn.paged_kv">;
+def Tile_CosSin : Tile_Is<"::attncc::attn::CosSinType", "!attn.cos_sin">;
+def Tile_States : Tile_Is<"::attncc::attn::StatesType", "!attn.states">;
+/// What a grid's items are drawn from.
+def Tile_Source : AnyTypeOf<[Tile_Batch, Tile_States], "batch or !attn.states">;
 def Tile_Tensor : Tile_Is<"::mlir::RankedTensorType", "ranked tensor">;
 
 /// [tokens, heads] f32: log-sum-exps.

@@ -127,6 +127,9 @@ LogicalResult RopeOp::verify() {
   if (getRope().getDim() > input.getColumns()) // (C2)
     return emitOpError() << "rotates " << getRope().getDim() << " of " << input.getColumns()
                          << " columns";
+  if (getCosSin() && getCosSin().getType().getDim() != getRope().getDim()) // (C2)
+    return emitOpError() << "rotates " << getRope().getDim() << " columns by a table of "
+                         << getCosSin().getType().getDim();
   return verifyItem(*this, getItem(), ItemKind::Append); // (C3)
 }
 

@@ -230,16 +230,18 @@ def Tile_RmsNormOp : Tile_Op<"rms_norm", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Tile_RopeOp : Tile_Op<"rope", [MemoryEffects<[MemRead]>]> {
+def Tile_RopeOp : Tile_Op<"rope", [MemoryEffects<[MemRead]>, AttrSizedOperandSegments]> {
   let summary = "rotates each row by its token's position";
   let description = [{
     Pair i of the first `dim` columns is turned by the angle position · inverse_frequencies[i] and
     multiplied by the attention factor: (x, y) → (x·cos − y·sin, x·sin + y·cos)·factor. `half` pairs
     column i with i + dim/2, `interleaved` 2i with 2i + 1. Columns from `dim` on stay. The position
-    is kv_length − q_length + token, or `positions[token]` where that pointer is given.
+    is kv_length − q_length + token, or `positions[token]` where that pointer is given. Where the
+    launch gives the table `cos_sin`, its row at the position has cosines and sines, the factor in
+    them; a position outside of it is an error of the launch, and what is turned becomes NaN.
 
     (C1) Input of a float type, result f32 of the same shape. (C2) The rotation's `dim` is at most
-    the number of columns. (C3) The item is an append item.
+    the number of columns, and the table's. (C3) The item is an append item.
 
     Example:
     ```mlir
@@ -248,10 +250,11 @@ def Tile_RopeOp : Tile_Op<"rope", [MemoryEffects<[MemRead]>]> {
     ```
   }];
   let arguments = (ins Tile_Tile:$input, Tile_Item:$item, Tile_RopeAttr:$rope,
-                       Optional<Tile_PerToken>:$positions);
+                       Optional<Tile_PerToken>:$positions, Optional<Tile_CosSin>:$cos_sin);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = [{
-    $input `[` $item `]` `rope` `(` $rope `)` (`position` $positions^)? attr-dict
+    $input `[` $item `]` `rope` `(` $rope `)` (`position` $positions^)?
+    (`cos_sin` $cos_sin^ `:` type($cos_sin))? attr-dict
     `:` type($input) `->` type($result)
   }];
   let hasVerifier = 1;

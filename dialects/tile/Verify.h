@@ -63,18 +63,21 @@ inline mlir::LogicalResult verifyKeys(mlir::Operation *op, llvm::StringRef what,
   return op->emitOpError() << what << " must be the range's " << *keys << " keys, got " << size;
 }
 
-/// The item is of this kind, where it can be seen.
-inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item, ItemKind expected) {
+/// The item is of one of these kinds, where it can be seen.
+inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item,
+                                      llvm::ArrayRef<ItemKind> expected) {
   ItemsAttr items;
   if (auto grid = item.getDefiningOp<GridItemOp>())
     items = grid.getItems();
   else if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(item))
     if (auto loop = llvm::dyn_cast<WorkLoopOp>(argument.getOwner()->getParentOp()))
       items = loop.getItems();
-  if (!items || items.getKind() == expected)
+  if (!items || llvm::is_contained(expected, items.getKind()))
     return mlir::success();
-  return op->emitOpError() << "needs items of " << stringifyItemKind(expected) << ", got "
-                           << stringifyItemKind(items.getKind());
+  auto error = op->emitOpError() << "needs items of ";
+  llvm::interleave(
+      expected, [&](ItemKind kind) { error << stringifyItemKind(kind); }, [&] { error << " or "; });
+  return error << ", got " << stringifyItemKind(items.getKind());
 }
 
 } // namespace attncc::tile

@@ -3,7 +3,8 @@
 usage: engine.py PACKAGE [DEVICE] [LIBRARY]     DEVICE: sim (the default, NumPy arrays) or cuda:0 (torch tensors)
 
 K and V interleaved in one tensor a layer, query, key and value as views of a packed qkv tensor, padded output rows, pages
-in random order, garbage in unused table entries, one padding sequence. A prompt of each sequence is appended, then three
+in random order, garbage in unused table entries, one padding sequence. Even layers hand over the engine's table of angles,
+odd layers rotate by themselves and append without prologue. A prompt of each sequence is appended, then three
 decode steps of one or more tokens are attended to; with torch on a stream of its own, the last two as replays of a CUDA
 graph. Every output and log-sum-exp is compared with a plain softmax in fp64. Exit code 77: DEVICE is not here.
 """
@@ -175,6 +176,17 @@ for row, length, order in zip(tables, prompts, rng.permutation(pages).reshape(se
 write(block_table, tables)
 
 
+rope = layer_class["prologue"]["rope"]
+if rope:  # the engine's own angles, f32: cosines, then sines
+    table_angles = np.arange(max_kv)[:, None] * np.asarray(rope["inverse_frequencies"], np.float64)
+    cos_sin = empty((max_kv, rope["dim"]), "f32")
+    write(cos_sin, (np.hstack([np.cos(table_angles), np.sin(table_angles)]) * rope["attention_factor"]).astype(np.float32))
+
+
+def rotated_by_engine(layer):
+    return bool(rope) and layer % 2 == 1
+
+
 def buffers(tokens):
     """For every layer: qkv rows that are 8 elements longer than they need, with their views, output and lse."""
     for _ in range(layers):
@@ -190,7 +202,13 @@ def launch(memory, tokens, longest, attend):
                   address(block_table), table_width)
     call("plan_update", plan, byref(batch), stream_pointer)
     for layer, (_, (q, k, v), output, lse) in enumerate(memory):
-        append = AppendArgs(ctypes.sizeof(AppendArgs), 0, tensor(q), tensor(k), tensor(v), tensor(q))
+        append = AppendArgs(ctypes.sizeof(AppendArgs), key=tensor(k), value=tensor(v))
+        if rotated_by_engine(layer):
+            append.prologue = 1  # ATTNCC_PROLOGUE_NONE: k and v are written as they are, q is not needed
+        else:
+            append.query = append.query_out = tensor(q)
+            if rope:
+                append.cos_sin = tensor(cos_sin)
         call("append", plan, kv, layer, byref(append), stream_pointer)
         if attend:
             attention = AttendArgs(ctypes.sizeof(AttendArgs), tensor(q), tensor(output), tensor(lse))
@@ -199,7 +217,6 @@ def launch(memory, tokens, longest, attend):
 
 # The reference.
 def rotate(x, positions):
-    rope = layer_class["prologue"]["rope"]
     if not rope:
         return x
     n = rope["dim"] // 2
@@ -233,8 +250,13 @@ def step(memory, tokens, run, check):
     write(query_start, np.append(starts, starts[-1]))  # padding: no tokens
     write(kv_length, lengths)
     given = [to_bits(rng.standard_normal(tuple(heads.shape))) for heads, *_ in memory]
-    for (heads, _, output, _), bits in zip(memory, given):
-        write(heads, bits)
+    position_of = np.concatenate([np.arange(length - count, length) for length, count in zip(lengths, tokens)])
+    for layer, ((heads, _, output, _), bits) in enumerate(zip(memory, given)):
+        handed_over = bits.copy()
+        if rotated_by_engine(layer):
+            turned = np.s_[: len(position_of), :-kv_heads]
+            handed_over[turned] = to_bits(rotate(to_f64(bits[turned]), position_of))
+        write(heads, handed_over)
         write(output, np.full(tuple(output.shape), 0x7FFF, np.uint16))
     run()
     call("plan_check", plan, stream_pointer)

@@ -60,9 +60,11 @@ std::string scheduleText(const KernelEntry &kernel) {
          (box == "0" || box == "?" ? "" : ", boxes of " + box);
 }
 
-/// The bounds that a kernel serves: "max_query_length 2-8", or "any".
+/// The launches that a kernel serves: "max_query_length 2-8", "prologue none", or "any".
 std::string loadText(const KernelEntry &kernel) {
   std::string text;
+  if (kernel.prologue)
+    text = std::string("prologue ") + package::prologueName(*kernel.prologue);
   for (const auto &[name, interval] : kernel.loadClass)
     text += (text.empty() ? "" : ", ") + name + " " + std::to_string(interval.least) +
             (interval.least == interval.most ? "" : "-" + std::to_string(interval.most));
@@ -201,6 +203,8 @@ private:
       Tree row = Tree::object();
       row["entry"] = kernel.entry;
       row["role"] = kernel.role;
+      if (kernel.prologue)
+        row["prologue"] = package::prologueName(*kernel.prologue);
       row["class"] = kernel.layerClass;
       row["target"] = kernel.target;
       row["interface"] = kernel.interface;

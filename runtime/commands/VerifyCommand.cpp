@@ -18,7 +18,7 @@ struct VerifyCommand {
   verify::VerifyOptions options;
 
   int run() {
-    for (verify::Role known : {verify::Role::Append, verify::Role::Decode, verify::Role::Merge})
+    for (verify::Role known : verify::kRoles)
       if (role == verify::name(known))
         options.role = known;
     if (!hardware.empty())
@@ -65,7 +65,7 @@ Verb attncc::addVerify(CLI::App &app) {
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Seed of the cases")->capture_default_str();
   app.add_option("--role", command->role, "Only this role")
-      ->check(CLI::IsMember({"append", "decode", "merge"}));
+      ->check(CLI::IsMember({"append", "decode", "merge", "merge_states"}));
   app.add_option("--class", options.layerClass, "Only this layer class");
   app.add_option("--repro", command->repro,
                  "Only the case in this file: the \"repro\" of a failed case in --json");

@@ -46,6 +46,7 @@ enum class Name : uint8_t {
   NumPages,
   MaxQueryLength,
   MaxKvLength,
+  NumParts,
   // of one layer of a bound cache, in elements
   KPageStride,
   KTokenStride,

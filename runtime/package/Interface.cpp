@@ -41,15 +41,16 @@ struct Builder {
     return *this;
   }
   /// [tokens, heads, dim] of the class's type.
-  Builder &tensor(const std::string &name, std::string access) {
-    return pointer(name, std::move(access), "", 16)
+  Builder &tensor(const std::string &name, std::string access, bool nullable = false) {
+    return pointer(name, std::move(access), "", 16, nullable)
         .number(name + "_token_stride", ParamType::I64)
         .number(name + "_head_stride", ParamType::I64);
   }
-  Builder &lse() {
-    return pointer("lse", "w", "f32", 0, true)
-        .number("lse_token_stride", ParamType::I64)
-        .number("lse_head_stride", ParamType::I64);
+  /// [tokens, heads] f32.
+  Builder &lse(const std::string &name, std::string access, bool nullable) {
+    return pointer(name, std::move(access), "f32", 0, nullable)
+        .number(name + "_token_stride", ParamType::I64)
+        .number(name + "_head_stride", ParamType::I64);
   }
   Builder &kv(const std::string &access) {
     for (const char *name : {"k", "v"})
@@ -78,9 +79,15 @@ struct Builder {
 
 Interface makeAppend() {
   Builder b;
-  b.tensor("query", "r").tensor("key", "r").tensor("value", "r").tensor("query_out", "w");
+  b.tensor("query", "r", true)
+      .tensor("key", "r")
+      .tensor("value", "r")
+      .tensor("query_out", "w", true);
   b.kv("w").batch();
   b.pointer("slot_mapping", "r", "i64", 0, true).pointer("position", "r", "i64", 0, true);
+  b.pointer("cos_sin", "r", "", 0, true).number("cos_sin_stride", ParamType::I64);
+  b.number("cos_sin_positions", ParamType::I32, "rows of the table");
+  b.number("cos_sin_bytes", ParamType::I32, "of an element: 2, the class's type, or 4, f32");
   b.pointer("q_norm", "r", "", 0, true).pointer("k_norm", "r", "", 0, true).workspace("rw");
   b.interface.grid = {"kv_heads", "max_query_length", "num_sequences"};
   b.interface.workspaceBytes = "256";
@@ -97,7 +104,7 @@ Interface makeDecode(bool tensorMaps) {
     b.number("k", ParamType::TensorMap).number("v", ParamType::TensorMap);
   else
     b.kv("r");
-  b.batch().tensor("output", "w").lse().workspace("rw");
+  b.batch().tensor("output", "w").lse("lse", "w", true).workspace("rw");
   b.number("scale_log2", ParamType::F32, "scale * log2(e)");
   b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)",
                       "max_splits(max_kv_length)", "num_sequences"};
@@ -112,8 +119,23 @@ Interface makeDecode(bool tensorMaps) {
 
 Interface makeMerge() {
   Builder b;
-  b.workspace("rw").batch().tensor("output", "w").lse();
+  b.workspace("rw").batch().tensor("output", "w").lse("lse", "w", true);
   b.interface.grid = {"ceil_div(kv_heads*group*max_query_length, units)", "1", "num_sequences"};
+  return b.interface;
+}
+
+Interface makeMergeStates() {
+  Builder b;
+  b.number("num_tokens", ParamType::I32).number("query_heads", ParamType::I32);
+  b.number("num_parts", ParamType::I32, "the others' pointers are not used");
+  b.number("lse_scale", ParamType::F32, "of the parts: 1 where natural, ln(2) where base 2");
+  for (int64_t part = 0; part < kMaxStates; ++part) {
+    const std::string name = "part" + std::to_string(part);
+    b.tensor(name + "_output", "r", true).lse(name + "_lse", "r", true);
+  }
+  b.tensor("output", "w").lse("lse", "w", true);
+  b.interface.grid = {"ceil_div(num_tokens*query_heads, units)", "1", "1"};
+  b.interface.trafficBytes = "(num_parts+1)*num_tokens*query_heads*(v_dim*q_bytes+4)";
   return b.interface;
 }
 
@@ -121,12 +143,15 @@ Interface makeMerge() {
 
 const Interface *package::standardInterface(std::string_view name) {
   static const Interface append = makeAppend(), decode = makeDecode(/*tensorMaps=*/false),
-                         decodeTma = makeDecode(/*tensorMaps=*/true), merge = makeMerge();
+                         decodeTma = makeDecode(/*tensorMaps=*/true), merge = makeMerge(),
+                         mergeStates = makeMergeStates();
   if (name == "append/1")
     return &append;
   if (name == "decode/1")
     return &decode;
   if (name == "decode.tma/1")
     return &decodeTma;
-  return name == "merge/1" ? &merge : nullptr;
+  if (name == "merge/1")
+    return &merge;
+  return name == "merge_states/1" ? &mergeStates : nullptr;
 }

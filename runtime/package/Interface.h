@@ -54,7 +54,10 @@ struct Interface {
   int64_t paramsBytes() const;
 };
 
-/// "append/1", "decode/1", "decode.tma/1" or "merge/1"; null for another name.
+/// The most attention states that one launch of merge_states/1 joins.
+constexpr int64_t kMaxStates = 16;
+
+/// "append/1", "decode/1", "decode.tma/1", "merge/1" or "merge_states/1"; null for another name.
 const Interface *standardInterface(std::string_view name);
 
 } // namespace attncc::package

@@ -13,6 +13,10 @@ const char *package::dtypeName(DType type) {
   return names[static_cast<int>(type)];
 }
 
+const char *package::prologueName(Prologue prologue) {
+  return prologue == Prologue::Fused ? "fused" : "none";
+}
+
 std::optional<DType> package::parseDType(std::string_view name) {
   for (DType type : {DType::F16, DType::BF16, DType::F32})
     if (name == dtypeName(type))
@@ -211,6 +215,8 @@ static Tree toTree(const KernelEntry &kernel) {
   tree["bytes"] = kernel.bytes;
   tree["sha256"] = kernel.sha256;
   tree["interface"] = kernel.interface;
+  if (kernel.prologue)
+    tree["prologue"] = prologueName(*kernel.prologue);
   tree["block"] = Tree(Tree::Array(kernel.block.begin(), kernel.block.end()));
   tree["shared"] = kernel.shared;
   if (!kernel.splitRule.empty())

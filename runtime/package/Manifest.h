@@ -140,13 +140,19 @@ struct TensorMapRule {
 /// The word in "requires" of a package whose kernels take tensor maps.
 constexpr std::string_view kTensorMapFeature = "tensor_map";
 
+/// What an append kernel does to queries and keys: the class's QK norm and RoPE, or nothing.
+enum class Prologue { Fused, None };
+/// "fused", "none".
+const char *prologueName(Prologue prologue);
+
 struct KernelEntry {
   std::string entry, role, layerClass, target;
   std::string ptx;  ///< least PTX version of the driver, e.g. "7.8"
   std::string file; ///< below the package folder
   int64_t bytes = 0;
   std::string sha256;
-  std::string interface; ///< key of Manifest::interfaces, e.g. "decode/1"
+  std::string interface;            ///< key of Manifest::interfaces, e.g. "decode/1"
+  std::optional<Prologue> prologue; ///< of an append kernel
   std::array<int64_t, 3> block = {0, 1, 1};
   int64_t shared = 0;     ///< dynamic shared memory in bytes
   std::string splitRule;  ///< key of Manifest::splitRules; empty for kernels that know no splits

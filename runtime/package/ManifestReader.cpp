@@ -543,6 +543,9 @@ KernelEntry Reader::kernel(const Value &value) {
   for (size_t i = 0; !failure && i < 3; ++i)
     result.block[i] = take(block[i]->asInteger(1, 1024));
   result.shared = integer(value, "shared", 0, kMaxShared);
+  if (!failure && result.role == "append")
+    result.prologue =
+        choice<Prologue>(value, "prologue", {{"fused", Prologue::Fused}, {"none", Prologue::None}});
   result.splitRule = optionalString(value, "split_rule");
   result.orderClass = optionalString(value, "order_class");
   result.rows = optionalInteger(value, "rows", 1, 65536, 0);

@@ -259,9 +259,13 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
     return compiled.error();
   for (const std::unique_ptr<LoadedKernel> &kernel : package->loaded) {
     ClassKernels &roles = package->classes[kernel->entry->layerClass];
-    (kernel->entry->role == "append"   ? roles.append
-     : kernel->entry->role == "decode" ? roles.decode
-                                       : roles.merge)
+    const std::string &role = kernel->entry->role;
+    const bool plain = kernel->entry->prologue == Prologue::None;
+    (role == "append" && plain ? roles.appendWithoutPrologue
+     : role == "append"        ? roles.append
+     : role == "decode"        ? roles.decode
+     : role == "merge"         ? roles.merge
+                               : roles.mergeStates)
         .push_back(kernel.get());
   }
   return std::shared_ptr<const Package>(std::move(package));

@@ -59,7 +59,7 @@ struct LoadedKernel {
 /// The kernels of one layer class, by role, in the manifest's order.
 struct ClassKernels {
   std::string target;
-  std::vector<const LoadedKernel *> append, decode, merge;
+  std::vector<const LoadedKernel *> append, appendWithoutPrologue, decode, merge, mergeStates;
 };
 
 struct LoadOptions {

@@ -1,6 +1,6 @@
 //===- Parameters.h - kernel parameters as structs --------------------------===//
 //
-// Internal. The parameter lists of append/1, decode/1, decode.tma/1 and merge/1
+// Internal. The parameter lists of append/1, decode/1, decode.tma/1, merge/1 and merge_states/1
 // (runtime/package/Interface.h) laid out by the C++ compiler at the same natural alignment, so that
 // a launch fills in a struct and passes its bytes. Strides are in elements. Pinned to Interface by
 // test/runtime/package/FormulaTest.cpp.
@@ -9,6 +9,7 @@
 #pragma once
 
 #include "runtime/device/Device.h"
+#include "runtime/package/Interface.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,7 @@ namespace attncc::plan {
 struct TensorParam {
   void *data = nullptr;
   int64_t tokenStride = 0, headStride = 0;
+  bool operator==(const TensorParam &) const = default;
 };
 
 struct PagesParam {
@@ -35,11 +37,18 @@ struct BatchParam {
   int32_t kvHeads = 0, maxKvLength = 0, maxQueryLength = 0, splitTokens = 0;
 };
 
+struct CosSinParam {
+  const void *data = nullptr;
+  int64_t stride = 0;
+  int32_t positions = 0, bytes = 0; ///< rows; of an element
+};
+
 struct AppendParams {
   TensorParam query, key, value, queryOut;
   PagesParam k, v;
   BatchParam batch;
   const int64_t *slotMapping = nullptr, *position = nullptr;
+  CosSinParam cosSin;
   const void *qNorm = nullptr, *kNorm = nullptr;
   void *workspace = nullptr;
 };
@@ -74,6 +83,15 @@ static_assert(sizeof(TensorParam) <= 64, "the query's padding");
 struct MergeParams {
   void *workspace = nullptr;
   BatchParam batch;
+  TensorParam output, lse;
+};
+
+struct MergeStatesParams {
+  int32_t numTokens = 0, queryHeads = 0, numParts = 0;
+  float lseScale = 0;
+  struct Part {
+    TensorParam output, lse;
+  } part[package::kMaxStates];
   TensorParam output, lse;
 };
 

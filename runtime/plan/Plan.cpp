@@ -1,4 +1,5 @@
 #include "runtime/plan/Plan.h"
+#include "runtime/plan/Launch.h"
 #include "runtime/plan/Tensors.h"
 
 #include <algorithm>
@@ -13,8 +14,6 @@ using package::LoadedKernel;
 using package::Name;
 using package::NameValues;
 
-// CUDA's limits of a grid.
-static constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
 static constexpr int64_t kWorkspaceHead = 256;
 
 static Error invalid(std::string message) {
@@ -87,7 +86,8 @@ Result<void> Plan::prepare() {
 
   bytesOfWorkspace = kWorkspaceHead;
   for (const ClassPlan &one : classes)
-    for (const auto *kernels : {&one.kernels->append, &one.kernels->decode, &one.kernels->merge})
+    for (const auto *kernels : {&one.kernels->append, &one.kernels->appendWithoutPrologue,
+                                &one.kernels->decode, &one.kernels->merge})
       for (const LoadedKernel *kernel : *kernels) {
         if (!kernel->workspaceBytes)
           continue;
@@ -153,11 +153,17 @@ Result<const LoadedKernel *> Plan::choose(const std::vector<const LoadedKernel *
 }
 
 Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &next) const {
-  one.decode = one.merge = nullptr;
-  Result<const LoadedKernel *> append = choose(one.kernels->append, "append", next);
-  if (!append)
-    return append.error();
-  one.append = *append;
+  one.append = one.appendWithoutPrologue = one.decode = one.merge = nullptr;
+  for (auto [among, chosen] :
+       {std::pair(&one.kernels->append, &one.append),
+        std::pair(&one.kernels->appendWithoutPrologue, &one.appendWithoutPrologue)}) {
+    if (among->empty()) // a package may have one of the two
+      continue;
+    Result<const LoadedKernel *> append = choose(*among, "append", next);
+    if (!append)
+      return append.error();
+    *chosen = *append;
+  }
   if (next.max_query_length > one.layerClass->maxQueryTokensDecode)
     return one;
   Result<const LoadedKernel *> decode = choose(one.kernels->decode, "decode", next);
@@ -250,23 +256,7 @@ BatchParam Plan::batchParam(int64_t numPages) const {
 template <class Params>
 Result<void> Plan::launch(const LoadedKernel &kernel, const Params &params,
                           std::span<const Buffer> buffers, device::Stream stream) const {
-  NameValues values = names(kernel);
-  device::LaunchShape shape;
-  for (size_t i = 0; i < 3; ++i) {
-    Result<int64_t> blocks = kernel.grid[i].evaluate(values, kernel.splitRule);
-    if (!blocks)
-      return blocks.error();
-    if (*blocks == 0)
-      return {};
-    if (*blocks < 0 || *blocks > (i == 0 ? kMaxGridX : kMaxGridYZ))
-      return makeError(Status::LimitExceeded,
-                       kernel.entry->entry + " needs " + std::to_string(*blocks) +
-                           " blocks in dimension " + std::to_string(i) + ", a grid has at most " +
-                           std::to_string(i == 0 ? kMaxGridX : kMaxGridYZ));
-    shape.grid[i] = static_cast<uint32_t>(*blocks);
-    shape.block[i] = static_cast<uint32_t>(kernel.entry->block[i]);
-  }
-  return owner->device().launch(*kernel.kernel, shape, paramsOf(params), buffers, stream);
+  return plan::launch(*owner, kernel, names(kernel), paramsOf(params), buffers, stream);
 }
 
 namespace {
@@ -302,26 +292,54 @@ Result<void> checkPointer(const char *name, const void *pointer, uint64_t alignm
 
 } // namespace
 
+Result<bool> Plan::checkPrologue(const ClassPlan &one, const attncc_append_args &args) const {
+  const LayerClass &layerClass = *one.layerClass;
+  if (args.prologue > ATTNCC_PROLOGUE_NONE)
+    return mustBe("prologue", args.prologue,
+                  "ATTNCC_PROLOGUE_FUSED (0) or ATTNCC_PROLOGUE_NONE (1)");
+  const bool asked = args.prologue == ATTNCC_PROLOGUE_FUSED;
+  const bool fused = asked && (layerClass.rope || layerClass.qkNorm);
+  if ((fused ? one.kernels->append : one.kernels->appendWithoutPrologue).empty())
+    return makeError(Status::Unsupported,
+                     std::string("prologue is ") +
+                         (asked ? "ATTNCC_PROLOGUE_FUSED: this package has no append kernel with "
+                                : "ATTNCC_PROLOGUE_NONE: this package has no append kernel "
+                                  "without ") +
+                         "the prologue of class " + layerClass.name);
+  for (auto [name, pointer] :
+       {std::pair("q_norm", args.q_norm), std::pair("k_norm", args.k_norm)}) {
+    if (pointer && !asked)
+      return invalid(std::string(name) + " is given, but prologue is ATTNCC_PROLOGUE_NONE");
+    if (asked && (pointer != nullptr) != layerClass.qkNorm.has_value())
+      return invalid(std::string(name) +
+                     (pointer ? " is given, but class " : " is null, but class ") +
+                     layerClass.name + (pointer ? " has no QK norm" : " has a QK norm"));
+    if (Result<void> checked = checkPointer(name, pointer, 16); !checked)
+      return checked.error();
+  }
+  if (args.cos_sin.data && !asked)
+    return invalid("cos_sin is given, but prologue is ATTNCC_PROLOGUE_NONE");
+  if (args.cos_sin.data && !layerClass.rope)
+    return invalid("cos_sin is given, but class " + layerClass.name + " has no RoPE");
+  if (!asked && (args.query.data == nullptr) != (args.query_out.data == nullptr))
+    return invalid(args.query.data ? "query_out.data is null, but query is given"
+                                   : "query.data is null, but query_out is given");
+  return fused;
+}
+
 Result<void> Plan::append(const KvCache &cache, uint32_t layer, const attncc_append_args &args,
                           device::Stream stream) {
   if (Result<void> ready = checkReady(cache, layer); !ready)
     return ready.error();
   const ClassPlan &one = classes[classOf[layer]];
   const LayerClass &layerClass = *one.layerClass;
+  Result<bool> fused = checkPrologue(one, args);
+  if (!fused)
+    return fused.error();
+  const bool hasQuery = args.prologue == ATTNCC_PROLOGUE_FUSED || args.query.data;
   const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
   const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
   const int64_t element = package::dtypeBytes(layerClass.dtype);
-
-  if (args.prologue > ATTNCC_PROLOGUE_NONE)
-    return mustBe("prologue", args.prologue,
-                  "ATTNCC_PROLOGUE_FUSED (0) or ATTNCC_PROLOGUE_NONE (1)");
-  if (args.prologue == ATTNCC_PROLOGUE_NONE && (layerClass.rope || layerClass.qkNorm))
-    return makeError(Status::Unsupported,
-                     "prologue is ATTNCC_PROLOGUE_NONE: this package has no append kernel without "
-                     "the prologue of class " +
-                         layerClass.name);
-  if (args.cos_sin.data)
-    return makeError(Status::Unsupported, "cos_sin is given: kernels compute their own angles");
 
   AppendParams params;
   struct Argument {
@@ -335,20 +353,23 @@ Result<void> Plan::append(const KvCache &cache, uint32_t layer, const attncc_app
         Argument{"key", args.key, numKvHeads, kDim, params.key},
         Argument{"value", args.value, numKvHeads, vDim, params.value},
         Argument{"query_out", args.query_out, heads, kDim, params.queryOut}}) {
+    const bool isQuery = &argument.tensor == &args.query || &argument.tensor == &args.query_out;
+    if (isQuery && !hasQuery)
+      continue;
     Result<TensorParam> checked = checkTensor(argument.name, argument.tensor, layerClass.dtype,
-                                              tokens, argument.heads, argument.dim);
+                                              {tokens, argument.heads}, argument.dim);
     if (!checked)
       return checked.error();
     argument.param = *checked;
   }
-  for (auto [name, pointer] :
-       {std::pair("q_norm", args.q_norm), std::pair("k_norm", args.k_norm)}) {
-    if ((pointer != nullptr) != layerClass.qkNorm.has_value())
-      return invalid(std::string(name) +
-                     (pointer ? " is given, but class " : " is null, but class ") +
-                     layerClass.name + (pointer ? " has no QK norm" : " has a QK norm"));
-    if (Result<void> checked = checkPointer(name, pointer, 16); !checked)
-      return checked.error();
+  if (!*fused && params.query == params.queryOut) // nothing to copy
+    params.query = params.queryOut = {};
+  if (args.cos_sin.data) {
+    Result<CosSinParam> table =
+        checkCosSin("cos_sin", args.cos_sin, layerClass.dtype, layerClass.rope->dim);
+    if (!table)
+      return table.error();
+    params.cosSin = *table;
   }
   if (batch.num_sequences == 0 || tokens == 0)
     return {};
@@ -378,10 +399,11 @@ Result<void> Plan::append(const KvCache &cache, uint32_t layer, const attncc_app
       of.pageIndptr,
       {"slot_mapping", batch.slot_mapping, batch.slot_mapping ? perToken : 0},
       {"position", args.position, args.position ? perToken : 0},
+      bufferOf("cos_sin", params.cosSin, layerClass.rope ? layerClass.rope->dim : 0),
       {"q_norm", args.q_norm, args.q_norm ? normBytes : 0},
       {"k_norm", args.k_norm, args.k_norm ? normBytes : 0},
       {"workspace", workspace, kWorkspaceHead, true}};
-  return launch(*one.append, params, buffers, stream);
+  return launch(*(*fused ? one.append : one.appendWithoutPrologue), params, buffers, stream);
 }
 
 Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_attend_args &args,
@@ -400,14 +422,14 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
                          " until there are prefill kernels");
 
   Result<TensorParam> query =
-      checkTensor("query", args.query, layerClass.dtype, tokens, heads, kDim);
+      checkTensor("query", args.query, layerClass.dtype, {tokens, heads}, kDim);
   if (!query)
     return query.error();
   Result<TensorParam> output =
-      checkTensor("output", args.output, layerClass.dtype, tokens, heads, vDim);
+      checkTensor("output", args.output, layerClass.dtype, {tokens, heads}, vDim);
   if (!output)
     return output.error();
-  Result<TensorParam> lse = checkLse("lse", args.lse, tokens, heads);
+  Result<TensorParam> lse = checkLse("lse", args.lse, {tokens, heads});
   if (!lse)
     return lse.error();
   if (batch.num_sequences == 0 || tokens == 0)
@@ -488,6 +510,8 @@ Result<void> Plan::check(device::Stream stream) {
   if (*word & kPageError)
     what += std::string(what.empty() ? "" : ", and ") +
             "a page number was outside the cache's num_pages";
+  if (*word & kPositionError)
+    what += std::string(what.empty() ? "" : ", and ") + "a position was outside the cos_sin table";
   if (what.empty())
     what = "the error word is " + std::to_string(*word);
   return makeError(Status::LimitExceeded, what + ": the rows of such sequences are NaN");

@@ -5,9 +5,10 @@
 //
 //   create   kernels by layer; workspace = the largest that any of their rules asks for
 //   update   checks the batch against the limits; picks each class's variants by the host-known
-//   bounds append   one launch attend   decode; then merge, if a sequence at the bound would have
-//   more than one split check    reads and clears the error word, the u32 at offset 0 of the
-//   workspace
+//            bounds
+//   append   one launch, of the kernel with the class's prologue or of the one without
+//   attend   decode; then merge, if a sequence at the bound would have more than one split
+//   check    reads and clears the error word, the u32 at offset 0 of the workspace
 //
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from
 // the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
@@ -23,7 +24,7 @@
 namespace attncc::plan {
 
 /// Bits of the error word.
-constexpr uint32_t kLengthError = 1, kPageError = 2;
+constexpr uint32_t kLengthError = 1, kPageError = 2, kPositionError = 4;
 constexpr int64_t kWorkspaceAlignment = 256;
 
 class Plan {
@@ -67,7 +68,8 @@ private:
     const package::LayerClass *layerClass = nullptr;
     const package::ClassKernels *kernels = nullptr;
     // Chosen by update.
-    const package::LoadedKernel *append = nullptr, *decode = nullptr, *merge = nullptr;
+    const package::LoadedKernel *append = nullptr, *appendWithoutPrologue = nullptr;
+    const package::LoadedKernel *decode = nullptr, *merge = nullptr;
   };
 
   Plan() = default;
@@ -78,6 +80,9 @@ private:
   /// The class with the kernels that serve the bounds of `next`.
   Result<ClassPlan> withVariants(ClassPlan one, const attncc_batch &next) const;
   Result<void> checkReady(const KvCache &cache, uint32_t layer) const;
+  /// The arguments that say what is done to queries and keys agree, and the package has a kernel
+  /// for it; whether that is the fused one.
+  Result<bool> checkPrologue(const ClassPlan &one, const attncc_append_args &args) const;
   BatchParam batchParam(int64_t numPages) const;
   template <class Params>
   Result<void> launch(const package::LoadedKernel &kernel, const Params &params,

@@ -100,10 +100,17 @@ Agreement compareRuns(const ClassShape &shape, const VerifyCase &c, const CaseDa
   if (execution.errors != otherExecution.errors)
     compare.except({"error word", 0, double(execution.errors), double(otherExecution.errors), 0});
   if (c.role == Role::Append) {
-    const bool copies = !shape.rope && !shape.normEpsilon;
+    const bool copies = !c.prologue || (!shape.rope && !shape.normEpsilon);
     auto exact = [&](size_t) { return copies; };
     compare.rows("query", shape.keyDim, data.readOutput(), other.readOutput(), exact);
     compare.rows("key", shape.keyDim, data.readKeys(), other.readKeys(), exact);
+    return result;
+  }
+  if (c.role == Role::MergeStates) { // a row of one part is that part's
+    compare.rows("output", shape.valueDim, data.readOutput(), other.readOutput(),
+                 [&](size_t row) { return data.merge.partsWithKeys(int64_t(row)) <= 1; });
+    if (data.lse.data)
+      compare.logSumExps(data.readLogSumExp(), other.readLogSumExp());
     return result;
   }
   // Which rows see a key: the tokens at or after the sequence's first.
@@ -113,7 +120,7 @@ Agreement compareRuns(const ClassShape &shape, const VerifyCase &c, const CaseDa
       empty.insert(empty.end(), size_t(data.output.heads), kvLength - queryLength + i < 0);
   compare.rows("output", shape.valueDim, data.readOutput(), other.readOutput(),
                [&](size_t row) { return empty[row]; });
-  if (data.lse)
+  if (data.lse.data)
     compare.logSumExps(data.readLogSumExp(), other.readLogSumExp());
   return result;
 }

@@ -5,6 +5,7 @@
 #include "runtime/verify/Random.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <sys/mman.h>
@@ -77,6 +78,10 @@ Result<void> CaseData::build(const AttentionProblem *values) {
   maxQueryLength = c.maxQueryLength() + c.extraQueryBound;
   maxKvLength = c.maxKvLength() + c.extraKvBound;
   numTokens = c.numTokens() + (c.extraQueryBound ? kNobodysTokens : 0);
+  if (c.role == Role::MergeStates) {
+    makeStates(random);
+    return placeStates();
+  }
   if (c.role == Role::Append)
     makeAppendValues(random);
   else if (values)
@@ -117,13 +122,15 @@ void CaseData::makeAppendValues(Random &random) {
   append.queryHeads = queryHeads;
   append.kvHeads = kvHeads;
   append.keyDim = shape.keyDim;
-  append.normEpsilon = shape.normEpsilon;
-  append.rope = shape.rope;
+  if (prologue) {
+    append.normEpsilon = shape.normEpsilon;
+    append.rope = shape.rope;
+  }
   append.query = draw(tokens * queryHeads * shape.keyDim, 0, 1);
   append.key = draw(tokens * kvHeads * shape.keyDim, 0, 1);
   for (float value : draw(tokens * kvHeads * shape.valueDim, 0, 1))
     appendedValue.push_back(fromFloat(shape.type, value));
-  if (shape.normEpsilon) {
+  if (append.normEpsilon) {
     append.queryWeight = draw(shape.keyDim, 1, 0.25f);
     append.keyWeight = draw(shape.keyDim, 1, 0.25f);
   }
@@ -131,6 +138,63 @@ void CaseData::makeAppendValues(Random &random) {
     for (int64_t i = 0; i < queryLength; ++i)
       append.position.push_back(verifyCase.positions ? random.integer(0, shape.maxPosition - 1)
                                                      : kvLength - queryLength + i);
+  if (verifyCase.cosSinBytes)
+    for (int64_t position : append.position) {
+      std::vector<float> row = anglesAt(position);
+      append.cosSin.insert(append.cosSin.end(), row.begin(), row.end());
+    }
+}
+
+/// Angles of their own, and a factor: a kernel that computes any is found.
+std::vector<float> CaseData::anglesAt(int64_t position) const {
+  constexpr double factor = 1.25;
+  Random random(verifyCase.seed + uint64_t(position) * 0x9e3779b97f4a7c15u);
+  std::vector<double> angles;
+  for (size_t i = 0; i < shape.rope->inverseFrequencies.size(); ++i)
+    angles.push_back(3 * random.normal());
+  std::vector<float> row;
+  auto add = [&](double value) {
+    row.push_back(verifyCase.cosSinBytes == 2 ? roundTo(shape.type, float(factor * value))
+                                              : float(factor * value));
+  };
+  for (double angle : angles)
+    add(std::cos(angle));
+  for (double angle : angles)
+    add(std::sin(angle));
+  return row;
+}
+
+/// The rows of the case's positions; NaN right before and behind them, nothing elsewhere.
+Result<void> CaseData::placeAngles() {
+  const auto [least, most] = std::minmax_element(append.position.begin(), append.position.end());
+  const int64_t dim = 2 * int64_t(shape.rope->inverseFrequencies.size());
+  cosSinBytes = verifyCase.cosSinBytes;
+  cosSinPositions = *most + 1;
+  cosSinStride = dim + (verifyCase.packed ? 6 : 0);
+  const size_t rowBytes = size_t(cosSinStride * cosSinBytes);
+  const int64_t first = std::max<int64_t>(*least - 1, 0);
+  Result<void *> memory =
+      map("cos_sin", size_t(cosSinPositions) * rowBytes, size_t(first) * rowBytes);
+  if (!memory)
+    return memory.error();
+  cosSin = *memory;
+  auto rowAt = [&](int64_t position) {
+    return static_cast<std::byte *>(cosSin) + size_t(position) * rowBytes;
+  };
+  for (int64_t position : append.position)
+    for (int64_t near = std::max(position - 1, first);
+         near <= std::min(position + 1, cosSinPositions - 1); ++near)
+      std::memset(rowAt(near), 0xff, rowBytes);
+  for (size_t token = 0; token < append.position.size(); ++token)
+    for (int64_t i = 0; i < dim; ++i) {
+      const float value = append.cosSin[token * size_t(dim) + size_t(i)];
+      std::byte *to = rowAt(append.position[token]) + i * cosSinBytes;
+      if (cosSinBytes == 4)
+        std::memcpy(to, &value, sizeof value);
+      else
+        *reinterpret_cast<uint16_t *>(to) = fromFloat(shape.type, value);
+    }
+  return {};
 }
 
 Result<void> CaseData::placePages(Random &random) {
@@ -296,12 +360,14 @@ Result<void> CaseData::placeTables(Random &random) {
     stored = into(positions, store("position", positionValues));
   for (auto [pointer, label, values] : {std::tuple{&queryWeight, "q_norm", &append.queryWeight},
                                         {&keyWeight, "k_norm", &append.keyWeight}})
-    if (stored && c.role == Role::Append && shape.normEpsilon) {
+    if (stored && c.role == Role::Append && append.normEpsilon) {
       std::vector<uint16_t> bits;
       for (float value : *values)
         bits.push_back(fromFloat(shape.type, value));
       stored = into(*pointer, store(label, bits));
     }
+  if (stored && c.cosSinBytes)
+    stored = placeAngles();
   return stored;
 }
 
@@ -310,27 +376,7 @@ Result<void> CaseData::placeTensors(Random &random) {
   const int64_t dim = shape.keyDim;
   const bool isAppend = c.role == Role::Append;
   // Packed: each token's query, key and value side by side, as a fused projection leaves them.
-  // Otherwise tensors of their own: tokens first or heads first.
-  auto place = [&](TensorImage &tensor, const char *label, int64_t heads,
-                   int64_t headDim) -> Result<void> {
-    tensor = {nullptr,
-              numTokens,
-              heads,
-              headDim,
-              c.headsFirst ? headDim : heads * headDim,
-              c.headsFirst ? numTokens * headDim : headDim};
-    if (&tensor == &output && c.packed) { // rows with a gap
-      tensor.tokenStride = heads * headDim + 24;
-      tensor.headStride = headDim;
-    }
-    size_t elements = size_t(numTokens * heads * headDim + (c.packed ? 24 * numTokens : 0));
-    Result<void *> memory = map(label, elements * 2);
-    if (!memory)
-      return memory.error();
-    tensor.data = static_cast<uint16_t *>(*memory);
-    std::fill_n(tensor.data, elements, kPoison);
-    return {};
-  };
+  // Otherwise tensors of their own.
   if (c.packed) {
     const int64_t row = (queryHeads + c.kvHeads) * dim + c.kvHeads * shape.valueDim;
     Result<void *> memory = map("qkv", size_t(numTokens * row) * 2);
@@ -342,11 +388,11 @@ Result<void> CaseData::placeTensors(Random &random) {
     key = {base + queryHeads * dim, numTokens, c.kvHeads, dim, row, dim};
     value = {key.data + c.kvHeads * dim, numTokens, c.kvHeads, shape.valueDim, row, shape.valueDim};
   } else {
-    Result<void> placed = place(query, "query", queryHeads, dim);
+    Result<void> placed = placeTensor(query, "query", queryHeads, dim, false);
     if (placed && isAppend)
-      placed = place(key, "key", c.kvHeads, dim);
+      placed = placeTensor(key, "key", c.kvHeads, dim, false);
     if (placed && isAppend)
-      placed = place(value, "value", c.kvHeads, shape.valueDim);
+      placed = placeTensor(value, "value", c.kvHeads, shape.valueDim, false);
     if (!placed)
       return placed;
   }
@@ -372,12 +418,51 @@ Result<void> CaseData::placeTensors(Random &random) {
     }
   }
 
-  if (isAppend && c.inPlace)
+  if (isAppend && !c.queries)
+    query = {};
+  if (isAppend && (c.inPlace || !c.queries))
     output = query;
-  else if (Result<void> placed = place(output, isAppend ? "query_out" : "output", queryHeads,
-                                       isAppend ? dim : shape.valueDim);
+  else if (Result<void> placed = placeTensor(output, isAppend ? "query_out" : "output", queryHeads,
+                                             isAppend ? dim : shape.valueDim, c.packed);
            !placed)
     return placed;
+  rememberOutput();
+  return isAppend || !c.logSumExp ? Result<void>() : placeLse(lse, "lse", c.packed);
+}
+
+Result<void> CaseData::placeTensor(TensorImage &tensor, const char *label, int64_t heads,
+                                   int64_t headDim, bool gap) {
+  const bool headsFirst = verifyCase.headsFirst && !gap;
+  const int64_t gapElements = gap ? 24 : 0;
+  tensor = {nullptr,
+            numTokens,
+            heads,
+            headDim,
+            headsFirst ? headDim : heads * headDim + gapElements,
+            headsFirst ? numTokens * headDim : headDim};
+  const size_t elements = size_t(numTokens * (heads * headDim + gapElements));
+  Result<void *> memory = map(label, elements * 2);
+  if (!memory)
+    return memory.error();
+  tensor.data = static_cast<uint16_t *>(*memory);
+  std::fill_n(tensor.data, elements, kPoison);
+  return {};
+}
+
+Result<void> CaseData::placeLse(LseImage &image, const char *label, bool gap) {
+  constexpr int64_t most = 3; // floats behind each token's
+  image.tokenStride = verifyCase.headsFirst ? 1 : queryHeads + (gap ? most : 0);
+  image.headStride = verifyCase.headsFirst ? numTokens : 1;
+  const size_t elements = size_t(numTokens * (queryHeads + most));
+  Result<void *> memory = map(label, elements * sizeof(float));
+  if (!memory)
+    return memory.error();
+  image.data = static_cast<float *>(*memory);
+  std::fill_n(image.data, elements, std::numeric_limits<float>::quiet_NaN());
+  return {};
+}
+
+void CaseData::rememberOutput() {
   for (const Named &named : memories) {
     auto *begin = named.memory.as<uint16_t>();
     if (output.data >= begin && output.data < begin + named.memory.bytes() / 2) {
@@ -385,17 +470,6 @@ Result<void> CaseData::placeTensors(Random &random) {
       outputBefore.assign(begin, begin + named.memory.bytes() / 2);
     }
   }
-  if (!isAppend && c.logSumExp) {
-    lseTokenStride = c.headsFirst ? 1 : queryHeads + (c.packed ? 3 : 0);
-    lseHeadStride = c.headsFirst ? numTokens : 1;
-    size_t elements = size_t(numTokens * (queryHeads + 3));
-    Result<void *> memory = map("lse", elements * sizeof(float));
-    if (!memory)
-      return memory.error();
-    lse = static_cast<float *>(*memory);
-    std::fill_n(lse, elements, std::numeric_limits<float>::quiet_NaN());
-  }
-  return {};
 }
 
 int64_t CaseData::slotOf(int64_t sequence, int64_t token) const {
@@ -416,7 +490,7 @@ std::vector<float> CaseData::readLogSumExp() const {
   std::vector<float> result;
   for (int64_t token = 0; token < verifyCase.numTokens(); ++token)
     for (int64_t head = 0; head < queryHeads; ++head)
-      result.push_back(lse[token * lseTokenStride + head * lseHeadStride]);
+      result.push_back(*lse.at(token, head));
   return result;
 }
 
@@ -438,11 +512,10 @@ std::string CaseData::findTrespass() const {
     if (!marks[i] && outputMemory[i] != outputBefore[i])
       return "output: element " + std::to_string(i) +
              " of its memory belongs to no row but was written";
-  if (lse)
+  if (lse.data)
     for (int64_t token = c.numTokens(); token < numTokens; ++token)
       for (int64_t head = 0; head < queryHeads; ++head)
-        if (lse[token * lseTokenStride + head * lseHeadStride] ==
-            lse[token * lseTokenStride + head * lseHeadStride])
+        if (float value = *lse.at(token, head); value == value)
           return "lse: token " + std::to_string(token) + " belongs to no sequence but was written";
   if (c.role != Role::Append)
     return {};

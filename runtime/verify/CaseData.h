@@ -48,6 +48,22 @@ struct TensorImage {
   }
 };
 
+/// [tokens, heads] log-sum-exps.
+struct LseImage {
+  float *data = nullptr; // null: not asked for
+  int64_t tokenStride = 0, headStride = 1;
+
+  float *at(int64_t token, int64_t head) const {
+    return data + token * tokenStride + head * headStride;
+  }
+};
+
+/// One part of a merge_states case.
+struct StateImage {
+  TensorImage output;
+  LseImage lse;
+};
+
 /// K or V of one layer.
 struct PageImage {
   uint16_t *data = nullptr; // page 0, token 0, head 0
@@ -65,16 +81,17 @@ public:
                                                 const VerifyCase &verifyCase,
                                                 const AttentionProblem *values = nullptr);
 
-  // Values. Of the two problems, the one of the case's role.
+  // Values. Of the problems, the one of the case's role.
   AttentionProblem attention;
   AppendProblem append;
+  MergeProblem merge;                  // merge_states
   std::vector<uint16_t> appendedValue; // append: [tokens][kvHeads][valueDim]
 
   // Images.
-  TensorImage query, key, value; // key, value: append only
-  TensorImage output;            // decode: the result; append: the rotated query
-  float *lse = nullptr; // [tokens, heads], token stride lseTokenStride; null: not asked for
-  int64_t lseTokenStride = 0, lseHeadStride = 1;
+  TensorImage query, key, value; // key, value: append only; query is null where it is not given
+  TensorImage output;            // append: the rotated query; else the result
+  LseImage lse;
+  std::vector<StateImage> states; // merge_states: the parts
   PageImage k, v;
   int64_t numPages = 0;
   int32_t *queryStart = nullptr, *kvLength = nullptr, *blockTable = nullptr;
@@ -82,6 +99,10 @@ public:
   int32_t *pageIndptr = nullptr;                         // null: dense
   int64_t *slots = nullptr, *positions = nullptr;        // null: not given
   uint16_t *queryWeight = nullptr, *keyWeight = nullptr; // null: no norm
+  bool prologue = true;                                  // append: which kernel
+  // Append: the table of angles, rows of the rotated dims; null: not given.
+  void *cosSin = nullptr;
+  int64_t cosSinPositions = 0, cosSinStride = 0, cosSinBytes = 0;
   int64_t numTokens = 0; // rows of the tensors; those past the last sequence's belong to nobody
   int64_t maxQueryLength = 0, maxKvLength = 0; // the host's bounds
 
@@ -111,12 +132,23 @@ public:
 
 private:
   CaseData(const ClassShape &shape, const VerifyCase &verifyCase)
-      : shape(shape), verifyCase(verifyCase) {}
+      : prologue(verifyCase.prologue), shape(shape), verifyCase(verifyCase) {}
   Result<void> build(const AttentionProblem *values);
   Result<void *> map(const char *label, size_t bytes, size_t unbacked = 0);
   void makeAttentionValues(class Random &random);
   void makeAppendValues(class Random &random);
+  void makeStates(class Random &random);
+  /// The table's row of a position, as the kernel reads it.
+  std::vector<float> anglesAt(int64_t position) const;
   Result<void> placeTensors(class Random &random);
+  Result<void> placeAngles();
+  Result<void> placeStates();
+  /// A tensor of its own, tokens first or heads first, full of NaN; `gap` is behind each token.
+  Result<void> placeTensor(TensorImage &tensor, const char *label, int64_t heads, int64_t headDim,
+                           bool gap);
+  Result<void> placeLse(LseImage &image, const char *label, bool gap);
+  /// Keeps what the output's memory holds, for findTrespass.
+  void rememberOutput();
   Result<void> placePages(class Random &random);
   Result<void> placeTables(class Random &random);
 

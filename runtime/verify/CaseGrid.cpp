@@ -64,10 +64,15 @@ public:
     appendEdges();
     decodeEdges();
     mergeEdges();
-    // Of what is left, a third is append; decode and merge share the rest two to one.
+    if (shape.mergesStates)
+      mergeStatesEdges();
+    // Of what is left, a third is append; of the other six in nine, four are decode, one is merge
+    // and one joins states.
     for (int64_t i = 0; int64_t(cases.size()) < count; ++i) {
       if (i % 3 == 0)
         randomAppend();
+      else if (i % 9 == 8 && shape.mergesStates)
+        randomMergeStates();
       else if (i % 9 < 6 || split.empty())
         randomDecode();
       else
@@ -88,7 +93,7 @@ private:
       if (role == Role::Append)
         sequences.front().kvLength = std::max<int64_t>(sequences.front().kvLength, 1);
     }
-    if (role != Role::Append) {
+    if (role == Role::Decode || role == Role::Merge) {
       role = Role::Decode;
       for (const SequenceShape &sequence : sequences)
         if (shape.splits.numSplits(sequence.kvLength) > 1)
@@ -116,12 +121,35 @@ private:
       c.inPlace = number % 2;
       c.slots = number % 3 == 2;
       c.positions = number % 4 == 3;
+      c.prologue = shape.takesFused() && !(shape.plainAppend && number % 5 == 2);
+      c.queries = c.prologue || number / 5 % 3 != 1;
+      if (c.prologue && shape.rope)
+        c.cosSinBytes = number % 7 == 1 ? 2 : number % 7 == 4 ? 4 : 0;
     } else {
       c.logSumExp = number % 4 != 2;
       c.queryFactor = number % 6 == 4 ? 8 : number % 6 == 5 ? 0.125 : 1;
     }
     cases.push_back(std::move(c));
     return cases.back();
+  }
+
+  /// As many states of some tokens. Pages and lengths play no part.
+  void addStates(int64_t tokens, int64_t parts, int64_t kvHeads) {
+    VerifyCase c;
+    const int64_t number = numbers[size_t(Role::MergeStates)]++;
+    c.role = Role::MergeStates;
+    c.id = shape.name + "/" + std::string(name(c.role)) + "/" + std::to_string(number);
+    c.layerClass = shape.name;
+    c.seed = random.next() >> 1;
+    c.kvHeads = kvHeads;
+    c.sequences = {{tokens, tokens}};
+    c.parts = parts;
+    c.headsFirst = number % 2;
+    c.packed = number % 5 < 2;
+    c.inPlace = number % 3 == 2;
+    c.logSumExp = number % 4 != 2;
+    c.lseIsLog2 = number / 2 % 2;
+    cases.push_back(std::move(c));
   }
 
   int64_t smallRank() {
@@ -188,6 +216,17 @@ private:
     add(Role::Merge, batch, 1);
   }
 
+  void mergeStatesEdges() {
+    addStates(1, 1, 1);
+    addStates(1, 2, 1);
+    addStates(3, 1, shape.kvHeads);
+    addStates(5, 2, shape.kvHeads);
+    for (int64_t parts : {3, 4, 7, 8, 15, 16})
+      addStates(4, parts, smallRank());
+    addStates(65, 2, 1); // most rows are in blocks of their own
+    addStates(33, 16, 1);
+  }
+
   /// Sequences with border and other lengths up to `most`, up to an amount of work.
   std::vector<SequenceShape> randomBatch(const std::vector<int64_t> &borders, int64_t work,
                                          int64_t kvHeads) {
@@ -236,18 +275,23 @@ private:
     add(Role::Merge, std::move(sequences), kvHeads);
   }
 
+  void randomMergeStates() {
+    addStates(random.integer(1, 12), random.integer(1, random.chance(3) ? 16 : 4), smallRank());
+  }
+
   const ClassShape &shape;
   Random random;
   std::vector<int64_t> ranks;                     // kv heads: 1, 2, all
   std::vector<int64_t> unsplit, split, longSplit; // border lengths by cost
   int64_t longest = 0;
-  int64_t numbers[3] = {0, 0, 0};
+  int64_t numbers[std::size(kRoles)] = {};
   std::vector<VerifyCase> cases;
 };
 } // namespace
 
 std::string_view name(Role role) {
-  return role == Role::Append ? "append" : role == Role::Decode ? "decode" : "merge";
+  static constexpr std::string_view names[] = {"append", "decode", "merge", "merge_states"};
+  return names[size_t(role)];
 }
 
 int64_t VerifyCase::numTokens() const {
@@ -292,6 +336,7 @@ VerifyCase appendTrafficCase(const ClassShape &shape) {
   c.role = Role::Append;
   c.seed = 1;
   c.kvHeads = shape.kvHeads;
+  c.prologue = shape.takesFused();
   const int64_t tokens = std::min<int64_t>(shape.maxDraft, shape.maxPosition);
   for (int64_t i = 0; i < 8; ++i)
     c.sequences.push_back(

@@ -48,9 +48,13 @@ struct ClassShape {
     int64_t leastQueryLength = 0, mostQueryLength = 0, rows = 1;
   };
   std::vector<DecodeVariant> decodeVariants;
-  std::string decodeTraffic, appendTraffic; // formulas of the least traffic
+  // Which append kernels there are, and whether there is one that merges states.
+  bool fusedAppend = true, plainAppend = true, mergesStates = true;
+  std::string decodeTraffic, appendTraffic, mergeStatesTraffic; // formulas of the least traffic
 
   int64_t group() const { return queryHeads / kvHeads; }
+  /// A launch may ask for the class's prologue: the kernel without serves a class that has none.
+  bool takesFused() const { return fusedAppend || (plainAppend && !rope && !normEpsilon); }
 };
 
 /// All classes of a package, with the kernels of one target.
@@ -59,9 +63,11 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
 
 enum class Role {
   Append,
-  Decode, // every sequence has one split: the decode kernel writes the output
-  Merge,  // some sequence has more: decode writes partial results, merge the output
+  Decode,      // every sequence has one split: the decode kernel writes the output
+  Merge,       // some sequence has more: decode writes partial results, merge the output
+  MergeStates, // results that the caller has, joined; of sequences only the query tokens count
 };
+constexpr Role kRoles[] = {Role::Append, Role::Decode, Role::Merge, Role::MergeStates};
 std::string_view name(Role role);
 
 struct SequenceShape {
@@ -84,11 +90,16 @@ struct VerifyCase {
   bool poisoned = true;     // unused tails and free pages are NaN, else zero
   bool sparseTable = false; // CSR instead of a dense table
   // How queries, keys, values and outputs lie in memory.
-  bool packed = false;    // query, key and value are views of one [tokens, heads, dim]
-  bool inPlace = false;   // append: query_out is query
-  bool logSumExp = true;  // decode: lse is asked for
-  bool slots = false;     // append: slot_mapping is given, with some -1
-  bool positions = false; // append: positions are given, unrelated to the lengths
+  bool packed = false;     // query, key and value are views of one [tokens, heads, dim]
+  bool inPlace = false;    // append: query_out is query; merge_states: the result is the first part
+  bool logSumExp = true;   // not append: lse is asked for
+  bool slots = false;      // append: slot_mapping is given, with some -1
+  bool positions = false;  // append: positions are given, unrelated to the lengths
+  bool prologue = true;    // append: the class's, else none
+  bool queries = true;     // append without prologue: query and query_out are given
+  int64_t cosSinBytes = 0; // append: of an element of the table of angles; 0: they are computed
+  int64_t parts = 1;       // merge_states
+  bool lseIsLog2 = false;  // merge_states: the parts' log-sum-exps are in base 2
   // The host's bounds are the largest lengths plus these.
   int64_t extraQueryBound = 0, extraKvBound = 0;
   double queryFactor = 1; // decode: queries times this, to sharpen or flatten the softmax

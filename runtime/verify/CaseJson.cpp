@@ -14,6 +14,7 @@ namespace attncc::verify {
 namespace {
 constexpr const char *kSchema = "attncc.verify-case/1";
 constexpr int64_t kMost = int64_t(1) << 40;
+constexpr int64_t kMostParts = 16; // of attncc_merge
 
 /// Calls field(key, member) for every field of a case but id, class, role and sequences.
 template <class Case, class Function> void forEachField(Case &c, Function field) {
@@ -30,6 +31,11 @@ template <class Case, class Function> void forEachField(Case &c, Function field)
   field("log_sum_exp", c.logSumExp);
   field("slots", c.slots);
   field("positions", c.positions);
+  field("prologue", c.prologue);
+  field("queries", c.queries);
+  field("cos_sin_bytes", c.cosSinBytes);
+  field("parts", c.parts);
+  field("lse_is_log2", c.lseIsLog2);
   field("extra_query_bound", c.extraQueryBound);
   field("extra_kv_bound", c.extraKvBound);
   field("query_factor", c.queryFactor);
@@ -71,13 +77,15 @@ Result<void> read(const json::Value &value, std::string &field) {
   return {};
 }
 Result<void> read(const json::Value &value, Role &field) {
-  for (Role role : {Role::Append, Role::Decode, Role::Merge})
+  std::string known;
+  for (Role role : kRoles) {
+    known += (known.empty() ? "" : ", ") + std::string(name(role));
     if (value.isString() && value.string() == name(role)) {
       field = role;
       return {};
     }
-  return value.error("json-value",
-                     "role is " + value.shown() + ", must be append, decode or merge");
+  }
+  return value.error("json-value", "role is " + value.shown() + ", must be one of " + known);
 }
 Result<void> read(const json::Value &value, std::vector<SequenceShape> &field) {
   if (Result<void> isArray = value.requireKind(json::Kind::Array); !isArray)
@@ -170,6 +178,26 @@ Result<void> checkCase(const VerifyCase &c, const ClassShape &shape) {
     return refuse("the number of query tokens", 0, "1 or more");
   if (c.pagePadding % 8)
     return refuse("page_padding", c.pagePadding, "a multiple of 8");
+  if (c.role == Role::MergeStates) {
+    if (!shape.mergesStates)
+      return makeError(Status::Unsupported,
+                       "case " + c.id + ": class " + shape.name + " has no merge_states kernel");
+    if (c.parts < 1 || c.parts > kMostParts)
+      return refuse("parts", c.parts, "1 to " + std::to_string(kMostParts));
+    return {};
+  }
+  if (c.role == Role::Append) {
+    if (!(c.prologue ? shape.takesFused() : shape.plainAppend))
+      return makeError(Status::Unsupported, "case " + c.id + ": class " + shape.name +
+                                                " has no append kernel with" +
+                                                (c.prologue ? "" : "out") + " its prologue");
+    if (c.prologue && !c.queries)
+      return refuse("queries", 0, "1 where there is a prologue");
+    if (c.cosSinBytes && (!c.prologue || !shape.rope))
+      return refuse("cos_sin_bytes", c.cosSinBytes, "0 where nothing is rotated");
+    if (c.cosSinBytes != 0 && c.cosSinBytes != 2 && c.cosSinBytes != 4)
+      return refuse("cos_sin_bytes", c.cosSinBytes, "0, 2 or 4");
+  }
   if (c.maxQueryLength() + c.extraQueryBound > shape.maxDraft)
     return refuse("the bound of query lengths", c.maxQueryLength() + c.extraQueryBound,
                   "at most " + std::to_string(shape.maxDraft));

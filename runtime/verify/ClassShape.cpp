@@ -45,12 +45,20 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
                layerClass.rope->inverseFrequencies, layerClass.rope->attentionFactor};
     if (layerClass.qkNorm)
       shape.normEpsilon = layerClass.qkNorm->epsilon;
+    shape.fusedAppend = shape.plainAppend = shape.mergesStates = false;
     for (const package::KernelEntry &kernel : manifest.kernels) {
       if (kernel.layerClass != layerClass.name || kernel.target != target)
         continue;
       const std::string &traffic = manifest.interfaces.at(kernel.interface).trafficBytes;
-      if (kernel.role == "append")
+      if (kernel.role == "append") {
         shape.appendTraffic = traffic;
+        (kernel.prologue == package::Prologue::Fused ? shape.fusedAppend : shape.plainAppend) =
+            true;
+      }
+      if (kernel.role == "merge_states") {
+        shape.mergeStatesTraffic = traffic;
+        shape.mergesStates = true;
+      }
       if (kernel.role == "decode") {
         shape.decodeTraffic = traffic;
         shape.splits = manifest.splitRules.at(kernel.splitRule).rule;
@@ -71,8 +79,9 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
 }
 
 Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape) {
-  const std::string &text =
-      verifyCase.role == Role::Append ? shape.appendTraffic : shape.decodeTraffic;
+  const std::string &text = verifyCase.role == Role::Append        ? shape.appendTraffic
+                            : verifyCase.role == Role::MergeStates ? shape.mergeStatesTraffic
+                                                                   : shape.decodeTraffic;
   if (text.empty())
     return int64_t(0);
   package::NameValues values;
@@ -87,6 +96,7 @@ Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &
   values[Name::NumTokens] = verifyCase.numTokens();
   values[Name::MaxQueryLength] = verifyCase.maxQueryLength();
   values[Name::MaxKvLength] = verifyCase.maxKvLength();
+  values[Name::NumParts] = verifyCase.parts;
   const int64_t bound = verifyCase.maxQueryLength() + verifyCase.extraQueryBound;
   int64_t total = 0, chunked = 0, rows = 1;
   for (const ClassShape::DecodeVariant &variant : shape.decodeVariants)

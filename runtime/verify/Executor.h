@@ -37,7 +37,7 @@ struct Execution {
   bool metered = false;
   uint64_t bytesMoved = 0;    // 32 x sectors requested, over all buffers and launches
   uint64_t bankConflicts = 0; // shared-memory wavefronts beyond the least
-  uint32_t errors = 0;        // the plan's error word: 1 a length, 2 a page number
+  uint32_t errors = 0;        // the plan's error word: 1 a length, 2 a page number, 4 a position
   std::optional<Partials> partials;
 };
 
@@ -51,7 +51,8 @@ enum class StepForm {
 class Executor {
 public:
   virtual ~Executor() = default;
-  /// Runs append, or decode and merge. An error is what prevents a case from running at all.
+  /// Runs append, decode and merge, or merge_states. An error is what prevents a case from running
+  /// at all.
   virtual Result<Execution> run(const ClassShape &shape, const VerifyCase &verifyCase,
                                 CaseData &data) = 0;
   /// Runs a step. An executor that cannot do better runs its two cases and carries the rows over.

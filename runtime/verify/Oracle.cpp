@@ -53,17 +53,29 @@ AttentionResult<double> evaluateOracle(const AttentionProblem &problem) {
   return result;
 }
 
+double MergeProblem::naturalLse(int64_t part, int64_t row) const {
+  return double(lse[size_t(part * rows + row)]) * (lseIsLog2 ? std::log(2.0) : 1);
+}
+
+int64_t MergeProblem::partsWithKeys(int64_t row) const {
+  int64_t count = 0;
+  for (int64_t part = 0; part < parts; ++part)
+    count += !std::isinf(naturalLse(part, row));
+  return count;
+}
+
 AttentionResult<double> evaluateOracle(const MergeProblem &problem) {
   AttentionResult<double> result;
   for (int64_t row = 0; row < problem.rows; ++row) {
     double maximum = kMinusInfinity;
     for (int64_t p = 0; p < problem.parts; ++p)
-      maximum = std::fmax(maximum, double(problem.lse[p * problem.rows + row]));
+      if (!std::isinf(problem.naturalLse(p, row)))
+        maximum = std::fmax(maximum, problem.naturalLse(p, row));
     std::vector<double> sum(problem.dim, 0.0);
     double denominator = 0;
     for (int64_t p = 0; p < problem.parts; ++p) {
-      double lse = problem.lse[p * problem.rows + row];
-      if (lse == kMinusInfinity)
+      double lse = problem.naturalLse(p, row);
+      if (std::isinf(lse))
         continue;
       double weight = std::exp(lse - maximum);
       denominator += weight;
@@ -78,9 +90,9 @@ AttentionResult<double> evaluateOracle(const MergeProblem &problem) {
 }
 
 namespace {
-/// Norm and RoPE of one head vector.
+/// Norm and RoPE of one head vector of a token.
 std::vector<double> transformHead(const AppendProblem &problem, const float *input,
-                                  const std::vector<float> &weight, int64_t position) {
+                                  const std::vector<float> &weight, size_t token) {
   const int64_t dim = problem.keyDim;
   std::vector<double> x(input, input + dim);
   if (problem.normEpsilon) {
@@ -97,9 +109,13 @@ std::vector<double> transformHead(const AppendProblem &problem, const float *inp
   const int64_t pairs = int64_t(rope.inverseFrequencies.size());
   for (int64_t i = 0; i < pairs; ++i) {
     // A position below 2^28 times a 24-bit significand is exact in fp64.
-    double angle = double(position) * double(rope.inverseFrequencies[i]);
+    double angle = double(problem.position[token]) * double(rope.inverseFrequencies[i]);
     double cosine = std::cos(angle) * rope.attentionFactor;
     double sine = std::sin(angle) * rope.attentionFactor;
+    if (!problem.cosSin.empty()) {
+      cosine = problem.cosSin[token * 2 * size_t(pairs) + size_t(i)];
+      sine = problem.cosSin[token * 2 * size_t(pairs) + size_t(pairs + i)];
+    }
     int64_t first = rope.pairing == RopePairing::Half ? i : 2 * i;
     int64_t second = rope.pairing == RopePairing::Half ? i + pairs : 2 * i + 1;
     double a = x[first], b = x[second];
@@ -116,12 +132,12 @@ AppendResult<double> evaluateOracle(const AppendProblem &problem) {
     for (int64_t h = 0; h < problem.queryHeads; ++h)
       for (double x :
            transformHead(problem, &problem.query[(token * problem.queryHeads + h) * problem.keyDim],
-                         problem.queryWeight, problem.position[token]))
+                         problem.queryWeight, token))
         result.query.push_back(x);
     for (int64_t h = 0; h < problem.kvHeads; ++h)
       for (double x :
            transformHead(problem, &problem.key[(token * problem.kvHeads + h) * problem.keyDim],
-                         problem.keyWeight, problem.position[token]))
+                         problem.keyWeight, token))
         result.key.push_back(x);
   }
   return result;

@@ -44,11 +44,16 @@ template <class Real> struct AttentionResult {
 AttentionResult<double> evaluateOracle(const AttentionProblem &problem);
 
 /// Attention results of the same rows over disjoint sets of keys. Part p of a row is
-/// output[p][row][dim] with lse[p][row]; a part without keys has lse -inf and is not read.
+/// output[p][row][dim] with lse[p][row]; a part without keys has an infinite lse and is not read.
 struct MergeProblem {
   int64_t parts = 1, rows = 1, dim = 16;
   std::vector<float> output; // [parts][rows][dim]
   std::vector<float> lse;    // [parts][rows]
+  bool lseIsLog2 = false;    // else natural
+
+  double naturalLse(int64_t part, int64_t row) const;
+  /// How many parts of a row have keys.
+  int64_t partsWithKeys(int64_t row) const;
 };
 
 /// The result over the union of the keys, [rows][dim] and [rows].
@@ -74,6 +79,8 @@ struct AppendProblem {
   std::optional<double> normEpsilon;
   std::vector<float> queryWeight, keyWeight; // [keyDim] if normEpsilon
   std::optional<Rope> rope;
+  // Cosines, then sines, of each pair, in place of the rotation's own angles and factor; or empty.
+  std::vector<float> cosSin;     // [tokens][2 * pairs]
   std::vector<int64_t> position; // [tokens]
   std::vector<float> query;      // [tokens][queryHeads][keyDim]
   std::vector<float> key;        // [tokens][kvHeads][keyDim]

@@ -3,6 +3,7 @@
 #include "runtime/device/CudaDevice.h"
 #include "runtime/device/RecordingDevice.h"
 #include "runtime/device/SimulatorDevice.h"
+#include "runtime/plan/MergeStates.h"
 #include "runtime/plan/Plan.h"
 #include "runtime/verify/Executor.h"
 
@@ -22,6 +23,21 @@ attncc_tensor tensorOf(const CaseMemory &memory, const TensorImage &image, Numbe
   std::copy_n(stride, 3, tensor.stride);
   tensor.code = type == NumberType::BF16 ? 4 : 2;
   tensor.bits = 16;
+  tensor.lanes = 1;
+  return tensor;
+}
+
+attncc_tensor tensorOf(const CaseMemory &memory, const LseImage &image, int64_t tokens,
+                       int64_t heads) {
+  attncc_tensor tensor = {};
+  tensor.data = memory.at(image.data);
+  tensor.rank = 2;
+  tensor.shape[0] = tokens;
+  tensor.shape[1] = heads;
+  tensor.stride[0] = image.tokenStride;
+  tensor.stride[1] = image.headStride;
+  tensor.code = 2;
+  tensor.bits = 32;
   tensor.lanes = 1;
   return tensor;
 }
@@ -140,15 +156,7 @@ struct PackageExecutor::Launches {
     std::memset(workspace.as<void>(), 0xff,
                 c.role == Role::Append ? kWorkspaceHead : workspace.bytes());
 
-    std::vector<CaseMemory::Range> ranges;
-    for (const CaseData *from : {static_cast<const CaseData *>(&data), other})
-      if (from)
-        for (const CaseData::Named &named : from->mappings())
-          ranges.push_back({named.label, named.memory.as<std::byte>(), named.memory.bytes(),
-                            named.unbacked, isWritten(named.memory, other != nullptr)});
-    ranges.push_back({"workspace", workspace.as<std::byte>(), workspace.bytes(), 0, true, true,
-                      kWorkspaceAlignment});
-    if (Result<void> put = executor.memory->put(std::move(ranges)); !put)
+    if (Result<void> put = putMemory(other); !put)
       return put;
 
     const CaseMemory &memory = *executor.memory;
@@ -190,6 +198,20 @@ struct PackageExecutor::Launches {
     return plan->update(batch, executor.stream);
   }
 
+  /// Makes the case's memory addressable, that of `other`, and the workspace.
+  Result<void> putMemory(const CaseData *other) {
+    std::vector<CaseMemory::Range> ranges;
+    for (const CaseData *from : {static_cast<const CaseData *>(&data), other})
+      if (from)
+        for (const CaseData::Named &named : from->mappings())
+          ranges.push_back({named.label, named.memory.as<std::byte>(), named.memory.bytes(),
+                            named.unbacked, isWritten(named.memory, other != nullptr)});
+    if (workspace.bytes())
+      ranges.push_back({"workspace", workspace.as<std::byte>(), workspace.bytes(), 0, true, true,
+                        kWorkspaceAlignment});
+    return executor.memory->put(std::move(ranges));
+  }
+
   /// Rows of `from`, whose rotated queries go to `queryOut`.
   Result<void> append(const CaseData &from, const TensorImage &queryOut) {
     const CaseMemory &memory = *executor.memory;
@@ -199,6 +221,18 @@ struct PackageExecutor::Launches {
     args.key = tensorOf(memory, from.key, shape.type);
     args.value = tensorOf(memory, from.value, shape.type);
     args.query_out = tensorOf(memory, queryOut, shape.type);
+    args.prologue = from.prologue ? ATTNCC_PROLOGUE_FUSED : ATTNCC_PROLOGUE_NONE;
+    if (from.cosSin) {
+      args.cos_sin.data = memory.at(from.cosSin);
+      args.cos_sin.rank = 2;
+      args.cos_sin.shape[0] = from.cosSinPositions;
+      args.cos_sin.shape[1] = 2 * int64_t(shape.rope->inverseFrequencies.size());
+      args.cos_sin.stride[0] = from.cosSinStride;
+      args.cos_sin.stride[1] = 1;
+      args.cos_sin.code = from.cosSinBytes == 2 && shape.type == NumberType::BF16 ? 4 : 2;
+      args.cos_sin.bits = uint8_t(8 * from.cosSinBytes);
+      args.cos_sin.lanes = 1;
+    }
     args.position = memory.at(from.positions);
     args.q_norm = memory.at(from.queryWeight);
     args.k_norm = memory.at(from.keyWeight);
@@ -211,18 +245,24 @@ struct PackageExecutor::Launches {
     args.size = sizeof args;
     args.query = tensorOf(memory, data.query, shape.type);
     args.output = tensorOf(memory, data.output, shape.type);
-    if (data.lse) {
-      args.lse.data = memory.at(data.lse);
-      args.lse.rank = 2;
-      args.lse.shape[0] = data.numTokens;
-      args.lse.shape[1] = data.query.heads;
-      args.lse.stride[0] = data.lseTokenStride;
-      args.lse.stride[1] = data.lseHeadStride;
-      args.lse.code = 2;
-      args.lse.bits = 32;
-      args.lse.lanes = 1;
-    }
+    if (data.lse.data)
+      args.lse = tensorOf(memory, data.lse, data.numTokens, data.query.heads);
     return plan->attend(*cache, uint32_t(shape.layer), args, executor.stream);
+  }
+
+  Result<void> mergeStates() {
+    const CaseMemory &memory = *executor.memory;
+    std::vector<attncc_tensor> outputs, lses;
+    for (const StateImage &state : data.states) {
+      outputs.push_back(tensorOf(memory, state.output, shape.type));
+      lses.push_back(tensorOf(memory, state.lse, data.numTokens, data.output.heads));
+    }
+    attncc_attend_args args = {};
+    args.size = sizeof args;
+    args.output = tensorOf(memory, data.output, shape.type);
+    if (data.lse.data)
+      args.lse = tensorOf(memory, data.lse, data.numTokens, data.output.heads);
+    return plan::mergeStates(*executor.loaded, outputs, lses, c.lseIsLog2, args, executor.stream);
   }
 
   /// What the launches left; `launched` is their result.
@@ -242,10 +282,12 @@ struct PackageExecutor::Launches {
         return launched.error();
       return execution;
     }
-    Result<uint32_t> errors = plan->takeErrors(executor.stream);
-    if (!errors)
-      return errors.error();
-    execution.errors = *errors;
+    if (plan) {
+      Result<uint32_t> errors = plan->takeErrors(executor.stream);
+      if (!errors)
+        return errors.error();
+      execution.errors = *errors;
+    }
     Result<std::vector<std::string>> trespasses = executor.memory->take();
     if (!trespasses)
       return trespasses.error();
@@ -261,7 +303,7 @@ private:
       return pointer >= memory.as<std::byte>() && pointer < memory.as<std::byte>() + memory.bytes();
     };
     const bool appends = isStep || c.role == Role::Append;
-    return holds(data.output.data) || holds(data.lse) ||
+    return holds(data.output.data) || holds(data.lse.data) ||
            (appends && (holds(data.k.data) || holds(data.v.data))) ||
            (isStep && holds(data.query.data));
   }
@@ -270,6 +312,11 @@ private:
 Result<Execution> PackageExecutor::run(const ClassShape &shape, const VerifyCase &c,
                                        CaseData &data) {
   Launches launches{*this, shape, c, data};
+  if (c.role == Role::MergeStates) { // without a plan
+    if (Result<void> put = launches.putMemory(nullptr); !put)
+      return put.error();
+    return launches.finish(launches.mergeStates());
+  }
   if (Result<void> prepared = launches.prepare(nullptr); !prepared)
     return prepared.error();
   return launches.finish(c.role == Role::Append ? launches.append(data, data.output)

@@ -54,12 +54,13 @@ AttentionResult<float> evaluatePlain(const MergeProblem &problem, NumberType typ
   for (int64_t row = 0; row < problem.rows; ++row) {
     float maximum = kMinusInfinity;
     for (int64_t p = 0; p < problem.parts; ++p)
-      maximum = std::fmax(maximum, problem.lse[p * problem.rows + row]);
+      if (float lse = float(problem.naturalLse(p, row)); !std::isinf(lse))
+        maximum = std::fmax(maximum, lse);
     std::vector<float> sum(problem.dim, 0.0f);
     float denominator = 0;
     for (int64_t p = 0; p < problem.parts; ++p) {
-      float lse = problem.lse[p * problem.rows + row];
-      if (lse == kMinusInfinity)
+      float lse = float(problem.naturalLse(p, row));
+      if (std::isinf(lse))
         continue;
       float weight = std::exp(lse - maximum);
       denominator += weight;
@@ -75,7 +76,7 @@ AttentionResult<float> evaluatePlain(const MergeProblem &problem, NumberType typ
 
 namespace {
 void transformHead(const AppendProblem &problem, NumberType type, const float *input,
-                   const std::vector<float> &weight, int64_t position, std::vector<float> &result) {
+                   const std::vector<float> &weight, size_t token, std::vector<float> &result) {
   const int64_t dim = problem.keyDim;
   std::vector<float> x(input, input + dim);
   if (problem.normEpsilon) {
@@ -90,9 +91,13 @@ void transformHead(const AppendProblem &problem, NumberType type, const float *i
     const Rope &rope = *problem.rope;
     const int64_t pairs = int64_t(rope.inverseFrequencies.size());
     for (int64_t i = 0; i < pairs; ++i) {
-      float angle = float(position) * rope.inverseFrequencies[i];
+      float angle = float(problem.position[token]) * rope.inverseFrequencies[i];
       float cosine = std::cos(angle) * float(rope.attentionFactor);
       float sine = std::sin(angle) * float(rope.attentionFactor);
+      if (!problem.cosSin.empty()) {
+        cosine = problem.cosSin[token * 2 * size_t(pairs) + size_t(i)];
+        sine = problem.cosSin[token * 2 * size_t(pairs) + size_t(pairs + i)];
+      }
       int64_t first = rope.pairing == RopePairing::Half ? i : 2 * i;
       int64_t second = rope.pairing == RopePairing::Half ? i + pairs : 2 * i + 1;
       float a = x[first], b = x[second];
@@ -111,10 +116,10 @@ AppendResult<float> evaluatePlain(const AppendProblem &problem, NumberType type)
     for (int64_t h = 0; h < problem.queryHeads; ++h)
       transformHead(problem, type,
                     &problem.query[(token * problem.queryHeads + h) * problem.keyDim],
-                    problem.queryWeight, problem.position[token], result.query);
+                    problem.queryWeight, token, result.query);
     for (int64_t h = 0; h < problem.kvHeads; ++h)
       transformHead(problem, type, &problem.key[(token * problem.kvHeads + h) * problem.keyDim],
-                    problem.keyWeight, problem.position[token], result.key);
+                    problem.keyWeight, token, result.key);
   }
   return result;
 }

@@ -54,7 +54,7 @@ public:
       fail("the error word is " + std::to_string(execution->errors) + ", expected 0");
     Outcome outcome;
     outcome.output = (*data)->readOutput();
-    if ((*data)->lse)
+    if ((*data)->lse.data)
       outcome.lse = (*data)->readLogSumExp();
     outcome.errors = execution->errors;
     return outcome;
@@ -84,6 +84,7 @@ public:
     c.layerClass = shape.name;
     c.role = role;
     c.seed = 11;
+    c.prologue = shape.takesFused();
     c.sequences = std::move(sequences);
     for (SequenceShape &sequence : c.sequences) {
       sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
@@ -328,6 +329,32 @@ PropertyResult checkBadLength(const ClassShape &shape, Executor &executor, doubl
   return Check(shape, executor).result();
 }
 
+/// Append of two sequences of one token; the table ends before the second one's position.
+PropertyResult checkBadPosition(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  if (!shape.rope || !shape.takesFused())
+    return check.result("nothing is rotated");
+  VerifyCase c = check.makeCase({{1, 3}, {1, 50}}, Role::Append);
+  for (int64_t bytes : {2, 4}) {
+    c.cosSinBytes = bytes;
+    std::optional<Outcome> clean = check.run(c);
+    std::optional<Outcome> outcome = check.run(
+        c, nullptr, [](CaseData &data) { data.cosSinPositions = 10; }, true);
+    if (!clean || !outcome)
+      continue;
+    if (!(outcome->errors & 4))
+      check.fail("the error word is " + std::to_string(outcome->errors) + ", expected 4");
+    const size_t head = size_t(shape.keyDim), row = size_t(shape.group()) * head;
+    if (!sameBits(std::span(clean->output).first(row), std::span(outcome->output).first(row)))
+      check.fail("another sequence's query changed");
+    const size_t rotated = 2 * shape.rope->inverseFrequencies.size();
+    for (size_t i = row; i < outcome->output.size(); ++i)
+      if (i % head < rotated && !std::isnan(outcome->output[i]))
+        check.fail("element " + std::to_string(i % head) + " of the query is not NaN");
+  }
+  return check.result();
+}
+
 PropertyResult checkTraffic(const ClassShape &shape, Executor &executor, const VerifyCase &c,
                             double limit) {
   Check check(shape, executor);
@@ -401,6 +428,7 @@ const std::vector<Property> &allProperties() {
       {"pool beyond 2^31 elements", Role::Decode, checkFarPages},
       {"page number out of range", Role::Decode, checkBadPage},
       {"length beyond its bound", Role::Decode, checkBadLength},
+      {"position outside of the table", Role::Append, checkBadPosition},
   };
   return properties;
 }

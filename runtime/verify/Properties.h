@@ -12,6 +12,8 @@
 //   far pages          a pool beyond 2^31 elements (4 GiB) is addressed right
 //   bad page, length   a page number out of range or a length beyond its bound makes that
 //                      sequence's rows NaN, sets the error word, and harms nobody else
+//   bad position       a position outside of the table of angles makes what it turns NaN, sets the
+//                      error word, and harms nobody else
 //   traffic            of decode at 4,096 tokens and of append, against the least; no
 //                      bank conflicts
 //

@@ -32,7 +32,7 @@ std::vector<RoleSummary> VerifyReport::roles() const {
   std::vector<RoleSummary> summaries;
   std::vector<std::pair<std::string, Role>> lines;
   for (const Target &target : targets)
-    for (Role role : {Role::Append, Role::Decode, Role::Merge})
+    for (Role role : kRoles)
       lines.emplace_back(target.name, role);
   for (const auto &[target, role] : lines) {
     RoleSummary summary;
@@ -68,9 +68,12 @@ std::vector<RoleSummary> VerifyReport::roles() const {
 std::string VerifyReport::text() const {
   std::string text;
   char line[256];
+  int width = 0; // of the longest role
+  for (const RoleSummary &role : roles())
+    width = std::max(width, int(name(role.role).size()));
   for (const RoleSummary &role : roles()) {
     std::snprintf(line, sizeof line,
-                  "%-6s  %s  %s  %lld/%lld within 2x  error ratio p50 %.2f max %.2f",
+                  "%-*s  %s  %s  %lld/%lld within 2x  error ratio p50 %.2f max %.2f", width,
                   std::string(name(role.role)).c_str(), role.target.c_str(), device.c_str(),
                   static_cast<long long>(role.passed), static_cast<long long>(role.cases),
                   role.medianRatio, role.largestRatio);
@@ -86,8 +89,8 @@ std::string VerifyReport::text() const {
       const Agreement &agreement = *role.agreement;
       std::snprintf(
           line, sizeof line,
-          "%-6s  %s  %s against %s  %lld of %lld equal  furthest %.2g ulp  exceptions %lld\n",
-          std::string(name(role.role)).c_str(), role.target.c_str(), device.c_str(),
+          "%-*s  %s  %s against %s  %lld of %lld equal  furthest %.2g ulp  exceptions %lld\n",
+          width, std::string(name(role.role)).c_str(), role.target.c_str(), device.c_str(),
           against.c_str(), static_cast<long long>(agreement.equal),
           static_cast<long long>(agreement.elements), agreement.furthestUlp,
           static_cast<long long>(agreement.outside));

@@ -21,8 +21,9 @@ std::vector<Demand> demandsOf(const std::vector<double> &lse, int64_t dim) {
 void judgeAppend(const ClassShape &shape, const CaseData &data, CaseResult &result) {
   AppendResult<double> oracle = evaluateOracle(data.append);
   AppendResult<float> plain = evaluatePlain(data.append, shape.type);
-  result.tensors.push_back(
-      {"query", measureTensor(shape.type, data.readOutput(), oracle.query, plain.query)});
+  if (data.output.data)
+    result.tensors.push_back(
+        {"query", measureTensor(shape.type, data.readOutput(), oracle.query, plain.query)});
   // Keys of tokens that are to be written.
   const size_t row = size_t(data.append.kvHeads * data.append.keyDim);
   std::vector<double> oracleKeys;
@@ -70,6 +71,21 @@ void judgeMerge(const ClassShape &shape, const VerifyCase &c, const Partials &pa
       {"merged", measureTensor(shape.type, kernel, oracle, plain, demandsOf(lse, dim))});
 }
 
+/// A row of one part is that part's, one of none is zero.
+void judgeStates(const ClassShape &shape, const CaseData &data, CaseResult &result) {
+  AttentionResult<double> oracle = evaluateOracle(data.merge);
+  AttentionResult<float> plain = evaluatePlain(data.merge, shape.type);
+  std::vector<Demand> demands;
+  for (int64_t row = 0; row < data.merge.rows; ++row)
+    demands.insert(demands.end(), size_t(data.merge.dim),
+                   data.merge.partsWithKeys(row) <= 1 ? Demand::Exact : Demand::Close);
+  result.tensors.push_back({"output", measureTensor(shape.type, data.readOutput(), oracle.output,
+                                                    plain.output, demands)});
+  if (data.lse.data)
+    result.tensors.push_back(
+        {"lse", measureLogSumExp(data.readLogSumExp(), oracle.lse, plain.lse)});
+}
+
 void judgeAttention(const ClassShape &shape, const VerifyCase &c, const CaseData &data,
                     const Execution &execution, CaseResult &result) {
   AttentionResult<double> oracle = evaluateOracle(data.attention);
@@ -77,7 +93,7 @@ void judgeAttention(const ClassShape &shape, const VerifyCase &c, const CaseData
   std::vector<float> output = data.readOutput();
   result.tensors.push_back({"output", measureTensor(shape.type, output, oracle.output, plain.output,
                                                     demandsOf(oracle.lse, shape.valueDim))});
-  if (data.lse)
+  if (data.lse.data)
     result.tensors.push_back(
         {"lse", measureLogSumExp(data.readLogSumExp(), oracle.lse, plain.lse)});
   if (execution.partials)
@@ -105,6 +121,8 @@ CaseResult judgeCase(const ClassShape &shape, const VerifyCase &c, const CaseDat
   if (execution.findings.empty()) {
     if (c.role == Role::Append)
       judgeAppend(shape, data, result);
+    else if (c.role == Role::MergeStates)
+      judgeStates(shape, data, result);
     else
       judgeAttention(shape, c, data, execution, result);
   }

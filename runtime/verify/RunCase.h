@@ -8,6 +8,7 @@
 //   decode   "output", "lse"
 //   merge    the same, and "merged": the merge kernel alone, i.e. the final output
 //            against the oracle's merge of the partial results that decode left
+//   merge_states   "output", "lse"
 //
 // Test: test/verify/VerifyTest.cpp.
 //

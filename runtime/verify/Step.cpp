@@ -22,6 +22,7 @@ Result<Step> Step::make(const ClassShape &shape, const VerifyCase &attendCase) {
   step.attendCase = step.appendCase = attendCase;
   step.appendCase.role = Role::Append;
   step.appendCase.seed = attendCase.seed + 1;
+  step.appendCase.prologue = shape.takesFused();
   step.appendCase.inPlace = step.appendCase.slots = step.appendCase.positions = false;
   Result<std::unique_ptr<CaseData>> attend = CaseData::make(shape, step.attendCase);
   if (!attend)
@@ -73,7 +74,7 @@ std::vector<uint16_t> Step::writtenBits(const ClassShape &shape) const {
       add(attend->output.row(number, head), shape.valueDim);
     }
   });
-  if (attend->lse)
+  if (attend->lse.data)
     for (float value : attend->readLogSumExp()) {
       uint16_t halves[2];
       std::memcpy(halves, &value, sizeof halves);

@@ -23,7 +23,9 @@ struct Task {
 int64_t costOf(const VerifyCase &c) {
   int64_t cost = 0;
   for (auto [queryLength, kvLength] : c.sequences)
-    cost += c.role == Role::Append ? queryLength : 16 + kvLength;
+    cost += c.role == Role::Append        ? queryLength
+            : c.role == Role::MergeStates ? queryLength * c.parts
+                                          : 16 + kvLength;
   return cost * c.kvHeads;
 }
 

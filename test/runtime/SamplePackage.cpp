@@ -36,6 +36,11 @@ static std::string kernelHead(const std::string &entry, const Interface &interfa
 	mov.u32 %r1, %ctaid.x;
 	mov.u32 %r2, %ctaid.y;
 	mov.u32 %r3, %ctaid.z;
+)";
+}
+
+/// %r4 and %r6: where the sequence's queries begin, and how many there are; %r7: its length.
+static const char *const loadSequence = R"(
 	mul.wide.s32 %d0, %r3, 4;
 	add.s64 %d1, %query_start, %d0;
 	ld.global.b32 %r4, [%d1];
@@ -44,7 +49,6 @@ static std::string kernelHead(const std::string &entry, const Interface &interfa
 	add.s64 %d2, %kv_length, %d0;
 	ld.global.b32 %r7, [%d2];
 )";
-}
 
 /// %r9 = block-table entry of the token at position %r8; leaves the kernel with bit 1 set if it is
 /// not a page.
@@ -90,7 +94,7 @@ DONE:
 )";
 
 static std::string appendText(const std::string &entry) {
-  return kernelHead(entry, *package::standardInterface("append/1")) + R"(
+  return kernelHead(entry, *package::standardInterface("append/1")) + loadSequence + R"(
 	setp.ge.s32 %p0, %r0, 16;
 	@%p0 bra DONE;
 	setp.ge.s32 %p0, %r2, %r6;
@@ -102,6 +106,8 @@ static std::string appendText(const std::string &entry) {
 	add.s32 %r10, %r4, %r2;
 	cvt.s64.s32 %d3, %r10;
 	cvt.s64.s32 %d4, %r0;
+	setp.eq.s64 %p0, %query, 0;
+	@%p0 bra SLOT;
 	// query heads 2*head and 2*head+1
 	shl.b32 %r11, %r1, 1;
 	cvt.s64.s32 %d5, %r11;
@@ -123,7 +129,7 @@ static std::string appendText(const std::string &entry) {
 	add.s64 %d7, %d7, %d8;
 	ld.global.b16 %h0, [%d6];
 	st.global.b16 [%d7], %h0;
-	// slot
+SLOT:
 	setp.eq.s64 %p4, %slot_mapping, 0;
 	@%p4 bra TABLE;
 	shl.b64 %d9, %d3, 3;
@@ -174,7 +180,7 @@ WRITE:
 }
 
 static std::string decodeText(const std::string &entry) {
-  return kernelHead(entry, *package::standardInterface("decode/1")) + R"(
+  return kernelHead(entry, *package::standardInterface("decode/1")) + loadSequence + R"(
 	setp.ge.s32 %p0, %r0, 16;
 	@%p0 bra DONE;
 	setp.ne.s32 %p0, %r2, 0;
@@ -241,7 +247,7 @@ NEXT:
 }
 
 static std::string mergeText(const std::string &entry) {
-  return kernelHead(entry, *package::standardInterface("merge/1")) + R"(
+  return kernelHead(entry, *package::standardInterface("merge/1")) + loadSequence + R"(
 	setp.ne.s32 %p0, %r0, 0;
 	@%p0 bra DONE;
 	setp.le.s32 %p0, %r7, 8;
@@ -271,6 +277,46 @@ COUNTED:
 	add.s64 %d5, %lse, %d5;
 	st.global.f32 [%d5], %f0;
 	bra DONE;
+DONE:
+	ret;
+}
+)";
+}
+
+static std::string mergeStatesText(const std::string &entry) {
+  return kernelHead(entry, *package::standardInterface("merge_states/1")) + R"(
+	// one warp a block: row = ctaid.x, token = row / query_heads, head = row % query_heads
+	div.s32 %r4, %r1, %query_heads;
+	rem.s32 %r5, %r1, %query_heads;
+	setp.ge.s32 %p0, %r4, %num_tokens;
+	@%p0 bra DONE;
+	cvt.s64.s32 %d3, %r4;
+	cvt.s64.s32 %d4, %r5;
+	setp.eq.s64 %p1, %lse, 0;
+	@%p1 bra ROW;
+	mul.lo.s64 %d5, %d3, %lse_token_stride;
+	mad.lo.s64 %d5, %d4, %lse_head_stride, %d5;
+	shl.b64 %d5, %d5, 2;
+	add.s64 %d5, %lse, %d5;
+	cvt.rn.f32.s32 %f0, %num_parts;
+	mul.rn.f32 %f0, %f0, %lse_scale;
+	st.global.f32 [%d5], %f0;
+ROW:
+	setp.ge.s32 %p0, %r0, 16;
+	@%p0 bra DONE;
+	cvt.s64.s32 %d6, %r0;
+	mul.lo.s64 %d7, %d3, %part0_output_token_stride;
+	mad.lo.s64 %d7, %d4, %part0_output_head_stride, %d7;
+	add.s64 %d7, %d7, %d6;
+	shl.b64 %d7, %d7, 1;
+	add.s64 %d7, %part0_output, %d7;
+	ld.global.b16 %h0, [%d7];
+	mul.lo.s64 %d8, %d3, %output_token_stride;
+	mad.lo.s64 %d8, %d4, %output_head_stride, %d8;
+	add.s64 %d8, %d8, %d6;
+	shl.b64 %d8, %d8, 1;
+	add.s64 %d8, %output, %d8;
+	st.global.b16 [%d8], %h0;
 DONE:
 	ret;
 }
@@ -310,7 +356,8 @@ Sample test::samplePackage() {
   };
   for (const Role &role :
        {Role{"append", appendText("sample_append")}, Role{"decode", decodeText("sample_decode")},
-        Role{"merge", mergeText("sample_merge")}}) {
+        Role{"merge", mergeText("sample_merge")},
+        Role{"merge_states", mergeStatesText("sample_merge_states")}}) {
     package::KernelEntry kernel;
     kernel.role = role.name;
     kernel.entry = "sample_" + kernel.role;
@@ -321,7 +368,9 @@ Sample test::samplePackage() {
     kernel.interface = kernel.role + "/1";
     kernel.block = {32, 1, 1};
     kernel.orderClass = "o1";
-    if (kernel.role != "append") {
+    if (kernel.role == "append")
+      kernel.prologue = package::Prologue::None;
+    if (kernel.role == "decode" || kernel.role == "merge") {
       kernel.splitRule = "s0";
       kernel.loadClass["max_query_length"] = {1, 8};
     }

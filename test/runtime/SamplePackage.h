@@ -4,9 +4,10 @@
 // prologue, splits of 8 tokens up to 32 and of 16 beyond. Its kernels are written by hand in PTX
 // and do the least that shows what they were launched with:
 //
-//   append  copies query to query_out and key and value into their slots
+//   append  copies query to query_out, if given, and key and value into their slots
 //   decode  output = V of the sequence's last token, lse = kv_length; the rows of one block each
 //   merge   lse = - (number of splits) for sequences with more than one split
+//   merge_states  output = the first part's, lse = number of parts · lse_scale
 //
 // Both of the first two check lengths and page numbers as real kernels must, with the error word.
 //

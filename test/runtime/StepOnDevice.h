@@ -112,10 +112,12 @@ public:
     return failure;
   }
   std::string update() { return messageOf(plan.update(batch, stream)); }
-  /// Append, decode and merge of one layer.
+  /// Append, decode and merge of one layer, and its result merged with itself, in place.
   std::string launch(uint32_t layer) {
     std::string failed = append(layer);
-    return failed.empty() ? attend(layer) : failed;
+    if (failed.empty())
+      failed = attend(layer);
+    return failed.empty() ? merge() : failed;
   }
   std::string append(uint32_t layer) {
     return messageOf(plan.append(shared->kv, layer,
@@ -125,6 +127,11 @@ public:
   std::string attend(uint32_t layer) {
     return messageOf(
         plan.attend(shared->kv, layer, {.query = rotated, .output = attended, .lse = lse}, stream));
+  }
+  std::string merge() {
+    const attncc_tensor outputs[] = {attended, attended}, sums[] = {lse, lse};
+    return messageOf(shared->package.merge(outputs, sums, {.output = attended, .lse = lse},
+                                           /*lse_is_log2=*/false, stream));
   }
   std::string captureAndLaunch() {
     beginCapture();

@@ -43,7 +43,7 @@ TEST(Agreement, equalDevicesAgree) {
   Result<VerifyReport> report = compare(Mistake::None);
   ASSERT_TRUE(report);
   EXPECT_TRUE(report->passed()) << report->text();
-  for (Role role : {Role::Append, Role::Decode, Role::Merge}) {
+  for (Role role : kRoles) {
     Agreement agreement = agreementOf(*report, role);
     EXPECT_GT(agreement.elements, 1000);
     EXPECT_EQ(agreement.equal, agreement.elements);
@@ -113,6 +113,48 @@ TEST(Agreement, copiedPagesAreExact) {
   Agreement agreement = compareRuns(shape, c, *one, {}, *two, {});
   EXPECT_EQ(agreement.outside, 1);
   EXPECT_EQ(agreement.exceptions.front().tensor, "key");
+}
+
+// So it does without prologue, whatever the class.
+TEST(Agreement, pagesWithoutPrologueAreExact) {
+  ClassShape shape = makeShape(NumberType::BF16);
+  VerifyCase c;
+  c.role = Role::Append;
+  c.layerClass = "full";
+  c.sequences = {{2, 9}};
+  for (bool prologue : {false, true}) {
+    c.prologue = prologue;
+    std::unique_ptr<CaseData> one = std::move(*CaseData::make(shape, c)),
+                              two = std::move(*CaseData::make(shape, c));
+    HostExecutor host;
+    ASSERT_TRUE(host.run(shape, c, *one));
+    ASSERT_TRUE(host.run(shape, c, *two));
+    *two->output.row(0, 0) ^= 1;
+    EXPECT_EQ(compareRuns(shape, c, *one, {}, *two, {}).outside, prologue ? 0 : 1);
+  }
+}
+
+// A row of one state is that state's; of several, the last bit may differ.
+TEST(Agreement, rowsOfOneStateAreExact) {
+  ClassShape shape = makeShape(NumberType::BF16);
+  VerifyCase c;
+  c.role = Role::MergeStates;
+  c.layerClass = "full";
+  c.sequences = {{40, 40}};
+  c.parts = 2;
+  std::unique_ptr<CaseData> one = std::move(*CaseData::make(shape, c)),
+                            two = std::move(*CaseData::make(shape, c));
+  HostExecutor host;
+  ASSERT_TRUE(host.run(shape, c, *one));
+  ASSERT_TRUE(host.run(shape, c, *two));
+  int64_t exact = 0;
+  for (int64_t token = 0; token < 40; ++token)
+    for (int64_t head = 0; head < two->output.heads; ++head) {
+      exact += two->merge.partsWithKeys(token * two->output.heads + head) <= 1;
+      two->output.row(token, head)[0] ^= 1;
+    }
+  EXPECT_GT(exact, 0);
+  EXPECT_EQ(compareRuns(shape, c, *one, {}, *two, {}).outside, exact);
 }
 
 TEST(Agreement, errorWordsAreCompared) {

@@ -54,7 +54,7 @@ protected:
   }
   bool someSequence(Role role, const std::function<bool(const SequenceShape &)> &holds) const {
     return some([&](const VerifyCase &c) {
-      return (c.role == role || role == Role::Decode) &&
+      return (c.role == role || role == Role::Decode) && c.role != Role::MergeStates &&
              c.role != Role::Append == (role != Role::Append) &&
              std::any_of(c.sequences.begin(), c.sequences.end(), holds);
     });
@@ -88,17 +88,17 @@ TEST_P(CaseGrid, keepsAllEdgesWhenFewerCasesAreAsked) {
 
 TEST_P(CaseGrid, rolesFollowFromTheLengths) {
   for (const VerifyCase &c : grid) {
-    if (c.role == Role::Append)
+    if (c.role == Role::Append || c.role == Role::MergeStates)
       continue;
     bool split = false;
     for (const SequenceShape &sequence : c.sequences)
       split |= shape.splits.numSplits(sequence.kvLength) > 1;
     EXPECT_EQ(split, c.role == Role::Merge) << c.id;
   }
-  for (Role role : {Role::Append, Role::Decode, Role::Merge})
+  for (Role role : kRoles)
     EXPECT_GE(std::count_if(grid.begin(), grid.end(),
                             [&](const VerifyCase &c) { return c.role == role; }),
-              role == Role::Merge ? 20 : 60)
+              role == Role::Merge || role == Role::MergeStates ? 20 : 60)
         << name(role);
 }
 
@@ -176,12 +176,61 @@ TEST_P(CaseGrid, hasEveryMemoryFormInEveryRole) {
   }
 }
 
+TEST_P(CaseGrid, appendsInEveryWay) {
+  ClassShape rotated = shape;
+  rotated.rope = Rope{RopePairing::Half, {1, 0.5f}, 1};
+  auto count = [&](const ClassShape &of, const std::function<bool(const VerifyCase &)> &holds) {
+    std::vector<VerifyCase> cases = makeGrid(of, 1, 300);
+    return std::count_if(cases.begin(), cases.end(),
+                         [&](const VerifyCase &c) { return c.role == Role::Append && holds(c); });
+  };
+  for (bool inPlace : {false, true}) {
+    EXPECT_GE(count(rotated, [&](auto &c) { return c.prologue && c.inPlace == inPlace; }), 10);
+    EXPECT_GE(
+        count(rotated, [&](auto &c) { return !c.prologue && c.queries && c.inPlace == inPlace; }),
+        2);
+  }
+  EXPECT_GE(count(rotated, [](auto &c) { return !c.queries; }), 5);
+  for (int64_t bytes : {2, 4})
+    for (bool positions : {false, true})
+      EXPECT_GE(count(rotated,
+                      [&](auto &c) { return c.cosSinBytes == bytes && c.positions == positions; }),
+                1)
+          << bytes;
+  // Nothing is asked of a class or a package that lacks it.
+  EXPECT_EQ(count(shape, [](auto &c) { return c.cosSinBytes != 0; }), 0);
+  rotated.plainAppend = false;
+  EXPECT_EQ(count(rotated, [](auto &c) { return !c.prologue; }), 0);
+  rotated.plainAppend = true, rotated.fusedAppend = false;
+  EXPECT_EQ(count(rotated, [](auto &c) { return c.prologue; }), 0);
+}
+
+TEST_P(CaseGrid, mergesStatesInEveryWay) {
+  auto has = [&](const char *what, const std::function<bool(const VerifyCase &)> &holds) {
+    EXPECT_TRUE(some([&](const VerifyCase &c) { return c.role == Role::MergeStates && holds(c); }))
+        << what;
+  };
+  for (int64_t parts : {1, 2, 3, 4, 7, 8, 15, 16})
+    has("parts", [&](const VerifyCase &c) { return c.parts == parts; });
+  for (bool wanted : {false, true}) {
+    has("order", [&](const VerifyCase &c) { return c.headsFirst == wanted; });
+    has("packed", [&](const VerifyCase &c) { return c.packed == wanted && c.parts > 1; });
+    has("in place", [&](const VerifyCase &c) { return c.inPlace == wanted && c.parts > 1; });
+    has("lse", [&](const VerifyCase &c) { return c.logSumExp == wanted; });
+    has("base 2", [&](const VerifyCase &c) { return c.lseIsLog2 == wanted; });
+  }
+  ClassShape without = shape;
+  without.mergesStates = false;
+  for (const VerifyCase &c : makeGrid(without, 1, 300))
+    EXPECT_NE(c.role, Role::MergeStates);
+}
+
 TEST_P(CaseGrid, isMostlyShort) {
   int64_t tiles = 0, longer = 0;
   for (const VerifyCase &c : grid) {
     int64_t work = 0;
     for (const SequenceShape &sequence : c.sequences)
-      if (c.role != Role::Append && sequence.queryLength)
+      if (c.role != Role::Append && c.role != Role::MergeStates && sequence.queryLength)
         work += (sequence.kvLength + 15) / 16 * c.kvHeads;
     tiles += work;
     longer += work > 700;
@@ -214,7 +263,8 @@ TEST(CaseFile, refusesWhatIsNotACase) {
   };
   EXPECT_EQ(message(good.text()), "accepted");
   EXPECT_NE(with("pages", 1).find("unknown key \"pages\""), std::string::npos) << with("pages", 1);
-  EXPECT_NE(with("role", "prefill").find("must be append, decode or merge"), std::string::npos);
+  EXPECT_NE(with("role", "prefill").find("must be one of append, decode, merge, merge_states"),
+            std::string::npos);
   EXPECT_NE(with("schema", "attncc.verify-case/9").find("must be \"attncc.verify-case/1\""),
             std::string::npos);
   EXPECT_NE(with("kv_heads", -1).find("kv_heads"), std::string::npos);
@@ -241,6 +291,37 @@ TEST(CaseFile, refusesACaseOfAnotherClass) {
   EXPECT_TRUE(refused([](VerifyCase &c) { c.sequences[0].queryLength = 0; }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.extraKvBound = 131072; }));
   EXPECT_TRUE(refused([](VerifyCase &c) { c.pagePadding = 3; }));
+}
+
+TEST(CaseFile, refusesAnAppendThatThePackageLacks) {
+  ClassShape shape = llama();
+  shape.rope = Rope{RopePairing::Half, {1, 0.5f}, 1};
+  VerifyCase c;
+  c.id = "x";
+  c.role = Role::Append;
+  c.sequences = {{1, 1}};
+  auto message = [&] {
+    Result<void> suits = checkCase(c, shape);
+    return suits ? std::string() : suits.error().diagnostic.message;
+  };
+  EXPECT_EQ(message(), "");
+  c.cosSinBytes = 3;
+  EXPECT_EQ(message(), "case x: cos_sin_bytes is 3, must be 0, 2 or 4");
+  c.cosSinBytes = 2;
+  c.prologue = false;
+  EXPECT_EQ(message(), "case x: cos_sin_bytes is 2, must be 0 where nothing is rotated");
+  c.cosSinBytes = 0;
+  c.queries = false;
+  EXPECT_EQ(message(), "");
+  c.prologue = true;
+  EXPECT_EQ(message(), "case x: queries is 0, must be 1 where there is a prologue");
+  shape.fusedAppend = false;
+  EXPECT_EQ(message(), "case x: class full has no append kernel with its prologue");
+  c.role = Role::MergeStates;
+  c.parts = 17;
+  EXPECT_EQ(message(), "case x: parts is 17, must be 1 to 16");
+  shape.mergesStates = false;
+  EXPECT_EQ(message(), "case x: class full has no merge_states kernel");
 }
 
 TEST(TrafficCases, areStatedAtFourThousandTokensAndAllHeads) {

@@ -34,12 +34,14 @@ package::Manifest makeManifest() {
   layers.qkNorm = package::QkNorm{1e-5};
   manifest.layerClasses = {layers};
   manifest.splitRules["s0"] = {{{{2048, 256}, {4096, 1024}}}, ""};
-  for (const char *name : {"append/1", "decode/1", "merge/1"})
+  for (const char *name : {"append/1", "decode/1", "merge/1", "merge_states/1"})
     manifest.interfaces[name] = *package::standardInterface(name);
   auto kernel = [&](const char *role, const char *target, int64_t rows, package::Interval queries) {
     package::KernelEntry entry;
     entry.role = role;
     entry.target = target;
+    if (entry.role == "append")
+      entry.prologue = package::Prologue::Fused;
     entry.layerClass = "normed";
     entry.interface = std::string(role) + "/1";
     entry.rows = rows;
@@ -54,6 +56,7 @@ package::Manifest makeManifest() {
   kernel("decode", "sm_80", 32, {2, 8});
   kernel("decode", "sm_90a", 64, {1, 8});
   kernel("merge", "sm_80", 0, {});
+  kernel("merge_states", "sm_80", 0, {});
   return manifest;
 }
 
@@ -82,6 +85,24 @@ TEST(ClassShapes, holdWhatCasesDependOn) {
   EXPECT_EQ(shape.decodeVariants.size(), 2u); // of sm_80 alone
 }
 
+// What a target lacks is not asked of it.
+TEST(ClassShapes, sayWhichAppendKernelsThereAre) {
+  package::Manifest manifest = makeManifest();
+  ClassShape shape = classShapes(manifest, "sm_80")->front();
+  EXPECT_TRUE(shape.fusedAppend && shape.takesFused() && shape.mergesStates);
+  EXPECT_FALSE(shape.plainAppend);
+  manifest.kernels[0].prologue = package::Prologue::None;
+  shape = classShapes(manifest, "sm_80")->front();
+  EXPECT_TRUE(shape.plainAppend);
+  EXPECT_FALSE(shape.fusedAppend || shape.takesFused());
+  shape = classShapes(manifest, "sm_90a")->front();
+  EXPECT_FALSE(shape.fusedAppend || shape.plainAppend || shape.mergesStates);
+  // The kernel without prologue serves a class that has none.
+  manifest.layerClasses[0].rope.reset();
+  manifest.layerClasses[0].qkNorm.reset();
+  EXPECT_TRUE(classShapes(manifest, "sm_80")->front().takesFused());
+}
+
 TEST(ClassShapes, wantADecodeKernelOfTheTarget) {
   Result<std::vector<ClassShape>> shapes = classShapes(makeManifest(), "sm_100a");
   ASSERT_FALSE(shapes);
@@ -103,6 +124,10 @@ TEST(CompulsoryBytes, countKeysAndValuesOncePerBlockOfRows) {
   c.role = Role::Append;
   c.kvHeads = 2;
   EXPECT_EQ(*compulsoryBytes(c, shape), 6 * (2 * 14 + 2 * 2 * 2) * 80 * 2);
+  c.role = Role::MergeStates; // each part and the result: rows and a log-sum-exp
+  c.parts = 3;
+  EXPECT_EQ(*compulsoryBytes(c, shape), 4 * 6 * 14 * (80 * 2 + 4));
+  c.role = Role::Append;
   shape.appendTraffic.clear();
   EXPECT_EQ(*compulsoryBytes(c, shape), 0);
 }

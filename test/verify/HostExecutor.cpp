@@ -61,6 +61,8 @@ Result<Execution> HostExecutor::run(const ClassShape &shape, const VerifyCase &c
     execution.findings.push_back("kernel: line 12: out of bounds");
   if (c.role == Role::Append)
     append(shape, c, data, execution);
+  else if (c.role == Role::MergeStates)
+    mergeStates(shape, c, data);
   else
     attend(shape, c, data, execution);
   return execution;
@@ -223,14 +225,61 @@ void HostExecutor::attend(const ClassShape &shape, const VerifyCase &c, CaseData
                     (mistake == Mistake::DependsOnTheRun && runs % 2);
         if (flip && visible > 1)
           out[0] ^= 1;
-        if (data.lse)
-          data.lse[(begin + i) * data.lseTokenStride + h * data.lseHeadStride] = lse;
+        if (data.lse.data)
+          *data.lse.at(begin + i, h) = lse;
       }
   }
   if (mistake == Mistake::WritesBehindTheRows && data.numTokens > c.numTokens())
     *data.output.row(c.numTokens(), 0) = 0;
   if (c.role == Role::Merge)
     execution.partials = std::move(partials);
+}
+
+/// The table's row, or NaN and a bit of the error word.
+std::vector<float> HostExecutor::anglesOf(const ClassShape &shape, const CaseData &data,
+                                          int64_t position, Execution &execution) const {
+  const int64_t dim = 2 * int64_t(shape.rope->inverseFrequencies.size());
+  if (position < 0 || position >= data.cosSinPositions) {
+    if (mistake == Mistake::NoPositionCheck)
+      return std::vector<float>(size_t(dim), 0.0f);
+    execution.errors |= 4;
+    return std::vector<float>(size_t(dim), kNaN);
+  }
+  std::vector<float> row;
+  for (int64_t i = 0; i < dim; ++i) {
+    const int64_t element = position * data.cosSinStride + i;
+    row.push_back(data.cosSinBytes == 4
+                      ? static_cast<const float *>(data.cosSin)[element]
+                      : toFloat(shape.type, static_cast<const uint16_t *>(data.cosSin)[element]));
+  }
+  return row;
+}
+
+void HostExecutor::mergeStates(const ClassShape &shape, const VerifyCase &c, CaseData &data) {
+  const int64_t heads = data.output.heads, dim = data.output.dim;
+  MergeProblem problem{int64_t(data.states.size()), 1, dim, {}, {}, c.lseIsLog2};
+  if (mistake == Mistake::LogSumExpInBaseTwo)
+    problem.lseIsLog2 = !problem.lseIsLog2;
+  for (int64_t token = 0; token < data.numTokens; ++token)
+    for (int64_t head = 0; head < heads; ++head) {
+      problem.output.clear();
+      problem.lse.clear();
+      for (const StateImage &state : data.states) {
+        float lse = *state.lse.at(token, head);
+        std::vector<float> row = readRow(shape.type, state.output.row(token, head), dim);
+        if (std::isinf(lse) && mistake == Mistake::ReadsEmptyParts)
+          lse = 0;
+        problem.lse.push_back(lse);
+        add(problem.output, row);
+      }
+      AttentionResult<float> result = evaluatePlain(problem, shape.type);
+      if (mistake == Mistake::EmptyRowIsNaN && problem.partsWithKeys(0) == 0)
+        result.lse[0] = kNaN;
+      for (int64_t d = 0; d < dim; ++d)
+        data.output.row(token, head)[d] = fromFloat(shape.type, result.output[size_t(d)]);
+      if (data.lse.data)
+        *data.lse.at(token, head) = result.lse[0];
+    }
 }
 
 void HostExecutor::append(const ClassShape &shape, const VerifyCase &c, CaseData &data,
@@ -242,18 +291,20 @@ void HostExecutor::append(const ClassShape &shape, const VerifyCase &c, CaseData
       problem.queryHeads = data.query.heads;
       problem.kvHeads = c.kvHeads;
       problem.keyDim = shape.keyDim;
-      problem.normEpsilon = shape.normEpsilon;
-      problem.rope = shape.rope;
-      if (mistake == Mistake::SkipsNorm)
-        problem.normEpsilon.reset();
-      if (mistake == Mistake::InterleavedRope)
+      if (data.prologue || mistake == Mistake::RotatesTwice)
+        problem.rope = shape.rope;
+      if (data.prologue && mistake != Mistake::SkipsNorm)
+        problem.normEpsilon = shape.normEpsilon;
+      if (mistake == Mistake::InterleavedRope && problem.rope)
         problem.rope->pairing = RopePairing::Interleaved;
-      if (shape.normEpsilon) {
+      if (problem.normEpsilon) {
         problem.queryWeight = readRow(shape.type, data.queryWeight, shape.keyDim);
         problem.keyWeight = readRow(shape.type, data.keyWeight, shape.keyDim);
       }
       problem.position = {
           data.positions && mistake != Mistake::IgnoresPositions ? data.positions[token] : place};
+      if (data.cosSin && mistake != Mistake::IgnoresAngles)
+        problem.cosSin = anglesOf(shape, data, problem.position[0], execution);
       for (int64_t h = 0; h < data.query.heads; ++h)
         add(problem.query, readRow(shape.type, data.query.row(token, h), shape.keyDim));
       for (int64_t h = 0; h < c.kvHeads; ++h)

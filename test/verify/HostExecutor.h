@@ -30,6 +30,10 @@ enum class Mistake {
   IgnoresPositions,
   SkipsNorm,
   InterleavedRope,
+  RotatesTwice,    // what the caller has rotated
+  IgnoresAngles,   // the table's
+  NoPositionCheck, // against the table
+  ReadsEmptyParts, // of states
   OffByTwoPercent,
   DependsOnTheBatch, // in the last bit only
   DependsOnTheRun,
@@ -60,6 +64,9 @@ private:
               Execution &execution);
   void append(const ClassShape &shape, const VerifyCase &verifyCase, CaseData &data,
               Execution &execution);
+  void mergeStates(const ClassShape &shape, const VerifyCase &verifyCase, CaseData &data);
+  std::vector<float> anglesOf(const ClassShape &shape, const CaseData &data, int64_t position,
+                              Execution &execution) const;
   uint16_t *locate(const PageImage &image, int64_t page, int64_t token, int64_t head,
                    int64_t pageElements) const;
   /// The page that holds token `token` of a sequence.

@@ -177,6 +177,22 @@ TEST(MergeOracle, givesZeroWhereAllPartsAreEmpty) {
   EXPECT_EQ(result.lse[0], -kInfinity);
 }
 
+// Log-sum-exps of 1 and 3 in base 2 stand for weights of 2 and 8.
+TEST(MergeOracle, takesLogSumExpsInBaseTwo) {
+  MergeProblem problem{2, 1, 1, {5, 10}, {1, 3}, /*lseIsLog2=*/true};
+  AttentionResult<double> result = evaluateOracle(problem);
+  EXPECT_NEAR(result.output[0], 9, 1e-14);
+  EXPECT_NEAR(result.lse[0], std::log(10.0), 1e-14);
+}
+
+TEST(MergeOracle, takesPlusInfinityForAnEmptyPart) {
+  MergeProblem problem{2, 1, 1, {kNaN, 3}, {HUGE_VALF, -2}};
+  AttentionResult<double> result = evaluateOracle(problem);
+  EXPECT_EQ(result.output[0], 3);
+  EXPECT_EQ(result.lse[0], -2);
+  EXPECT_EQ(problem.partsWithKeys(0), 1);
+}
+
 // The merge of attention over two halves of the keys is attention over all of them.
 TEST(MergeOracle, mergesHalvesIntoTheWhole) {
   AttentionProblem whole = random(4, 3, 1, {{1, 30}});
@@ -256,6 +272,14 @@ TEST(AppendOracle, normalisesBeforeItRotates) {
   double inverse = 1 / std::sqrt(12.5 + 0.5), a = 6 * inverse, b = 4 * inverse;
   EXPECT_NEAR(result.query[0], a * std::cos(1.0) - b * std::sin(1.0), 1e-12);
   EXPECT_NEAR(result.query[1], b * std::cos(1.0) + a * std::sin(1.0), 1e-12);
+}
+
+// Cosines, then sines; the rotation's own angles and its factor play no part.
+TEST(AppendOracle, takesAnglesFromATable) {
+  AppendProblem problem = oneHead({1, 2, 3, 4}, 5, Rope{RopePairing::Half, {1, 1}, 7});
+  problem.cosSin = {0.5f, 0, 2, 1};
+  AppendResult<double> result = evaluateOracle(problem);
+  EXPECT_EQ(result.query, (std::vector<double>{0.5 * 1 - 2 * 3, -4, 0.5 * 3 + 2 * 1, 2}));
 }
 
 TEST(AppendOracle, keepsNormsUnderRotationAndUsesEachTokensPosition) {

@@ -32,7 +32,7 @@ TEST(Verify, acceptsARightExecutorInBothTypes) {
     EXPECT_EQ(report->properties.size(), allProperties().size());
     EXPECT_FALSE(report->stopped);
     std::vector<RoleSummary> roles = report->roles();
-    ASSERT_EQ(roles.size(), 3u);
+    ASSERT_EQ(roles.size(), std::size(kRoles));
     for (const RoleSummary &role : roles) {
       EXPECT_EQ(role.passed, role.cases);
       EXPECT_GT(role.medianRatio, 0.3) << name(role.role);
@@ -61,10 +61,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake::EqualMergeWeights, Mistake::LogSumExpInBaseTwo, Mistake::EmptyRowIsNaN,
                     Mistake::WritesBehindTheRows, Mistake::TouchesThePool, Mistake::IgnoresSlots,
                     Mistake::IgnoresPositions, Mistake::SkipsNorm, Mistake::InterleavedRope,
-                    Mistake::OffByTwoPercent, Mistake::DependsOnTheBatch, Mistake::DependsOnTheRun,
-                    Mistake::TruncatesAddresses, Mistake::NoPageCheck, Mistake::NoLengthCheck,
-                    Mistake::LeaksNaN, Mistake::MovesTooMuch, Mistake::BankConflicts,
-                    Mistake::Finding, Mistake::AttendsBeforeItAppends, Mistake::GraphDiffers));
+                    Mistake::RotatesTwice, Mistake::IgnoresAngles, Mistake::NoPositionCheck,
+                    Mistake::ReadsEmptyParts, Mistake::OffByTwoPercent, Mistake::DependsOnTheBatch,
+                    Mistake::DependsOnTheRun, Mistake::TruncatesAddresses, Mistake::NoPageCheck,
+                    Mistake::NoLengthCheck, Mistake::LeaksNaN, Mistake::MovesTooMuch,
+                    Mistake::BankConflicts, Mistake::Finding, Mistake::AttendsBeforeItAppends,
+                    Mistake::GraphDiffers));
 
 // What only a property can see is seen by that property.
 TEST(Verify, propertiesNameWhatTheyFind) {
@@ -88,6 +90,8 @@ TEST(Verify, propertiesNameWhatTheyFind) {
   EXPECT_NE(failed(Mistake::TruncatesAddresses).find("pool beyond 2^31"), std::string::npos);
   EXPECT_NE(failed(Mistake::NoPageCheck).find("page number out of range"), std::string::npos);
   EXPECT_NE(failed(Mistake::NoLengthCheck).find("length beyond its bound"), std::string::npos);
+  EXPECT_NE(failed(Mistake::NoPositionCheck).find("position outside of the table"),
+            std::string::npos);
   EXPECT_NE(failed(Mistake::LeaksNaN).find("NaN stays in its sequence"), std::string::npos);
   EXPECT_NE(failed(Mistake::MovesTooMuch).find("3.000x"), std::string::npos)
       << failed(Mistake::MovesTooMuch);

@@ -93,7 +93,7 @@ with tempfile.TemporaryDirectory() as work:
             cases = [case for case in report["cases"] if case["target"] == target]
             check(len(cases) >= 300, f"{target}: {len(cases)} cases, expected 300")
             roles = {role["role"] for role in report["roles"] if role["target"] == target}
-            check(roles == {"append", "decode", "merge"}, f"{target}: roles {roles}")
+            check(roles == {"append", "decode", "merge", "merge_states"}, f"{target}: roles {roles}")
         check(all(case["bank_conflicts"] == 0 for case in report["cases"]), "bank conflicts")
 
     # A longer rope, no rope, 7 query heads to one, norms, an odd head dim.

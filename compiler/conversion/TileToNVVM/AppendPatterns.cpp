@@ -1,5 +1,8 @@
 //===- AppendPatterns.cpp - norm and rotation of rows ----------------------===//
 //
+// Cosines and sines come from the launch's table where it gives one; a position
+// outside of it sets the error word and turns by NaN. Else they are computed.
+//
 // Angles: the product of position and inverse frequency is kept in two f32,
 // high + low (low by fma, exact), whole turns are taken off by fma with 2π in
 // three f32, then the approximate sine and cosine, whose argument is at most π:
@@ -80,28 +83,39 @@ struct RopePattern : TilePattern<tile::RopeOp> {
 
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
-    Position position(b, *this, item, op.getPositions() ? adaptor.getPositions().front() : Value());
-    // Where a lane has many columns their angles are not kept from one tile to the next.
-    if (registersByRow(*layout).begin()->second.size() > 32)
-      position.high = b.opaque(position.high);
-    Value table = frequencies(b, op.getRope());
     ThreadCoordinates thread(b, *layout, kernel.units());
+    // One angle for each pair of columns, whatever the row.
+    const int64_t perPair = rope.pairing == attn::Pairing::Interleaved ? 2 : 1;
+    Pairs pairs{b.divUnsigned(thread.columnOfThread, perPair), {}};
+    std::map<int64_t, size_t> turnOf; // by the register's column
+    for (int64_t reg = 0; reg < layout->registersPerThread(); ++reg)
+      if (int64_t column = layout->registerPart(reg).column;
+          (*partner)[reg] >= 0 && turnOf.try_emplace(column, pairs.ofRegister.size()).second)
+        pairs.ofRegister.push_back(column / perPair);
+    Value position =
+        positionOf(b, item, op.getPositions() ? adaptor.getPositions().front() : Value());
+    // Where a lane has many columns their angles are not kept from one tile to the next.
+    const bool kept = registersByRow(*layout).begin()->second.size() <= 32;
+    auto compute = [&] { return computedTurns(b, op.getRope(), position, kept, pairs); };
+    Values turns;
+    if (op.getCosSin()) {
+      auto table = CosSinArgument::unpack(adaptor.getCosSin());
+      Type element = llvm::cast<attn::CosSinType>(op.getCosSin().getType()).getType();
+      llvm::SmallVector<Type> types(2 * pairs.ofRegister.size(), b.f32Type());
+      turns = b.ifElse(b.isNull(table.pointer), types, compute,
+                       [&] { return tableTurns(b, table, element, rope.dim, position, pairs); });
+    } else {
+      turns = compute();
+    }
+
     Values x = toF32(b, tileOf(op.getInput()).getElementType(), adaptor.getInput());
     Values y(x);
-    // One angle for each pair of columns, whatever the row.
-    std::map<int64_t, std::pair<Value, Value>> turns;
     for (int64_t reg = 0; reg < layout->registersPerThread(); ++reg) {
       int64_t other = (*partner)[reg];
       if (other < 0)
         continue;
-      int64_t column = layout->registerPart(reg).column;
-      if (!turns.count(column)) {
-        int64_t perPair = rope.pairing == attn::Pairing::Interleaved ? 2 : 1;
-        Value ofThread = b.offset(table, b.mul(b.divUnsigned(thread.columnOfThread, perPair), 4));
-        Value frequency = b.load(b.offset(ofThread, column / perPair * 4), b.f32Type(), 4);
-        turns[column] = turn(b, position, frequency, rope.attentionFactor);
-      }
-      auto [cosine, sine] = turns[column];
+      size_t number = turnOf[layout->registerPart(reg).column];
+      Value cosine = turns[2 * number], sine = turns[2 * number + 1];
       y[reg] = b.fma(x[reg], cosine, b.fneg(b.fmulExact(x[other], sine)));
       y[other] = b.fma(x[reg], sine, b.fmulExact(x[other], cosine));
     }
@@ -138,30 +152,83 @@ private:
     return result;
   }
 
-  /// The token's position as the sum of two f32: whole numbers above 2^24 have no single one.
-  struct Position {
-    Value high, low;
-    Position(KernelBuilder &b, const RopePattern &pattern, Item &item, Value positions) {
-      Value token = b.divUnsigned(item.rowBegin, pattern.kernel.group);
-      auto derived = [&]() -> Values {
-        return {b.signExtend(b.add(b.sub(item.kvLength, item.queryLength), token))};
-      };
-      Value position;
-      if (positions)
-        position = b.ifElse(b.isNull(positions), {b.i64Type()}, derived, [&]() -> Values {
-          Value bytes = b.mul(b.zeroExtend(b.add(item.queryBegin, token)), 8);
-          return {b.load(b.offset(positions, bytes), b.i64Type(), 8)};
-        })[0];
-      else
-        position = derived()[0];
-      high = b.toFloat(position);
-      low = b.toFloat(b.sub(position, b.toInteger64(high)));
-    }
+  /// The rotation's pairs that a thread turns: numbers ofThread + ofRegister[i].
+  struct Pairs {
+    Value ofThread;
+    llvm::SmallVector<int64_t> ofRegister;
   };
 
+  /// The token's position, i64.
+  Value positionOf(KernelBuilder &b, Item &item, Value positions) const {
+    Value token = b.divUnsigned(item.rowBegin, kernel.group);
+    auto derived = [&]() -> Values {
+      return {b.signExtend(b.add(b.sub(item.kvLength, item.queryLength), token))};
+    };
+    if (!positions)
+      return derived()[0];
+    return b.ifElse(b.isNull(positions), {b.i64Type()}, derived, [&]() -> Values {
+      Value bytes = b.mul(b.zeroExtend(b.add(item.queryBegin, token)), 8);
+      return {b.load(b.offset(positions, bytes), b.i64Type(), 8)};
+    })[0];
+  }
+
+  /// Cosine and sine of each pair from the row of the table at `position`.
+  Values tableTurns(KernelBuilder &b, const CosSinArgument &table, Type element, int64_t dim,
+                    Value position, const Pairs &pairs) const {
+    constexpr int64_t errorPosition = 4; // bit 2 of the error word
+    constexpr int64_t wide = 4;          // bytes of an f32
+    llvm::SmallVector<Type> types(2 * pairs.ofRegister.size(), b.f32Type());
+    auto read = [&](int64_t bytes) {
+      Value row = b.offset(table.pointer, b.mul(b.mul(position, table.stride), bytes));
+      Value ofThread = b.offset(row, b.zeroExtend(b.mul(pairs.ofThread, bytes)));
+      Values turns;
+      for (int64_t pair : pairs.ofRegister)
+        for (int64_t half : {int64_t(0), dim / 2}) {
+          Value from = b.offset(ofThread, (half + pair) * bytes);
+          turns.push_back(bytes == wide ? b.load(from, b.f32Type(), wide)
+                                        : b.loadHalf(from, element));
+        }
+      return turns;
+    };
+    Value inside = b.compare(Compare::ult, position, b.zeroExtend(table.positions));
+    return b.ifElse(
+        inside, types,
+        [&] {
+          return b.ifElse(
+              b.compare(Compare::eq, table.bytes, wide), types, [&] { return read(wide); },
+              [&] { return read(element.getIntOrFloatBitWidth() / 8); });
+        },
+        [&] {
+          if (kernel.workspace)
+            b.ifThen(b.compare(Compare::eq, b.thread(), 0),
+                     [&] { b.atomicOr(kernel.workspace, b.i32(errorPosition)); });
+          return Values(types.size(), b.notANumber());
+        });
+  }
+
+  /// A position as the sum of two f32: whole numbers above 2^24 have no single one.
+  struct Position {
+    Value high, low;
+  };
+
+  Values computedTurns(KernelBuilder &b, attn::RopeAttr rope, Value number, bool kept,
+                       const Pairs &pairs) const {
+    Position position;
+    position.high = b.toFloat(number);
+    position.low = b.toFloat(b.sub(number, b.toInteger64(position.high)));
+    if (!kept)
+      position.high = b.opaque(position.high);
+    Value ofThread = b.offset(frequencies(b, rope), b.mul(pairs.ofThread, 4));
+    Values turns;
+    for (int64_t pair : pairs.ofRegister) {
+      Value frequency = b.load(b.offset(ofThread, pair * 4), b.f32Type(), 4);
+      turns.append(turn(b, position, frequency, rope.getAttentionFactor()));
+    }
+    return turns;
+  }
+
   /// Cosine and sine of the angle, times the attention factor.
-  static std::pair<Value, Value> turn(KernelBuilder &b, const Position &position, Value frequency,
-                                      double factor) {
+  static Values turn(KernelBuilder &b, const Position &position, Value frequency, double factor) {
     constexpr double twoPi = 2 * std::numbers::pi;
     const float c1 = static_cast<float>(twoPi);
     const float c2 = static_cast<float>(twoPi - c1);

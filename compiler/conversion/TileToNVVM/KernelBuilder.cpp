@@ -211,6 +211,12 @@ Value KernelBuilder::isGreater(Value a, Value b) {
 Value KernelBuilder::isZero(Value a) {
   return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OEQ, a, f32(0));
 }
+Value KernelBuilder::isInfinite(Value a) {
+  auto isPole = [&](Value pole) -> Value {
+    return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OEQ, a, pole);
+  };
+  return bitOr(isPole(minusInfinity()), isPole(fneg(minusInfinity())));
+}
 Value KernelBuilder::toFloat(Value integer) {
   return arith::SIToFPOp::create(builder, location, f32Type(), integer);
 }
@@ -318,8 +324,15 @@ Value KernelBuilder::flipAddress(Value pointer, int64_t bits) {
 Value KernelBuilder::isNull(Value pointer) {
   return compare(Compare::eq, LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer), 0);
 }
+Value KernelBuilder::isGiven(Value pointer) {
+  return compare(Compare::ne, LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer), 0);
+}
 Value KernelBuilder::load(Value pointer, Type type, int64_t alignment) {
   return LLVM::LoadOp::create(builder, location, type, pointer, alignment);
+}
+Value KernelBuilder::loadHalf(Value pointer, Type element) {
+  Value bits = load(pointer, builder.getIntegerType(16), 2);
+  return unpack(builder.createOrFold<arith::ExtUIOp>(location, i32Type(), bits), element)[0];
 }
 void KernelBuilder::store(Value value, Value pointer, int64_t alignment) {
   LLVM::StoreOp::create(builder, location, value, pointer, alignment);

@@ -111,8 +111,9 @@ public:
   Value cosine(Value a);
   Value isGreater(Value a, Value b); // ordered
   Value isZero(Value a);             // ordered
-  Value toFloat(Value integer);      // signed, nearest
-  Value toInteger64(Value a);        // f32 of integer value -> i64
+  Value isInfinite(Value a);
+  Value toFloat(Value integer); // signed, nearest
+  Value toInteger64(Value a);   // f32 of integer value -> i64
   /// The same f32, of which the back end knows nothing: what follows from it is computed anew.
   Value opaque(Value a);
 
@@ -146,7 +147,10 @@ public:
   /// bits are must be known: the tile begins at a multiple of more than `bits`.
   Value flipAddress(Value pointer, int64_t bits);
   Value isNull(Value pointer);
+  Value isGiven(Value pointer); // not null
   Value load(Value pointer, Type type, int64_t alignment);
+  /// The f32 of one bf16 or f16.
+  Value loadHalf(Value pointer, Type element);
   void store(Value value, Value pointer, int64_t alignment);
   /// `count` (1, 2 or 4) neighbouring 32-bit values as one instruction.
   Values loadVector(Value pointer, Type element, int64_t count);

@@ -59,6 +59,8 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
       Value row = b.add(thread.rowOfThread, op.getFirstRow() + rowConstant);
       RowPlace place = placeOfRow(b, kernel, item, op.getKind(), row);
       Value valid = place.exists;
+      if (op.getOptional())
+        valid = b.bitAnd(valid, b.isGiven(tensor.pointer));
       Value pointer = b.offset(tensor.pointer, b.mul(place.element(b, tensor), elementBytes));
       if (fragment)
         loadFragmentRow(b, *layout, rowConstant, type.getColumns(), pointer, valid, words);

@@ -6,6 +6,7 @@
 //   decode  x = kv_head · chunks + chunk, y = split, z = sequence
 //   merge   x · units + unit = row (token · query_heads + head), z = sequence
 //   append  x = kv_head, y = token, z = sequence
+//   merge_states  x · units + unit = row (token · heads + head)
 //
 // The split length is the schedule's step function of the sequence's own length:
 // a chain of selects. An override of the launch is rounded up to whole granules,
@@ -72,7 +73,36 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
   mlir::LogicalResult matchAndRewrite(tile::GridItemOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
-    BatchArgument batch = BatchArgument::unpack(adaptor.getBatch());
+    Value unit = b.warp(kernel.units());
+    auto [item, valid] = kernel.itemKind == tile::ItemKind::MergeStates
+                             ? rowOfStates(b, StatesArgument::unpack(adaptor.getSource()), unit)
+                             : itemOfBatch(b, BatchArgument::unpack(adaptor.getSource()), unit);
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{item.pack(), {unit}, {valid}});
+    return mlir::success();
+  }
+
+private:
+  /// One row of one sequence of all tokens, with each head a group of its own. It has no keys.
+  std::pair<Item, Value> rowOfStates(KernelBuilder &b, StatesArgument states, Value unit) const {
+    Value row = b.add(b.mul(b.blockIndex(0), kernel.units()), unit);
+    Item item;
+    item.rowBegin = b.divUnsigned(row, states.heads);
+    item.rowEnd = b.add(item.rowBegin, 1);
+    item.kvHead = b.sub(row, b.mul(item.rowBegin, states.heads));
+    item.kvHeads = states.heads;
+    item.queryLength = item.maxQueryLength = states.tokens;
+    item.sequence = item.queryBegin = item.kvLength = item.keyBegin = item.keyEnd = item.split =
+        b.i32(0);
+    item.splits = item.maxSplits = b.i32(1);
+    item.singleSplit = b.i1(true);
+    item.faulty = b.i1(false);
+    item.table = states.outputs.front().pointer; // of no pages
+    item.numPages = b.i64(0);
+    return {item, b.compare(Compare::slt, item.rowBegin, states.tokens)};
+  }
+
+  /// The item, and whether it is one; reports lengths beyond their bound.
+  std::pair<Item, Value> itemOfBatch(KernelBuilder &b, BatchArgument batch, Value unit) const {
     int64_t group = kernel.group;
 
     Item item;
@@ -95,7 +125,6 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
     item.keyBegin = item.keyEnd = item.split = b.i32(0);
     item.maxSplits = item.splits = b.i32(1);
     item.singleSplit = b.i1(true);
-    Value unit = b.warp(kernel.units());
     Value valid;
 
     SplitRule rule = kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
@@ -135,7 +164,7 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
                        b.compare(Compare::eq, item.singleSplit, b.i1(false)));
       break;
     }
-    case tile::ItemKind::Append:
+    case tile::ItemKind::Append: {
       item.kvHead = b.blockIndex(0);
       Value token = b.blockIndex(1);
       item.rowBegin = b.mul(token, group);
@@ -144,9 +173,11 @@ struct GridItemPattern : TilePattern<tile::GridItemOp> {
                        b.compare(Compare::eq, item.faulty, b.i1(false)));
       break;
     }
+    case tile::ItemKind::MergeStates:
+      llvm_unreachable("items of states are not of a batch");
+    }
     reportFault(b, item.faulty);
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{item.pack(), {unit}, {valid}});
-    return mlir::success();
+    return {item, valid};
   }
 
   /// First block-table entry of the sequence: a row of the table, or a part of a list (CSR).

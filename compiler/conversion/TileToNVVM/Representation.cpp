@@ -29,6 +29,26 @@ mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType
   return tile::ringStorage(tiles);
 }
 
+StatesArgument StatesArgument::unpack(ValueRange values) {
+  StatesArgument states;
+  states.tokens = values[0];
+  states.heads = values[1];
+  states.parts = values[2];
+  states.lseScale = values[3];
+  for (ValueRange rest = values.drop_front(4); !rest.empty(); rest = rest.drop_front(6)) {
+    states.outputs.push_back(TensorArgument::unpack(rest.take_front(3)));
+    states.lses.push_back(TensorArgument::unpack(rest.slice(3, 3)));
+  }
+  return states;
+}
+
+llvm::SmallVector<Field> StatesArgument::fields(int64_t parts) {
+  llvm::SmallVector<Field> result = {Field::Word, Field::Word, Field::Word, Field::Real};
+  for (int64_t tensor = 0; tensor < 2 * parts; ++tensor)
+    llvm::append_range(result, TensorArgument::fields());
+  return result;
+}
+
 int64_t registerValues(tile::TileType type) {
   int64_t registers = type.getLayout().toLayout().registersPerThread();
   return isHalf(type.getElementType()) ? (registers + 1) / 2 : registers;
@@ -38,12 +58,13 @@ Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
   mlir::OpBuilder opBuilder(context);
   KernelBuilder types(opBuilder, mlir::UnknownLoc::get(context));
   Type i1 = types.i1Type(), i32 = types.i32Type(), i64 = types.i64Type();
+  Type f32 = types.f32Type();
   Type global = types.pointerType(AddressSpace::Global);
   Type shared = types.pointerType(AddressSpace::Shared);
   Type generic = types.pointerType(AddressSpace::Generic);
   auto append = [=](Types &flat,
                     llvm::ArrayRef<Field> fields) -> std::optional<mlir::LogicalResult> {
-    const Type typeOf[] = {i1, i32, i64, global, shared, generic}; // in Field's order
+    const Type typeOf[] = {i1, i32, i64, f32, global, shared, generic}; // in Field's order
     for (Field field : fields)
       flat.push_back(typeOf[static_cast<int>(field)]);
     return mlir::success();
@@ -60,6 +81,11 @@ Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
       return append(flat, TensorMapArgument::fields());
     append(flat, CacheArgument::fields());
     return append(flat, CacheArgument::fields());
+  });
+  addConversion(
+      [=](attn::CosSinType, Types &flat) { return append(flat, CosSinArgument::fields()); });
+  addConversion([=](attn::StatesType type, Types &flat) {
+    return append(flat, StatesArgument::fields(type.getParts()));
   });
   addConversion(
       [=](tile::BatchType, Types &flat) { return append(flat, BatchArgument::fields()); });

@@ -48,7 +48,7 @@ struct KernelContext {
 };
 
 /// The type of a member of a structure of values.
-enum class Field { Bit, Word, Long, Pointer, Shared, TensorMap };
+enum class Field { Bit, Word, Long, Real, Pointer, Shared, TensorMap };
 
 /// A structure of values and their flat form. `members` lists them once, each with its type.
 template <class Derived> struct Packed {
@@ -115,6 +115,18 @@ struct TensorMapArgument : Packed<TensorMapArgument> {
   }
 };
 
+/// A table of `positions` rows; elements are f32 where `bytes` is 4, else the type's.
+struct CosSinArgument : Packed<CosSinArgument> {
+  Value pointer, stride, positions, bytes;
+  Members members() {
+    Members m;
+    list(m, Field::Pointer, {&pointer});
+    list(m, Field::Long, {&stride});
+    list(m, Field::Word, {&positions, &bytes});
+    return m;
+  }
+};
+
 /// A ring or a slot that tensor copies fill.
 struct Landing : Packed<Landing> {
   Value memory, barrier;
@@ -135,6 +147,16 @@ struct Turn : Packed<Turn> {
   }
 };
 
+/// `parts` of the states' parts are there, each with an output and log-sum-exps, which `lseScale`
+/// makes natural. How many parts the type allows is not known here: `unpack` takes it from the
+/// number of values.
+struct StatesArgument {
+  Value tokens, heads, parts, lseScale;
+  llvm::SmallVector<TensorArgument> outputs, lses;
+  static StatesArgument unpack(ValueRange values);
+  static llvm::SmallVector<Field> fields(int64_t parts);
+};
+
 struct BatchArgument : Packed<BatchArgument> {
   Value queryStart, kvLength, blockTable, blockTableStride, pageIndptr, numPages;
   Value kvHeads, maxKvLength, maxQueryLength, splitTokens;
@@ -151,7 +173,8 @@ struct BatchArgument : Packed<BatchArgument> {
 
 /// A work item. Row R of the item's sequence is query token R / group, head
 /// kvHead·group + R % group; an item owns rows rowBegin … rowEnd - 1. A merge item is one such row:
-/// rowBegin and kvHead give its token and head.
+/// rowBegin and kvHead give its token and head; so is a merge_states item, of one sequence with a
+/// group of 1.
 struct Item : Packed<Item> {
   Value sequence, kvHead, rowBegin, rowEnd;
   Value split, splits; // `splits` of the sequence, where the item is a merge's
@@ -295,6 +318,7 @@ void populateProductPatterns(mlir::RewritePatternSet &, const mlir::TypeConverte
 void populateSoftmaxPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
                              KernelContext &);
 void populateStorePatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
+void populateStatePatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &, KernelContext &);
 void populateAppendPatterns(mlir::RewritePatternSet &, const mlir::TypeConverter &,
                             KernelContext &);
 

@@ -109,8 +109,7 @@ struct RowWriter {
 
   void logSumExps(const Item &item, const Layout &layout, ValueRange lse,
                   const TensorArgument &tensor) {
-    Value wanted = b.compare(Compare::eq, b.isNull(tensor.pointer), b.i1(false));
-    b.ifThen(wanted, [&] {
+    b.ifThen(b.isGiven(tensor.pointer), [&] {
       ThreadCoordinates thread(b, layout, kernel.units());
       inFirstCopy(b, layout, kernel.units(), [&] {
         for (auto [reg, value] : llvm::enumerate(lse)) {
@@ -164,9 +163,16 @@ struct StoreRowsPattern : TilePattern<tile::StoreRowsOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
     item.rowBegin = b.add(item.rowBegin, op.getFirstRow());
-    RowWriter{b, kernel}.values(item, op.getKind(), *layout,
-                                tileOf(op.getValue()).getElementType(), adaptor.getValue(),
-                                TensorArgument::unpack(adaptor.getTarget()), to);
+    TensorArgument target = TensorArgument::unpack(adaptor.getTarget());
+    auto write = [&] {
+      RowWriter{b, kernel}.values(item, op.getKind(), *layout,
+                                  tileOf(op.getValue()).getElementType(), adaptor.getValue(),
+                                  target, to);
+    };
+    if (op.getOptional())
+      b.ifThen(b.isGiven(target.pointer), write);
+    else
+      write();
     rewriter.eraseOp(op);
     return mlir::success();
   }

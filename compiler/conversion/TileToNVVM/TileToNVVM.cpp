@@ -171,6 +171,7 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
   populateProductPatterns(patterns, converter, kernel);
   populateSoftmaxPatterns(patterns, converter, kernel);
   populateStorePatterns(patterns, converter, kernel);
+  populateStatePatterns(patterns, converter, kernel);
   populateAppendPatterns(patterns, converter, kernel);
 
   mlir::ConversionTarget legal(*context);

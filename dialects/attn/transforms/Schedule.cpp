@@ -1,7 +1,7 @@
 //===- Schedule.cpp - --attn-schedule -------------------------------------===//
 //
-// Gives every attn.attention its complete schedule, and every append and merge
-// function one as its attribute: the cost model's (Schedules.h) or, for attention,
+// Gives every attn.attention its complete schedule, and every append, merge and
+// merge_states function one as its attribute: the cost model's (Schedules.h) or, for attention,
 // the one that is given. Either is refused where it breaks a limit of the target.
 //
 //   attn.attention %q, %kv … split(<…>)   →   … split(<…>) schedule(<unit = 1, units = 4, …>)
@@ -78,6 +78,9 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       return success();
     if (phase.getRole() == Role::Append) {
       function->setAttr(kScheduleAttrName, ScheduleAttr::get(&getContext(), appendSchedule(info)));
+    } else if (phase.getRole() == Role::MergeStates) {
+      function->setAttr(kScheduleAttrName,
+                        ScheduleAttr::get(&getContext(), mergeStatesSchedule(info)));
     } else if (phase.getRole() == Role::Merge) {
       auto merges = function.getOps<MergeOp>();
       if (merges.empty() || !(*merges.begin()).getSplit())

@@ -93,13 +93,29 @@ TileData rmsNorm(const TileData &input, const TileData &weight, double epsilon) 
   return result;
 }
 
-TileData rotate(const TileData &input, const attn::Rope &rope, double position) {
+Turns computedTurns(const attn::Rope &rope, double position) {
+  Turns turns;
+  for (float frequency : rope.inverseFrequencies) {
+    double angle = position * static_cast<double>(frequency);
+    turns.emplace_back(std::cos(angle) * rope.attentionFactor,
+                       std::sin(angle) * rope.attentionFactor);
+  }
+  return turns;
+}
+
+Turns tableTurns(const CosSin &table, int64_t position) {
+  Turns turns;
+  const double *row = &table.values[position * table.dim];
+  for (int64_t d = 0; d < table.dim / 2; ++d)
+    turns.emplace_back(row[d], row[table.dim / 2 + d]);
+  return turns;
+}
+
+TileData rotate(const TileData &input, const attn::Rope &rope, const Turns &turns) {
   TileData result = input;
   int64_t pairs = rope.dim / 2;
   for (int64_t d = 0; d < pairs; ++d) {
-    double angle = position * static_cast<double>(rope.inverseFrequencies[d]);
-    double cosine = std::cos(angle) * rope.attentionFactor;
-    double sine = std::sin(angle) * rope.attentionFactor;
+    auto [cosine, sine] = turns[d];
     bool half = rope.pairing == attn::Pairing::Half;
     int64_t first = half ? d : 2 * d, second = half ? d + pairs : 2 * d + 1;
     for (int64_t i = 0; i < input.rows; ++i) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "dialects/attn/Values.h"
+#include "dialects/tile/interpreter/Values.h"
 #include "llvm/ADT/ArrayRef.h"
 
 #include <vector>
@@ -47,6 +48,11 @@ struct Normalized {
 Normalized normalize(const SoftmaxState &state);
 
 TileData rmsNorm(const TileData &input, const TileData &weight, double epsilon);
-TileData rotate(const TileData &input, const attn::Rope &rope, double position);
+
+/// Cosine and sine of each pair's angle, every factor applied.
+using Turns = std::vector<std::pair<double, double>>;
+Turns computedTurns(const attn::Rope &rope, double position);
+Turns tableTurns(const CosSin &table, int64_t position);
+TileData rotate(const TileData &input, const attn::Rope &rope, const Turns &turns);
 
 } // namespace attncc::tile::interpreter

@@ -24,6 +24,7 @@ namespace attncc::tile::interpreter {
 namespace {
 
 constexpr double kUnset = std::numeric_limits<double>::quiet_NaN();
+constexpr int64_t kPositions = 1000;
 
 /// What the ops of a kernel say about its arguments.
 struct Uses {
@@ -32,6 +33,7 @@ struct Uses {
   llvm::DenseSet<Value> outputs;      // written tensors
   llvm::DenseSet<Value> queryTensors; // of query heads; others have kv heads
   llvm::DenseSet<Value> slots;
+  llvm::DenseSet<Value> optional;
 
   explicit Uses(KernelOp kernel) {
     kernel.walk([&](Operation *op) {
@@ -40,9 +42,13 @@ struct Uses {
           .Case([&](LoadRowsOp load) {
             if (load.getKind() == RowKind::Query)
               queryTensors.insert(load.getSource());
+            if (load.getOptional())
+              optional.insert(load.getSource());
           })
           .Case([&](StoreRowsOp store) {
             outputs.insert(store.getTarget());
+            if (store.getOptional())
+              optional.insert(store.getTarget());
             if (store.getKind() == RowKind::Query)
               queryTensors.insert(store.getTarget());
           })
@@ -128,6 +134,10 @@ private:
       return makeWorkspace();
     if (auto cache = llvm::dyn_cast<attn::PagedKvType>(type))
       return makeCache(cache);
+    if (auto table = llvm::dyn_cast<attn::CosSinType>(type))
+      return makeCosSin(table);
+    if (auto states = llvm::dyn_cast<attn::StatesType>(type))
+      return makeStates(states);
     auto tensor = llvm::dyn_cast<RankedTensorType>(type);
     if (!tensor) // the scale: 1/√dim · log2 e
       return 1.4426950408889634 / std::sqrt(static_cast<double>(headDim()));
@@ -145,7 +155,7 @@ private:
 
   std::shared_ptr<Tensor> makeTensor(Value argument, RankedTensorType type) {
     bool ragged = type.getRank() > 1;
-    if (type.getRank() == 2 && !shapes.lse)
+    if (type.getRank() == 2 ? !shapes.lse : !shapes.optional && uses.optional.contains(argument))
       return nullptr;
     int64_t heads =
         !ragged ? 1 : shapes.kvHeads * (uses.queryTensors.contains(argument) ? uses.group() : 1);
@@ -198,8 +208,44 @@ private:
     // Each token has a slot of its own, every fifth none; positions are anything.
     for (int64_t token = 0; token < tokens; ++token)
       result->values.push_back(slots ? (token % 5 == 4 ? -1 : tokens - 1 - token)
-                                     : static_cast<int64_t>(random() % 1000));
+                                     : static_cast<int64_t>(random() % kPositions));
     return result;
+  }
+
+  /// As many positions as makePerToken draws from; no two rows alike.
+  std::shared_ptr<CosSin> makeCosSin(attn::CosSinType type) {
+    if (!shapes.cosSin)
+      return nullptr;
+    auto table = std::make_shared<CosSin>();
+    table->positions = kPositions;
+    table->dim = type.getDim();
+    for (int64_t i = 0; i < table->positions * table->dim; ++i)
+      table->values.push_back(normal(type.getType()));
+    return table;
+  }
+
+  /// Four parts in base 2, of which some rows are empty and hold NaN, the last row's all.
+  std::shared_ptr<States> makeStates(attn::StatesType type) {
+    auto states = std::make_shared<States>();
+    states->batch = std::make_shared<Batch>();
+    states->batch->kvHeads = shapes.kvHeads;
+    states->batch->queryStart = {0, tokens};
+    states->batch->kvLength = {tokens};
+    states->lseScale = M_LN2;
+    for (int64_t part = 0; part < 4; ++part) {
+      Tensor output(tokens, shapes.kvHeads, type.getDim(), kUnset);
+      Tensor lse(tokens, shapes.kvHeads, 1, -std::numeric_limits<double>::infinity());
+      for (int64_t row = 0; row + 1 < tokens * shapes.kvHeads; ++row) {
+        if (random() % 3 == 0)
+          continue;
+        lse.values[row] = normal(Float32Type::get(kernel.getContext()));
+        for (int64_t c = 0; c < type.getDim(); ++c)
+          output.values[row * type.getDim() + c] = normal(type.getType());
+      }
+      states->outputs.push_back(std::move(output));
+      states->lses.push_back(std::move(lse));
+    }
+    return states;
   }
 
   /// Partials of every split, as a decode kernel would have left them, for kernels that merge.

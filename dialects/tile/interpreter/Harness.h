@@ -32,6 +32,8 @@ struct Shapes {
   bool positions = false; // give `tensor<?xi64>` positions instead of null
   bool slots = false;     // give slots of the cache instead of null
   bool lse = true;        // give log-sum-exp tensors instead of null
+  bool optional = true;   // give tensors that may be null
+  bool cosSin = false;    // give a table of cosines and sines instead of null
 };
 
 /// What a kernel wrote through one of its arguments.

@@ -36,9 +36,16 @@ std::optional<std::pair<int64_t, int64_t>> Item::row(RowKind rowKind, int64_t ro
       return row == 0 ? std::optional(std::make_pair(token, kvHead)) : std::nullopt;
     return row < group ? std::optional(std::make_pair(token, kvHead * group + row)) : std::nullopt;
   case ItemKind::Merge:
+  case ItemKind::MergeStates:
     return row == 0 ? std::optional(std::make_pair(token, head)) : std::nullopt;
   }
   return std::nullopt;
+}
+
+std::shared_ptr<Batch> Machine::batchOf(const Argument &source) {
+  if (auto *states = std::get_if<std::shared_ptr<States>>(&source))
+    return (*states)->batch;
+  return std::get<std::shared_ptr<Batch>>(source);
 }
 
 Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
@@ -55,6 +62,7 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
   case ItemKind::Append:
     return {{batch.kvHeads, mostQueries, batch.sequences()}};
   case ItemKind::Merge:
+  case ItemKind::MergeStates:
     return {{static_cast<int64_t>(llvm::divideCeil(batch.kvHeads * rows, units)), 1,
              batch.sequences()}};
   }
@@ -85,7 +93,8 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     item->kvHead = block[0];
     item->token = block[1];
     break;
-  case ItemKind::Merge: {
+  case ItemKind::Merge:
+  case ItemKind::MergeStates: {
     int64_t number = block[0] * units + unit;
     item->token = number / item->queryHeads();
     item->head = number % item->queryHeads();

@@ -101,14 +101,14 @@ LogicalResult Machine::run() {
 
   Grid grid;
   kernel.walk([&](Operation *op) {
-    auto setGrid = [&](Value batch, ItemsAttr items) {
-      int64_t number = llvm::cast<BlockArgument>(batch).getArgNumber();
-      grid = gridOf(items, *std::get<std::shared_ptr<Batch>>(arguments[number]));
+    auto setGrid = [&](Value source, ItemsAttr items) {
+      int64_t number = llvm::cast<BlockArgument>(source).getArgNumber();
+      grid = gridOf(items, *batchOf(arguments[number]));
     };
     if (auto loop = llvm::dyn_cast<WorkLoopOp>(op))
-      setGrid(loop.getBatch(), loop.getItems());
+      setGrid(loop.getSource(), loop.getItems());
     else if (auto item = llvm::dyn_cast<GridItemOp>(op))
-      setGrid(item.getBatch(), item.getItems());
+      setGrid(item.getSource(), item.getItems());
   });
 
   for (block[2] = 0; block[2] < grid.size[2]; ++block[2])
@@ -167,7 +167,9 @@ LogicalResult Machine::runWorkLoop(WorkLoopOp op, Units active) {
   Units received = 0;
   for (int64_t unit = 0; unit < units; ++unit)
     if (active >> unit & 1)
-      if (auto item = itemOf(op.getItems(), argument<Batch>(op.getBatch(), unit), unit)) {
+      if (auto item =
+              itemOf(op.getItems(),
+                     batchOf(*std::get<const Argument *>(cell(op.getSource(), unit))), unit)) {
         received |= Units(1) << unit;
         set(op.getItem(), unit, Cell(item));
         set(op.getUnit(), unit, Cell(unit));
@@ -409,7 +411,9 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
 
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GridItemOp grid) {
-        auto item = itemOf(grid.getItems(), argument<Batch>(grid.getBatch(), unit), unit);
+        auto item =
+            itemOf(grid.getItems(),
+                   batchOf(*std::get<const Argument *>(cell(grid.getSource(), unit))), unit);
         set(grid.getItem(), unit, Cell(item));
         set(grid.getUnit(), unit, Cell(unit));
         set(grid.getValid(), unit, Cell(int64_t(item != nullptr)));
@@ -499,14 +503,23 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(norm, unit, rmsNorm(*tiles[0], *tiles[1], norm.getEpsilon().convertToDouble()));
         return success();
       })
-      .Case([&](RopeOp rope) {
+      .Case([&](RopeOp rope) -> LogicalResult {
         const Item &rotated = item(rope.getItem(), unit);
         int64_t position = rotated.indexOf(rotated.token);
         if (rope.getPositions())
           if (auto given = argument<PerToken>(rope.getPositions(), unit))
             position = given->values[rotated.batch->queryStart[rotated.sequence] + rotated.token];
+        const attn::Rope &rotation = rope.getRope().getValue();
+        std::shared_ptr<CosSin> table;
+        if (rope.getCosSin())
+          table = argument<CosSin>(rope.getCosSin(), unit);
+        if (table && (position < 0 || position >= table->positions))
+          return rope.emitOpError()
+                 << "meets position " << position << " of a table of " << table->positions;
         set(rope, unit,
-            rotate(*tiles[0], rope.getRope().getValue(), static_cast<double>(position)));
+            rotate(*tiles[0], rotation,
+                   table ? tableTurns(*table, position)
+                         : computedTurns(rotation, static_cast<double>(position))));
         return success();
       })
       .Case([&](PositionOp position) {
@@ -534,6 +547,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       })
       .Case([&](StoreAttentionOp store) { return storeAttention(store, unit); })
       .Case([&](MergeSplitsOp merge) { return mergeSplits(merge, unit); })
+      .Case([&](MergeStatesOp merge) { return mergeStates(merge, unit); })
       .Case([&](StoreMergedOp store) { return storeMerged(store, unit); })
       .Case([&](AcquireOp op) { return acquire(op, unit); })
       .Case([&](CommitOp op) { return commit(op, unit); })

@@ -23,8 +23,8 @@ struct Item {
   std::shared_ptr<Batch> batch;
   int64_t sequence = 0, kvHead = 0, group = 1;
   int64_t firstRow = 0; // decode: c·rows
-  int64_t token = 0;    // append, merge: of the sequence's queries
-  int64_t head = 0;     // merge
+  int64_t token = 0;    // append, merge, merge_states: of the sequence's queries
+  int64_t head = 0;     // merge, merge_states
   int64_t split = 0, splits = 1;
   attn::KeyInterval keys; // decode
 
@@ -83,6 +83,8 @@ private:
   struct Grid {
     std::array<int64_t, 3> size = {1, 1, 1};
   };
+  /// The batch, or that of states.
+  static std::shared_ptr<Batch> batchOf(const Argument &source);
   Grid gridOf(ItemsAttr items, const Batch &batch) const;
   std::shared_ptr<const Item> itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
                                      int64_t unit) const;
@@ -114,6 +116,7 @@ private:
             bool keys, const TileData *pages, int64_t pageIndex, double pastEnd = 0);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
+  mlir::LogicalResult mergeStates(MergeStatesOp op, int64_t unit);
   mlir::LogicalResult storeMerged(StoreMergedOp op, int64_t unit);
   mlir::LogicalResult copy(mlir::Operation *op, mlir::Value cache, mlir::Value item,
                            mlir::Value tile, mlir::Value pages, mlir::Value pageIndex,

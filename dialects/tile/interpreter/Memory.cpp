@@ -32,8 +32,10 @@ LogicalResult Machine::loadRows(LoadRowsOp op, int64_t unit) {
   TileData tile(type.getRows(), type.getColumns());
   auto tensor = argument<Tensor>(op.getSource(), unit);
   const Item &from = item(op.getItem(), unit);
+  if (!tensor && !op.getOptional())
+    return op.emitOpError() << "reads a tensor that was not given";
   for (int64_t r = 0; r < tile.rows; ++r)
-    if (auto row = from.row(op.getKind(), op.getFirstRow() + r)) {
+    if (auto row = from.row(op.getKind(), op.getFirstRow() + r); row && tensor) {
       FailureOr<double *> values = rowOf(op, *tensor, from, row->first, row->second);
       if (failed(values))
         return failure();
@@ -54,6 +56,10 @@ LogicalResult Machine::loadVector(LoadVectorOp op, int64_t unit) {
 LogicalResult Machine::storeRows(StoreRowsOp op, int64_t unit) {
   auto tensor = argument<Tensor>(op.getTarget(), unit);
   const Item &to = item(op.getItem(), unit);
+  if (!tensor)
+    return op.getOptional()
+               ? success()
+               : LogicalResult(op.emitOpError() << "writes a tensor that was not given");
   const TileData &tile = **this->tile(op, op.getValue(), unit);
   for (int64_t r = 0; r < tile.rows; ++r)
     if (auto row = to.row(op.getKind(), op.getFirstRow() + r)) {
@@ -232,38 +238,72 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
   return success();
 }
 
+/// A row's part of a sum over disjoint sets of keys.
+namespace {
+struct Part {
+  ArrayRef<double> row;
+  double lse = 0;
+};
+} // namespace
+
+/// The weighted sum of parts with some keys, in order; without any it is 0 and −inf.
+static std::pair<TileData, TileData> weightedSum(ArrayRef<Part> parts, int64_t columns) {
+  TileData value(1, columns), lse(1, 1, -std::numeric_limits<double>::infinity());
+  double highest = lse.at(0, 0), total = 0;
+  for (const Part &part : parts)
+    highest = std::max(highest, part.lse);
+  if (std::isinf(highest))
+    return {value, lse};
+  for (const Part &part : parts) {
+    double weight = std::exp(part.lse - highest);
+    total += weight;
+    for (int64_t c = 0; c < columns; ++c)
+      value.at(0, c) += weight * part.row[c];
+  }
+  for (double &x : value.values)
+    x /= total;
+  lse.at(0, 0) = highest + std::log(total);
+  return {value, lse};
+}
+
 LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
   const Item &row = item(op.getItem(), unit);
-  TileData value(1, op.getResult().getType().getColumns());
-  TileData lse(1, 1, -std::numeric_limits<double>::infinity());
+  int64_t columns = op.getResult().getType().getColumns();
+  std::vector<Part> parts;
   if (row.splits > 1) {
     auto workspace = argument<Workspace>(op.getWorkspace(), unit);
-    std::vector<const Workspace::Partial *> parts;
     for (int64_t split = 0; split < row.splits; ++split) {
       auto found = workspace->partials.find({row.sequence, split, row.token, row.head});
       if (found == workspace->partials.end())
         return op.emitOpError() << "reads a partial that was not written: sequence " << row.sequence
                                 << ", split " << split << ", token " << row.token << ", head "
                                 << row.head;
-      if (static_cast<int64_t>(found->second.row.size()) != value.columns)
-        return op.emitOpError() << "reads " << value.columns << " columns of a partial of "
+      if (static_cast<int64_t>(found->second.row.size()) != columns)
+        return op.emitOpError() << "reads " << columns << " columns of a partial of "
                                 << found->second.row.size();
-      parts.push_back(&found->second);
-      lse.at(0, 0) = std::max(lse.at(0, 0), found->second.lse);
-    }
-    double total = 0, highest = lse.at(0, 0);
-    if (!std::isinf(highest)) {
-      for (const Workspace::Partial *part : parts) {
-        double weight = std::exp(part->lse - highest);
-        total += weight;
-        for (int64_t c = 0; c < value.columns; ++c)
-          value.at(0, c) += weight * part->row[c];
-      }
-      for (double &x : value.values)
-        x /= total;
-      lse.at(0, 0) = highest + std::log(total);
+      parts.push_back({found->second.row, found->second.lse});
     }
   }
+  auto [value, lse] = weightedSum(parts, columns);
+  set(op.getResult(), unit, std::move(value));
+  set(op.getLse(), unit, std::move(lse));
+  return success();
+}
+
+LogicalResult Machine::mergeStates(MergeStatesOp op, int64_t unit) {
+  const Item &row = item(op.getItem(), unit);
+  auto states = argument<States>(op.getStates(), unit);
+  int64_t columns = op.getResult().getType().getColumns();
+  std::vector<Part> parts;
+  for (auto [output, lse] : llvm::zip_equal(states->outputs, states->lses)) {
+    FailureOr<double *> values = rowOf(op, output, row, row.token, row.head);
+    FailureOr<double *> own = rowOf(op, lse, row, row.token, row.head);
+    if (failed(values) || failed(own))
+      return failure();
+    if (!std::isinf(**own))
+      parts.push_back({ArrayRef<double>(*values, columns), **own * states->lseScale});
+  }
+  auto [value, lse] = weightedSum(parts, columns);
   set(op.getResult(), unit, std::move(value));
   set(op.getLse(), unit, std::move(lse));
   return success();
@@ -271,7 +311,7 @@ LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
 
 LogicalResult Machine::storeMerged(StoreMergedOp op, int64_t unit) {
   const Item &row = item(op.getItem(), unit);
-  if (row.splits == 1)
+  if (row.kind == ItemKind::Merge && row.splits == 1)
     return success();
   SmallVector<double> values;
   for (double x : (*tile(op, op.getValue(), unit))->values)

@@ -58,6 +58,20 @@ struct Batch {
   int64_t queryLength(int64_t s) const { return queryStart[s + 1] - queryStart[s]; }
 };
 
+/// A table of cosines and sines: [position][dim], the first half of a row cosines.
+struct CosSin {
+  int64_t positions = 0, dim = 0;
+  std::vector<double> values;
+};
+
+/// Attention states of the rows [token][head], part by part; what there is to merge is all tokens
+/// of the one sequence of `batch`, whose kv heads are the query heads.
+struct States {
+  std::vector<Tensor> outputs, lses;
+  double lseScale = 1; // what makes a log-sum-exp natural
+  std::shared_ptr<Batch> batch;
+};
+
 /// Partial results, by (sequence, split, token of the sequence, query head).
 struct Workspace {
   struct Partial {
@@ -76,6 +90,7 @@ struct PerToken {
 /// after the other share what they point to.
 using Argument =
     std::variant<std::shared_ptr<Tensor>, std::shared_ptr<PagedCache>, std::shared_ptr<Batch>,
-                 std::shared_ptr<Workspace>, std::shared_ptr<PerToken>, double>;
+                 std::shared_ptr<Workspace>, std::shared_ptr<PerToken>, std::shared_ptr<CosSin>,
+                 std::shared_ptr<States>, double>;
 
 } // namespace attncc::tile::interpreter

@@ -145,10 +145,10 @@ private:
           attr(blockDistributed(type.getRows(), type.getColumns(), schedule.getUnits())));
       followStatistics(merge.getNewValue(), merge.getNewMaximum());
       followStatistics(merge.getNewValue(), merge.getNewSum());
-    } else if (auto merge = dyn_cast<MergeSplitsOp>(op)) {
-      TileType type = merge.getResult().getType();
-      set(merge.getResult(), attr(blockDistributed(type.getRows(), type.getColumns(), 1)));
-      followStatistics(merge.getResult(), merge.getLse());
+    } else if (isa<MergeSplitsOp, MergeStatesOp>(op)) {
+      Value row = op->getResult(0);
+      set(row, attr(blockDistributed(1, tileOf(row).getColumns(), 1)));
+      followStatistics(row, op->getResult(1));
     } else if (auto pages = dyn_cast<PageNumbersOp>(op)) {
       set(pages.getResult(), attr(rowVectors(1, pages.getResult().getType().getColumns(), 1)));
     }

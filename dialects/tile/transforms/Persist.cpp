@@ -31,7 +31,7 @@ LogicalResult expandOnGrid(WorkLoopOp loop) {
     return loop.emitError() << "work = " << attn::stringifyWork(work)
                             << " is not supported, expected grid";
   OpBuilder builder(loop);
-  auto draw = GridItemOp::create(builder, loop.getLoc(), loop.getBatch(), loop.getItemsAttr());
+  auto draw = GridItemOp::create(builder, loop.getLoc(), loop.getSource(), loop.getItemsAttr());
   auto valid = scf::IfOp::create(builder, loop.getLoc(), draw.getValid(), /*withElse=*/false);
   loop.getItem().replaceAllUsesWith(draw.getItem());
   loop.getUnit().replaceAllUsesWith(draw.getUnit());

@@ -56,7 +56,8 @@ enum {
 /* attncc_limits.policy. Invariant: a sequence's bits depend on the sequence alone. Throughput: they
    may depend on the bounds of the batch; run to run they are the same. */
 enum { ATTNCC_INVARIANT = 0, ATTNCC_THROUGHPUT = 1 };
-/* attncc_append_args.prologue. Fused: QK norm and RoPE are applied here. None: the caller did. */
+/* attncc_append_args.prologue. Fused: the class's QK norm and RoPE are applied here. None: the
+   caller did; keys and values are only written. */
 enum { ATTNCC_PROLOGUE_FUSED = 0, ATTNCC_PROLOGUE_NONE = 1 };
 
 typedef struct attncc_device attncc_device;
@@ -120,9 +121,13 @@ typedef struct {
   const int64_t *slot_mapping;
 } attncc_batch;
 
-/* query, key, value, query_out: [tokens, heads, dim]; query_out may be query. cos_sin: UNSUPPORTED
-   if set. position: i64 [num_tokens], or NULL: kv_length - q_len + i. Norm weights: [dim], given
-   exactly if the layer has a QK norm. */
+/* query, key, value, query_out: [tokens, heads, dim]; query_out may be query. Without prologue
+   query and query_out are copied, or both are absent (data NULL). cos_sin: [positions, rotated
+   dims] of the class's type or f32, the first half of a row the pairs' cosines, the second their
+   sines, every factor applied; data NULL: computed here. A position outside of it is an error in
+   the data: what it turns becomes NaN. position: i64 [num_tokens], or NULL: kv_length - q_len + i.
+   Norm weights: [dim], given exactly if the layer has a QK norm. Without prologue cos_sin and the
+   weights are absent. */
 typedef struct {
   uint32_t size;
   uint32_t prologue;
@@ -185,8 +190,16 @@ ATTNCC_API attncc_status attncc_append(attncc_plan *plan, attncc_kv *kv, uint32_
                                        const attncc_append_args *args, attncc_stream stream);
 ATTNCC_API attncc_status attncc_attend(attncc_plan *plan, attncc_kv *kv, uint32_t layer,
                                        const attncc_attend_args *args, attncc_stream stream);
+/* Joins results of the same queries over disjoint sets of keys: outputs [tokens, heads, dim] of 16
+   bits and lses [tokens, heads] f32, 1 to 16 of each, into args->output and args->lse (natural, or
+   data NULL), which may be one of them. args->query is not used. The lses are natural, or base 2 if
+   lse_is_log2 is not 0; -inf (or +inf) marks a part without keys, whose output row is not read. */
+ATTNCC_API attncc_status attncc_merge(attncc_package *package, const attncc_tensor *outputs,
+                                      const attncc_tensor *lses, uint32_t parts, int lse_is_log2,
+                                      const attncc_attend_args *args, attncc_stream stream);
 /* Waits for the stream; reads and clears the error word. LIMIT_EXCEEDED: a length was above its
-   bound or a page number out of range; the rows of those sequences are NaN. */
+   bound, a page number out of range or a position outside of cos_sin; the rows of those sequences
+   are NaN. */
 ATTNCC_API attncc_status attncc_plan_check(attncc_plan *plan, attncc_stream stream);
 
 /* Page pool: bookkeeping on the host. A page number is one slot in every layer of a cache group. */

@@ -353,6 +353,19 @@ public:
       return detail::lastError(status);
     return Plan(plan);
   }
+  /// Joins attention states: one of `lses` for each of `outputs`.
+  Result<void> merge(std::span<const attncc_tensor> outputs, std::span<const attncc_tensor> lses,
+                     const AttendArguments &arguments, bool lse_is_log2 = false,
+                     Stream stream = nullptr) {
+    if (lses.size() != outputs.size())
+      return Error{ATTNCC_INVALID_ARGUMENT, "lses has " + std::to_string(lses.size()) +
+                                                " elements: must have one for each of the " +
+                                                std::to_string(outputs.size()) + " outputs"};
+    auto known = detail::toC<attncc_attend_args>(arguments);
+    return detail::done(attncc_merge(get(), outputs.data(), lses.data(),
+                                     static_cast<uint32_t>(outputs.size()), lse_is_log2, &known,
+                                     stream));
+  }
   Result<size_t> pool_bytes(const char *group, int64_t num_pages) const {
     size_t bytes = 0;
     if (attncc_status status =

@@ -48,6 +48,7 @@ func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
 // CHECK-LABEL: tile.kernel @append(
 // CHECK-SAME:    %[[QUERY:[^:]*]]: tensor<?x?x64xf16>, %[[KEY:[^:]*]]: tensor<?x?x64xf16>, %[[VALUE:[^:]*]]: tensor<?x?x64xf16>, %[[OUT:[^:]*]]: tensor<?x?x64xf16>,
 // CHECK-SAME:    %[[KV:[^:]*]]: !attn.paged_kv<{{[^>]*}}>, %{{[^:]*}}: !tile.batch, %{{[^:]*}}: tensor<?xi64>, %[[POSITIONS:[^:]*]]: tensor<?xi64>,
+// CHECK-SAME:    %[[TABLE:[^:]*]]: !attn.cos_sin<dim = 4, type = f16>,
 // CHECK-SAME:    %[[QW:[^:]*]]: tensor<64xf16>, %[[KW:[^:]*]]: tensor<64xf16>, %{{[^:]*}}: !tile.workspace)
 // CHECK:         tile.work_loop(%[[ITEM:.*]], %{{.*}}) in %{{.*}} items(<append, group = 7>) {
 // CHECK-DAG:       %[[Q:.*]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <8x64xf16>
@@ -56,31 +57,32 @@ func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
 // CHECK-DAG:       %[[QWT:.*]] = tile.load_vector %[[QW]]
 // CHECK-DAG:       %[[KWT:.*]] = tile.load_vector %[[KW]]
 // CHECK-DAG:       %[[QN:.*]] = tile.rms_norm %[[Q]] weight %[[QWT]]
-// CHECK-DAG:       %[[QR:.*]] = tile.rope %[[QN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
+// CHECK-DAG:       %[[QR:.*]] = tile.rope %[[QN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]] cos_sin %[[TABLE]]
 // CHECK-DAG:       %[[KN:.*]] = tile.rms_norm %[[K]] weight %[[KWT]]
-// CHECK-DAG:       %[[KR:.*]] = tile.rope %[[KN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]]
+// CHECK-DAG:       %[[KR:.*]] = tile.rope %[[KN]][%[[ITEM]]] rope({{.*}}) position %[[POSITIONS]] cos_sin %[[TABLE]]
 // CHECK-DAG:       tile.store_kv %[[KR]], %[[V]], %[[KV]][%[[ITEM]]]
 // CHECK-DAG:       tile.store_rows query %[[QR]], %[[OUT]][%[[ITEM]]]
 func.func @append(%q: tensor<?x14x64xf16>, %k: tensor<?x2x64xf16>, %v: tensor<?x2x64xf16>, %kv: !kv, %positions: tensor<?xi64>,
-                  %qw: tensor<64xf16>, %kw: tensor<64xf16>) -> tensor<?x14x64xf16>
+                  %table: !attn.cos_sin<dim = 4, type = f16>, %qw: tensor<64xf16>, %kw: tensor<64xf16>) -> tensor<?x14x64xf16>
     attributes {attn.phase = #attn.phase<append>} {
   %qn = attn.rms_norm %q, %qw epsilon 1.0e-06 : tensor<?x14x64xf16>, tensor<64xf16> -> tensor<?x14x64xf32>
-  %qr = attn.rope %qn, %kv positions %positions, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+  %qr = attn.rope %qn, %kv positions %positions cos_sin %table : !attn.cos_sin<dim = 4, type = f16>, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
       : tensor<?x14x64xf32>, !kv, tensor<?xi64> -> tensor<?x14x64xf16>
   %kn = attn.rms_norm %k, %kw epsilon 1.0e-06 : tensor<?x2x64xf16>, tensor<64xf16> -> tensor<?x2x64xf32>
-  %kr = attn.rope %kn, %kv positions %positions, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+  %kr = attn.rope %kn, %kv positions %positions cos_sin %table : !attn.cos_sin<dim = 4, type = f16>, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
       : tensor<?x2x64xf32>, !kv, tensor<?xi64> -> tensor<?x2x64xf16>
   attn.append_kv %kr, %v, %kv : tensor<?x2x64xf16>, tensor<?x2x64xf16>, !kv
   return %qr : tensor<?x14x64xf16>
 }
 
-// Query heads of a large group come in tiles of at most 64 elements for each lane: here 8 rows of 256.
+// Query heads of a large group come in tiles of at most 64 elements for each lane: here 8 rows of 256. Nothing is done to
+// them, so they are optional.
 // CHECK-LABEL: tile.kernel @append_in_tiles(
-// CHECK:           tile.load_rows query %{{.*}} : {{.*}} -> <8x256xbf16>
+// CHECK:           tile.load_rows query %{{.*}} {optional} : {{.*}} -> <8x256xbf16>
 // CHECK-NEXT:      tile.store_rows query
-// CHECK-SAME:        : <8x256xbf16>
-// CHECK-NEXT:      tile.load_rows query %{{.*}} {first_row = 8 : i64} : {{.*}} -> <8x256xbf16>
-// CHECK-NEXT:      tile.store_rows query %{{.*}} {first_row = 8 : i64}
+// CHECK-SAME:        {optional} : <8x256xbf16>
+// CHECK-NEXT:      tile.load_rows query %{{.*}} {first_row = 8 : i64, optional} : {{.*}} -> <8x256xbf16>
+// CHECK-NEXT:      tile.store_rows query %{{.*}} {first_row = 8 : i64, optional}
 // CHECK-NEXT:      tile.store_kv
 func.func @append_in_tiles(%q: tensor<?x12x256xbf16>, %k: tensor<?x1x256xbf16>, %v: tensor<?x1x256xbf16>,
     %kv: !attn.paged_kv<page_size = 16, kv_heads = 1, key = 256 x bf16, value = 256 x bf16, order = NHD>) -> tensor<?x12x256xbf16>
@@ -88,4 +90,16 @@ func.func @append_in_tiles(%q: tensor<?x12x256xbf16>, %k: tensor<?x1x256xbf16>, 
   attn.append_kv %k, %v, %kv : tensor<?x1x256xbf16>, tensor<?x1x256xbf16>,
       !attn.paged_kv<page_size = 16, kv_heads = 1, key = 256 x bf16, value = 256 x bf16, order = NHD>
   return %q : tensor<?x12x256xbf16>
+}
+
+// The caller's states: a row of each for every token and head, whatever the batch.
+// CHECK-LABEL: tile.kernel @merge_states(
+// CHECK-SAME:    %[[STATES:[^:]*]]: !attn.states<{{[^>]*}}>, %[[OUT:[^:]*]]: tensor<?x?x64xbf16>, %[[LSE:[^:]*]]: tensor<?x?xf32>)
+// CHECK:         tile.work_loop(%[[ITEM:.*]], %{{.*}}) in %[[STATES]] : !attn.states<{{.*}}> items(<merge_states, group = 1>) {
+// CHECK-NEXT:      %[[R:.*]], %[[L:.*]] = tile.merge_states %[[STATES]][%[[ITEM]]] : {{.*}} -> <1x64xf32>, <1x1xf32>
+// CHECK-NEXT:      tile.store_merged %[[R]], %[[L]], %[[OUT]], %[[LSE]][%[[ITEM]]]
+func.func @merge_states(%states: !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>) -> (tensor<?x8x64xbf16>, tensor<?x8xf32>)
+    attributes {attn.phase = #attn.phase<merge_states>} {
+  %o, %lse = attn.merge_states %states : !attn.states<parts = 16, heads = 8, dim = 64, type = bf16> -> tensor<?x8x64xbf16>, tensor<?x8xf32>
+  return %o, %lse : tensor<?x8x64xbf16>, tensor<?x8xf32>
 }

@@ -74,7 +74,7 @@ TEST_F(Import, EveryConfigFusesToItsNumbers) {
 // Norms and rotations of queries and keys; the rotation carries the spec's final frequencies.
 TEST_F(Import, AppendNormsAndRotates) {
   for (auto [name, norms, rotations] :
-       {std::tuple("qwen3-8b", 2, 2), std::tuple("llama-3.2-1b", 0, 2), std::tuple("gpt2", 0, 0)}) {
+       {std::tuple("qwen3-8b", 2, 2), std::tuple("llama-3.2-1b", 0, 2)}) {
     SCOPED_TRACE(name);
     spec::ModelSpec spec = model(name);
     ASSERT_FALSE(spec.classes.empty());
@@ -85,13 +85,49 @@ TEST_F(Import, AppendNormsAndRotates) {
     EXPECT_EQ(llvm::range_size(append.getOps<attn::RmsNormOp>()), norms);
     EXPECT_EQ(llvm::range_size(append.getOps<attn::RopeOp>()), rotations);
     EXPECT_EQ(llvm::range_size(append.getOps<attn::AppendKvOp>()), 1);
-    EXPECT_EQ(append.getNumArguments(), norms ? 8u : 6u);
+    EXPECT_EQ(append.getNumArguments(), norms ? 9u : 7u);
     for (attn::RopeOp rope : append.getOps<attn::RopeOp>()) {
       EXPECT_THAT(rope.getRope().getInverseFrequencies(),
                   testing::ElementsAreArray(layer.rope->inverseFrequencies));
       EXPECT_EQ(rope.getRope().getAttentionFactor(), layer.rope->attentionFactor);
+      EXPECT_EQ(rope.getCosSin(), append.getArgument(6));
     }
   }
+}
+
+// A class with a prologue gets the append functions that are asked for; one without has one.
+TEST_F(Import, AppendWithAndWithoutPrologue) {
+  auto appends = [&](const char *name, bool fused, bool none) {
+    spec::ModelSpec spec = model(name);
+    ImportOptions options;
+    options.fusedPrologue = fused;
+    options.noPrologue = none;
+    OwningOpRef<ModuleOp> module = importLayerClass(context, spec, spec.classes.front(), options);
+    std::vector<std::string> names;
+    for (func::FuncOp function : module->getOps<func::FuncOp>())
+      if (!function.getOps<attn::AppendKvOp>().empty())
+        names.push_back(function.getName().str());
+    return names;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(appends("llama-3.2-1b", true, true),
+              ElementsAre("append", "append_without_prologue"));
+  EXPECT_THAT(appends("llama-3.2-1b", true, false), ElementsAre("append"));
+  EXPECT_THAT(appends("llama-3.2-1b", false, true), ElementsAre("append_without_prologue"));
+  EXPECT_THAT(appends("gpt2", true, true), ElementsAre("append_without_prologue"));
+  EXPECT_THAT(appends("gpt2", true, false), ElementsAre("append_without_prologue"));
+}
+
+TEST_F(Import, StatesAreMergedInTheClassesType) {
+  spec::ModelSpec spec = model("qwen3-8b");
+  OwningOpRef<ModuleOp> module = importLayerClass(context, spec, spec.classes.front(), {});
+  ASSERT_TRUE(module);
+  auto merges = function(*module, "merge_states").getOps<attn::MergeStatesOp>();
+  ASSERT_EQ(llvm::range_size(merges), 1);
+  attn::StatesType states = (*merges.begin()).getStates().getType();
+  EXPECT_EQ(states.getParts(), 16);
+  EXPECT_EQ(states.getDim(), spec.classes.front().valueDim);
+  EXPECT_TRUE(states.getType().isBF16());
 }
 
 TEST_F(Import, OptionsAreTheCacheAndThePhase) {

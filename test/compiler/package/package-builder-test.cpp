@@ -33,7 +33,9 @@ CompiledKernel kernelOf(const spec::ModelSpec &spec, const PackageOptions &optio
   kernel.layerClass = spec.classes.front().name;
   kernel.target = "sm_80";
   kernel.schedule = "#attn.schedule<" + role + ">";
-  kernel.entry = entryName(role, spec, spec.classes.front(), options, "sm_80", kernel.schedule);
+  if (role == "append")
+    kernel.prologue = package::Prologue::Fused;
+  kernel.entry = entryName(kernel, spec, spec.classes.front(), options);
   kernel.ptx = "// " + role + "\n";
   kernel.ptxVersion = "7.8";
   kernel.threads = 128;
@@ -59,14 +61,37 @@ PackageFiles packageOf(const spec::ModelSpec &spec, const PackageOptions &option
 TEST(PackageBuilder, EntryNamesExplainThemselves) {
   PackageOptions options;
   options.pageSize = 32;
+  CompiledKernel kernel = kernelOf(modelSpec(), options, "decode");
   auto nameOf = [&](const std::string &target, const std::string &schedule) {
-    return entryName("decode", modelSpec(), modelSpec().classes.front(), options, target, schedule);
+    kernel.target = target;
+    kernel.schedule = schedule;
+    return entryName(kernel, modelSpec(), modelSpec().classes.front(), options);
   };
   std::string name = nameOf("sm_80", "#attn.schedule<>");
   EXPECT_EQ(name.substr(0, name.size() - 4), "attncc_decode_full_bf16_d64_g2_p32_sm_80_");
   EXPECT_NE(name, nameOf("sm_80", "#attn.schedule<rows = 16>"));
   EXPECT_EQ(nameOf("sm_90a", "#attn.schedule<>").substr(0, name.size() - 3),
             "attncc_decode_full_bf16_d64_g2_p32_sm_90a_");
+}
+
+// The two append kernels of a class have names and files of their own.
+TEST(PackageBuilder, AppendKernelsSayTheirPrologue) {
+  spec::ModelSpec spec = modelSpec();
+  CompiledKernel fused = kernelOf(spec, {}, "append"), plain = fused;
+  plain.prologue = package::Prologue::None;
+  plain.entry = entryName(plain, spec, spec.classes.front(), {});
+  EXPECT_EQ(plain.entry.substr(0, plain.entry.size() - 4),
+            "attncc_append_noprologue_full_bf16_d64_g2_p16_sm_80_");
+  PackageFiles package =
+      buildPackage(spec, kSpec, {},
+                   {kernelOf(spec, {}, "decode"), fused, plain, kernelOf(spec, {}, "merge")}, {});
+  const std::vector<package::KernelEntry> &kernels = package.manifest.kernels;
+  EXPECT_EQ(kernels[0].prologue, std::nullopt);
+  EXPECT_EQ(kernels[1].prologue, package::Prologue::Fused);
+  EXPECT_EQ(kernels[2].prologue, package::Prologue::None);
+  EXPECT_EQ(kernels[2].interface, "append/1");
+  EXPECT_EQ(kernels[2].file.substr(0, 29), "sm_80/append_noprologue_full_");
+  EXPECT_NE(kernels[1].file, kernels[2].file);
 }
 
 // The reader accepts what the builder writes and finds the same things in it.

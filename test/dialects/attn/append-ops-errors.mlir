@@ -148,3 +148,13 @@ func.func @c1(%k: tensor<?x8x4xf32>, %v: tensor<?x8x4xbf16>) {
   %kv = attn.dense_kv %k, %v : tensor<?x8x4xf32>, tensor<?x8x4xbf16> -> !dense
   return
 }
+
+// -----
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 4 x bf16, value = 4 x bf16>
+// rope (C4)
+func.func @c4(%x: tensor<2x8x4xf32>, %kv: !kv, %table: !attn.cos_sin<dim = 2, type = bf16>) {
+  // expected-error @+1 {{dim of the table 2 must equal the rotated dims 4}}
+  %y = attn.rope %x, %kv cos_sin %table : !attn.cos_sin<dim = 2, type = bf16>,
+      <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]> : tensor<2x8x4xf32>, !kv -> tensor<2x8x4xbf16>
+  return
+}

@@ -139,3 +139,21 @@ func.func @c2(%a: !attn.partials<heads = 32, group = 4, dim = 32>) {
   %o, %l = attn.merge %a : !attn.partials<heads = 32, group = 4, dim = 32> -> !attn.partials<heads = 32, group = 4, dim = 32>, tensor<?x32xf32>
   return
 }
+
+// -----
+!states = !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>
+// merge_states (C1)
+func.func @c1(%states: !states) {
+  // expected-error @+1 {{output dims 64 must equal value dims 128}}
+  %o, %lse = attn.merge_states %states : !states -> tensor<?x32x64xbf16>, tensor<?x32xf32>
+  return
+}
+
+// -----
+!states = !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>
+// merge_states (C1)
+func.func @c1(%states: !states) {
+  // expected-error @+1 {{output elements are 'f16', the states' are 'bf16'}}
+  %o, %lse = attn.merge_states %states : !states -> tensor<?x32x128xf16>, tensor<?x32xf32>
+  return
+}

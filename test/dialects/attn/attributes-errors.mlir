@@ -98,5 +98,5 @@ func.func private @c1() attributes {a = #attn.phase<decode>}
 func.func private @c1() attributes {a = #attn.phase<append, max_query = 2>}
 
 // -----
-// expected-error @+1 {{a phase needs one of prefill, decode, append, merge}}
+// expected-error @+1 {{a phase needs one of prefill, decode, append, merge, merge_states}}
 func.func private @syntax() attributes {a = #attn.phase<max_query = 2>}

@@ -17,6 +17,16 @@ func.func @rotate(%x: tensor<?x8x4xf32>, %kv: !attn.paged_kv<page_size = 16, kv_
   return %y : tensor<?x8x4xbf16>
 }
 
+// With a table of angles that the caller may leave null.
+// CHECK-LABEL: @rotate_by_table
+func.func @rotate_by_table(%x: tensor<?x8x4xf32>, %kv: !attn.paged_kv<page_size = 16, kv_heads = 8, key = 4 x bf16, value = 4 x bf16, order = NHD>,
+                           %table: !attn.cos_sin<dim = 4, type = bf16>) -> tensor<?x8x4xbf16> {
+  // CHECK: attn.rope %{{.*}}, %{{.*}} cos_sin %{{.*}} : !attn.cos_sin<dim = 4, type = bf16>, <pairing = half
+  %y = attn.rope %x, %kv cos_sin %table : !attn.cos_sin<dim = 4, type = bf16>, <pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>
+      : tensor<?x8x4xf32>, !attn.paged_kv<page_size = 16, kv_heads = 8, key = 4 x bf16, value = 4 x bf16, order = NHD> -> tensor<?x8x4xbf16>
+  return %y : tensor<?x8x4xbf16>
+}
+
 // With positions and slots that the caller may leave null.
 // CHECK-LABEL: @rotate_and_append_at
 func.func @rotate_and_append_at(%x: tensor<?x8x4xf32>, %v: tensor<?x8x4xbf16>, %kv: !attn.paged_kv<page_size = 16, kv_heads = 8, key = 4 x bf16, value = 4 x bf16, order = NHD>,
@@ -143,4 +153,12 @@ func.func @merge_tree(%a: !attn.partials<heads = 32, group = 4, dim = 128>, %b: 
   // CHECK: attn.merge %{{.*}} split(<length = 64>) :
   %o, %lse = attn.merge %ab split(<length = 64>) : !attn.partials<heads = 32, group = 4, dim = 128> -> tensor<?x32x128xf16>, tensor<?x32xf32>
   return %o, %lse : tensor<?x32x128xf16>, tensor<?x32xf32>
+}
+
+// CHECK-LABEL: @merge_states
+func.func @merge_states(%states: !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>) -> (tensor<?x32x128xbf16>, tensor<?x32xf32>) {
+  // CHECK: attn.merge_states %{{.*}} : !attn.states<parts = 16, heads = 32, dim = 128, type = bf16> -> tensor<?x32x128xbf16>, tensor<?x32xf32>
+  %o, %lse = attn.merge_states %states : !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>
+      -> tensor<?x32x128xbf16>, tensor<?x32xf32>
+  return %o, %lse : tensor<?x32x128xbf16>, tensor<?x32xf32>
 }

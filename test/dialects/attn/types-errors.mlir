@@ -86,3 +86,32 @@ func.func private @c1(!attn.partials<heads = 32, group = 4>)
 // partials (C1)
 // expected-error @+1 {{heads 30 must be a multiple of the group 4}}
 func.func private @c1(!attn.partials<heads = 30, group = 4, dim = 64>)
+
+// -----
+// cos_sin (C1)
+// expected-error @+1 {{dim must be at least 1, got 0}}
+func.func private @c1(!attn.cos_sin<type = bf16>)
+
+// -----
+// cos_sin (C1)
+// expected-error @+1 {{dim must be even, got 5}}
+func.func private @c1(!attn.cos_sin<dim = 5, type = bf16>)
+
+// -----
+// cos_sin (C2)
+// expected-error @+1 {{type must be f16 or bf16, got 'f32'}}
+func.func private @c2(!attn.cos_sin<dim = 4, type = f32>)
+
+// -----
+// states (C1)
+// expected-error @+1 {{parts must be at least 1, got 0}}
+func.func private @c1(!attn.states<heads = 8, dim = 64, type = bf16>)
+
+// -----
+// states (C2)
+// expected-error @+1 {{type must be f16 or bf16, got 'f32'}}
+func.func private @c2(!attn.states<parts = 2, heads = 8, dim = 64, type = f32>)
+
+// -----
+// expected-error @+1 {{unknown field 'group', expected one of parts, heads, dim, type}}
+func.func private @syntax(!attn.states<parts = 2, heads = 8, group = 4>)

@@ -34,3 +34,11 @@ func.func private @contiguous(!attn.contiguous_kv<kv_heads = 8, key = 128 x bf16
 // CHECK-LABEL: @partials
 // CHECK-SAME: !attn.partials<heads = 32, group = 4, dim = 128>
 func.func private @partials(!attn.partials<heads = 32, group = 4, dim = 128>)
+
+// CHECK-LABEL: @cos_sin
+// CHECK-SAME: !attn.cos_sin<dim = 64, type = bf16>
+func.func private @cos_sin(!attn.cos_sin<dim = 64, type = bf16>)
+
+// CHECK-LABEL: @states
+// CHECK-SAME: !attn.states<parts = 16, heads = 32, dim = 128, type = bf16>
+func.func private @states(!attn.states<parts = 16, heads = 32, dim = 128, type = bf16>)

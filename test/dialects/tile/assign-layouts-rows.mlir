@@ -75,3 +75,20 @@ tile.kernel @direct(%query: tensor<?x?x16xbf16>, %kv: !kv16, %batch: !tile.batch
   }
   tile.return
 }
+
+// -----
+
+// So is a row of states, four 16-bit elements per lane.
+// CHECK-DAG: #[[$R:.+]] = #tile.layout<register = {{\[\[}}0,1],[0,2]], lane = {{\[\[}}0,4],[0,8],[0,16],[0,32],[0,0]]>
+// CHECK-DAG: #[[$E:.+]] = #tile.layout<lane = {{\[\[}}0,0],[0,0],[0,0],[0,0],[0,0]]>
+// CHECK-LABEL: tile.kernel @merge_states
+tile.kernel @merge_states(%states: !attn.states<parts = 2, heads = 8, dim = 64, type = bf16>, %out: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge_states>} {
+  tile.work_loop(%item, %unit) in %states : !attn.states<parts = 2, heads = 8, dim = 64, type = bf16> items(<merge_states, group = 1>) {
+    // CHECK: tile.merge_states {{.*}} -> <1x64xf32, registers, #[[$R]]>, <1x1xf32, registers, #[[$E]]>
+    %r, %l = tile.merge_states %states[%item]
+        : !attn.states<parts = 2, heads = 8, dim = 64, type = bf16> -> !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %l, %out, %lse[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+  }
+  tile.return
+}

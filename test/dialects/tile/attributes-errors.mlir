@@ -53,3 +53,8 @@ func.func private @f() attributes {a = #tile.layout<lane = [[1,0]], lane = [[2,0
 
 // expected-error@+1 {{group must be at least 1, got 0}}
 func.func private @f() attributes {a = #tile.items<decode, group = 0>}
+
+// -----
+
+// expected-error@+1 {{group of merge_states must be 1, got 4}}
+func.func private @items() attributes {a = #tile.items<merge_states, group = 4>}

@@ -264,3 +264,66 @@ func.func @f(%r: !tile.tile<1x64xf32>, %lse: !tile.tile<1x1xf32>, %out: tensor<?
   tile.store_merged %r, %lse, %out, %l[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x32xbf16>
   return
 }
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @merge_states_c1
+func.func @f(%states: !states, %item: !tile.item) {
+  // expected-error@+1 {{result must be 1x64, got 1x32}}
+  %r, %lse = tile.merge_states %states[%item] : !states -> !tile.tile<1x32xf32>, !tile.tile<1x1xf32>
+  return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @merge_states_c2
+func.func @f(%states: !states, %item: !tile.item) {
+  // expected-error@+1 {{lse must be 1x1, got 1x2}}
+  %r, %lse = tile.merge_states %states[%item] : !states -> !tile.tile<1x64xf32>, !tile.tile<1x2xf32>
+  return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @merge_states_c3
+tile.kernel @f(%states: !states, %batch: !tile.workspace)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge_states>} {
+  tile.work_loop(%item, %unit) in %states : !states items(<merge_states, group = 1>) {
+    // expected-error@+1 {{needs items of merge, got merge_states}}
+    %r, %lse = tile.merge_splits %batch[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+  }
+  tile.return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @merge_states_c3: states in a kernel of a batch
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  tile.work_loop(%item, %unit) in %batch items(<merge, group = 4>) {
+    %states = builtin.unrealized_conversion_cast %item : !tile.item to !states
+    // expected-error@+1 {{needs items of merge_states, got merge}}
+    %r, %lse = tile.merge_states %states[%item] : !states -> !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+  }
+  tile.return
+}
+
+// -----
+
+// @store_merged_c3
+tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<append>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  %r = tile.zero : !tile.tile<1x64xf32>
+  %lse = tile.zero : !tile.tile<1x1xf32>
+  // expected-error@+1 {{needs items of merge or merge_states, got append}}
+  tile.store_merged %r, %lse, %out, %l[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+  tile.return
+}

@@ -18,3 +18,17 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
   }
   tile.return
 }
+
+// The items of states keep their source.
+// CHECK-LABEL: tile.kernel @merge_states
+// CHECK-NEXT: %[[ITEM:.+]], %{{.+}}, %[[VALID:.+]] = tile.grid_item %[[STATES:.+]] : !attn.states<{{.+}}> items(<merge_states, group = 1>)
+// CHECK-NEXT: scf.if %[[VALID]] {
+// CHECK-NEXT:   tile.merge_states %[[STATES]][%[[ITEM]]]
+tile.kernel @merge_states(%states: !attn.states<parts = 2, heads = 8, dim = 64, type = bf16>)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge_states>} {
+  tile.work_loop(%item, %unit) in %states : !attn.states<parts = 2, heads = 8, dim = 64, type = bf16> items(<merge_states, group = 1>) {
+    %r, %lse = tile.merge_states %states[%item]
+        : !attn.states<parts = 2, heads = 8, dim = 64, type = bf16> -> !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+  }
+  tile.return
+}

@@ -25,7 +25,7 @@ tile.kernel @f(%a: tensor<?x?x?xbf16>) attributes {schedule = #attn.schedule<>, 
 // -----
 
 // @kernel_c4
-// expected-error@+1 {{takes at most one batch and one workspace, got 2 and 0}}
+// expected-error@+1 {{takes at most one batch or states and one workspace, got 2 and 0}}
 tile.kernel @f(%a: !tile.batch, %b: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
   tile.return
 }
@@ -93,5 +93,49 @@ func.func @f(%item: !tile.item, %unit: index) {
 
 func.func @f() {
   // expected-error@+1 {{expects parent op 'tile.kernel'}}
+  tile.return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @kernel_c4: items are drawn from one of the two
+// expected-error@+1 {{takes at most one batch or states and one workspace, got 2 and 0}}
+tile.kernel @f(%a: !tile.batch, %b: !states) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge_states>} {
+  tile.return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @work_loop_c2: the kind of the items
+tile.kernel @f(%states: !states) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge_states>} {
+  // expected-error@+1 {{draws items of merge from '!attn.states<parts = 16, heads = 8, dim = 64, type = bf16>'}}
+  tile.work_loop(%item, %unit) in %states : !states items(<merge, group = 4>) {
+  }
+  tile.return
+}
+
+// -----
+
+// @grid_item_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge_states>} {
+  // expected-error@+1 {{draws items of merge_states from '!tile.batch'}}
+  %item, %unit, %valid = tile.grid_item %batch items(<merge_states, group = 1>)
+  tile.return
+}
+
+// -----
+
+!states = !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>
+
+// @work_loop_c2: states that are not the kernel's
+tile.kernel @f(%states: !states) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge_states>} {
+  %other = builtin.unrealized_conversion_cast %states : !states to !states
+  // expected-error@+1 {{must take the kernel's states argument}}
+  tile.work_loop(%item, %unit) in %other : !states items(<merge_states, group = 1>) {
+  }
   tile.return
 }

@@ -118,6 +118,36 @@ tile.kernel @append(%query: tensor<?x?x64xbf16>, %key: tensor<?x?x64xbf16>, %val
   tile.return
 }
 
+// Angles from the caller's table; queries that need not be given.
+// CHECK-LABEL: tile.kernel @append_of_an_engine(
+tile.kernel @append_of_an_engine(%query: tensor<?x?x64xbf16>, %query_out: tensor<?x?x64xbf16>, %batch: !tile.batch,
+                                 %table: !attn.cos_sin<dim = 4, type = bf16>)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  tile.work_loop(%item, %unit) in %batch items(<append, group = 4>) {
+    // CHECK: tile.load_rows query %{{.+}}[%{{.+}}] {optional} : tensor<?x?x64xbf16> -> <4x64xbf16>
+    %q = tile.load_rows query %query[%item] {optional} : tensor<?x?x64xbf16> -> !tile.tile<4x64xbf16>
+    // CHECK: tile.rope %{{.+}}[%{{.+}}] rope(<{{.+}}>) cos_sin %{{.+}} : !attn.cos_sin<dim = 4, type = bf16> : <4x64xbf16> -> <4x64xf32>
+    %qr = tile.rope %q[%item] rope(#attn.rope<pairing = half, dim = 4, theta = 10000.0, inverse_frequencies = [1.0, 0.01]>)
+        cos_sin %table : !attn.cos_sin<dim = 4, type = bf16> : !tile.tile<4x64xbf16> -> !tile.tile<4x64xf32>
+    // CHECK: tile.store_rows query %{{.+}}, %{{.+}}[%{{.+}}] {optional} : <4x64xf32>, tensor<?x?x64xbf16>
+    tile.store_rows query %qr, %query_out[%item] {optional} : !tile.tile<4x64xf32>, tensor<?x?x64xbf16>
+  }
+  tile.return
+}
+
+// Items of the caller's states: rows, without a batch.
+// CHECK-LABEL: tile.kernel @merge_states(
+tile.kernel @merge_states(%states: !attn.states<parts = 16, heads = 8, dim = 64, type = bf16>, %out: tensor<?x?x64xbf16>, %lse: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge_states>} {
+  // CHECK: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in %[[STATES:.+]] : !attn.states<parts = 16, heads = 8, dim = 64, type = bf16> items(<merge_states, group = 1>) {
+  tile.work_loop(%item, %unit) in %states : !attn.states<parts = 16, heads = 8, dim = 64, type = bf16> items(<merge_states, group = 1>) {
+    // CHECK: tile.merge_states %[[STATES]][%[[ITEM]]] : <parts = 16, heads = 8, dim = 64, type = bf16> -> <1x64xf32>, <1x1xf32>
+    %r, %l = tile.merge_states %states[%item] : !attn.states<parts = 16, heads = 8, dim = 64, type = bf16> -> !tile.tile<1x64xf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %l, %out, %lse[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+  }
+  tile.return
+}
+
 // What --tile-persist makes of a work loop.
 // CHECK-LABEL: tile.kernel @persisted(
 tile.kernel @persisted(%batch: !tile.batch)

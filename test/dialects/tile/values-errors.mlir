@@ -209,6 +209,16 @@ func.func @f(%x: !tile.tile<8x2xbf16>, %item: !tile.item) {
 
 // -----
 
+// @rope_c2: the table
+func.func @f(%x: !tile.tile<8x64xbf16>, %item: !tile.item, %table: !attn.cos_sin<dim = 8, type = bf16>) {
+  // expected-error@+1 {{rotates 4 columns by a table of 8}}
+  %y = tile.rope %x[%item] rope(#attn.rope<pairing = half, dim = 4, inverse_frequencies = [1.0, 0.5]>)
+      cos_sin %table : !attn.cos_sin<dim = 8, type = bf16> : !tile.tile<8x64xbf16> -> !tile.tile<8x64xf32>
+  return
+}
+
+// -----
+
 // @rope_c3
 tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
   tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {

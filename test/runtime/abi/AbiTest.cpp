@@ -273,6 +273,41 @@ TEST_F(Step, PoolCopiesGoThroughCopyPages) {
   EXPECT_EQ(stats.free + stats.used + stats.cached, stats.total);
 }
 
+TEST_F(Step, AppendsWithoutPrologueAndQueries) {
+  must(plan.update(step({2, 1, 1})));
+  rt::AppendArguments arguments = {
+      .prologue = ATTNCC_PROLOGUE_NONE, .key = rows(key, kKvHeads), .value = rows(value, kKvHeads)};
+  must(plan.append(kv, 0, arguments));
+  must(plan.check());
+  std::vector<int64_t> slots(2);
+  must(pool.slots(sequences[0], 0, slots));
+  EXPECT_EQ(static_cast<const uint16_t *>(
+                firstLayer.k)[slots[1] / kPageSize * firstLayer.k_page_stride +
+                              slots[1] % kPageSize * firstLayer.k_token_stride + 3],
+            element(0, 1, 0, 3, 1));
+  EXPECT_EQ(rotated[0], 0xffff); // no query was copied
+}
+
+TEST_F(Step, MergesStates) {
+  auto *partLse = static_cast<float *>(must(device.allocate(kMaxTokens * kQueryHeads * 4)));
+  for (int64_t i = 0; i < kMaxTokens * kQueryHeads * kHeadDim; ++i)
+    query[i] = static_cast<uint16_t>(i % 1000);
+  const attncc_tensor outputs[] = {rows(query, kQueryHeads), rows(value, kQueryHeads)};
+  const attncc_tensor lses[] = {rt::tensor(partLse, rt::kFloat32, {kMaxTokens, kQueryHeads}),
+                                rt::tensor(partLse, rt::kFloat32, {kMaxTokens, kQueryHeads})};
+  must(package.merge(outputs, lses, attendArguments(), /*lse_is_log2=*/true));
+  for (int64_t i = 0; i < kMaxTokens * kQueryHeads; ++i) {
+    EXPECT_FLOAT_EQ(lse[i], 2 * std::log(2.0f));
+    EXPECT_EQ(output[i * kHeadDim + 3], query[i * kHeadDim + 3]);
+  }
+  rt::Result<void> merged = package.merge(outputs, std::span(lses).first(1), attendArguments());
+  ASSERT_FALSE(merged);
+  EXPECT_EQ(merged.error().message, "lses has 1 elements: must have one for each of the 2 outputs");
+  merged = package.merge({}, {}, attendArguments());
+  ASSERT_FALSE(merged);
+  EXPECT_EQ(merged.error().status, ATTNCC_INVALID_ARGUMENT);
+}
+
 TEST_F(Step, ChildrenKeepTheirParentsAlive) {
   rt::Batch batch = step({1, 1, 1});
   package = {};
@@ -355,8 +390,7 @@ TEST_F(Step, TheLoggerHearsOneLineALoad) {
   attncc_set_logger(nullptr, nullptr, 0);
   ASSERT_TRUE(rt::Package::open(device, folder.path.c_str()));
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_NE(lines[0].find("sm_80 selected for simulator; 3 kernels loaded"),
-            std::string::npos)
+  EXPECT_NE(lines[0].find("sm_80 selected for simulator; 4 kernels loaded"), std::string::npos)
       << lines[0];
 }
 
@@ -375,6 +409,8 @@ TEST(Abi, NullArgumentsAreErrorsNotCrashes) {
   EXPECT_EQ(attncc_plan_update(nullptr, nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_append(nullptr, nullptr, 0, nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_attend(nullptr, nullptr, 0, nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);
+  EXPECT_EQ(attncc_merge(nullptr, nullptr, nullptr, 0, 0, nullptr, nullptr),
+            ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_plan_check(nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_pool_create(nullptr, nullptr, 1, nullptr), ATTNCC_INVALID_ARGUMENT);
   EXPECT_EQ(attncc_pool_add(nullptr, nullptr), ATTNCC_INVALID_ARGUMENT);

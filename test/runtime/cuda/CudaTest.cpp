@@ -44,11 +44,11 @@ TEST_F(Cuda, AStepCallsTheDriverForLaunchesAlone) {
     ASSERT_EQ(step.launch(0), "");
     EXPECT_EQ(heapCounts().allocations, before.allocations);
     EXPECT_EQ(heapCounts().locks, before.locks);
-    // Append, decode and merge: the context is pushed and popped around each.
-    EXPECT_EQ(fake_cuda_calls("cuLaunchKernel"), 3);
-    EXPECT_EQ(fake_cuda_calls("cuCtxPushCurrent_v2"), 3);
-    EXPECT_EQ(fake_cuda_calls("cuCtxPopCurrent_v2"), 3);
-    EXPECT_EQ(fake_cuda_calls(nullptr), 9);
+    // Append, decode, merge and merge_states: the context is pushed and popped around each.
+    EXPECT_EQ(fake_cuda_calls("cuLaunchKernel"), 4);
+    EXPECT_EQ(fake_cuda_calls("cuCtxPushCurrent_v2"), 4);
+    EXPECT_EQ(fake_cuda_calls("cuCtxPopCurrent_v2"), 4);
+    EXPECT_EQ(fake_cuda_calls(nullptr), 12);
   }
 }
 
@@ -59,7 +59,7 @@ TEST_F(Cuda, KernelsThatWaitAreLaunchedDependently) {
   writePackage(sample, folder.path);
   StepOnDevice step("cuda:0", folder.path);
   ASSERT_EQ(step.run(), "");
-  EXPECT_EQ(fake_cuda_calls("cuLaunchKernel"), 2);
+  EXPECT_EQ(fake_cuda_calls("cuLaunchKernel"), 3);
   EXPECT_EQ(fake_cuda_calls("cuLaunchKernelEx"), 1);
 }
 
@@ -94,7 +94,7 @@ TEST_F(Cuda, AFaultNamesTheLastLaunch) {
   EXPECT_EQ(
       checked.error().message,
       "attncc_plan_check: cuStreamSynchronize gives CUDA_ERROR_OF_A_TEST (700): as asked for; "
-      "the last launch here was sample_merge");
+      "the last launch here was sample_merge_states");
 }
 
 TEST_F(Cuda, PtxThatDoesNotCompileIsAnErrorOfThePackage) {

@@ -193,7 +193,8 @@ int64_t offsetOf(const char *interface, const char *name) {
 
 // The structs of runtime/plan/Parameters.h are the parameter lists of the interfaces.
 TEST(Interface, StructsMatch) {
-  using plan::AppendParams, plan::DecodeParams, plan::DecodeTensorParams, plan::MergeParams;
+  using plan::AppendParams, plan::DecodeParams, plan::DecodeTensorParams, plan::MergeParams,
+      plan::MergeStatesParams;
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<AppendParams>()),
             standardInterface("append/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeParams>()),
@@ -202,6 +203,8 @@ TEST(Interface, StructsMatch) {
             standardInterface("decode.tma/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeParams>()),
             standardInterface("merge/1")->paramsBytes());
+  EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeStatesParams>()),
+            standardInterface("merge_states/1")->paramsBytes());
 #define EXPECT_OFFSET(interface, Struct, field, name)                                              \
   EXPECT_EQ(static_cast<int64_t>(offsetof(Struct, field)), offsetOf(interface, name)) << name
   EXPECT_OFFSET("append/1", AppendParams, query, "query");
@@ -214,6 +217,10 @@ TEST(Interface, StructsMatch) {
   EXPECT_OFFSET("append/1", AppendParams, batch.splitTokens, "split_tokens");
   EXPECT_OFFSET("append/1", AppendParams, slotMapping, "slot_mapping");
   EXPECT_OFFSET("append/1", AppendParams, position, "position");
+  EXPECT_OFFSET("append/1", AppendParams, cosSin.data, "cos_sin");
+  EXPECT_OFFSET("append/1", AppendParams, cosSin.stride, "cos_sin_stride");
+  EXPECT_OFFSET("append/1", AppendParams, cosSin.positions, "cos_sin_positions");
+  EXPECT_OFFSET("append/1", AppendParams, cosSin.bytes, "cos_sin_bytes");
   EXPECT_OFFSET("append/1", AppendParams, qNorm, "q_norm");
   EXPECT_OFFSET("append/1", AppendParams, kNorm, "k_norm");
   EXPECT_OFFSET("append/1", AppendParams, workspace, "workspace");
@@ -241,6 +248,13 @@ TEST(Interface, StructsMatch) {
   EXPECT_OFFSET("merge/1", MergeParams, batch.queryStart, "query_start");
   EXPECT_OFFSET("merge/1", MergeParams, output.tokenStride, "output_token_stride");
   EXPECT_OFFSET("merge/1", MergeParams, lse, "lse");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, numParts, "num_parts");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, lseScale, "lse_scale");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, part[0].output, "part0_output");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, part[15].lse.headStride,
+                "part15_lse_head_stride");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, output, "output");
+  EXPECT_OFFSET("merge_states/1", MergeStatesParams, lse, "lse");
 #undef EXPECT_OFFSET
 }
 

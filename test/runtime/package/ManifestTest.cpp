@@ -165,6 +165,10 @@ const Malformed kMalformed[] = {
      "must be one of ptr, i64, i32, f32"},
     {"GridRule", "\"grid\": [\"kv_heads\"", "\"grid\": [\"2*kv_heads\"", "\"2*kv_heads\"",
      "grid[0] of append/1"},
+    {"PrologueOfNoKind", "\"prologue\": \"none\"", "\"prologue\": \"both\"", "\"both\"",
+     "must be one of fused, none"},
+    {"PrologueMissing", "\"prologue\": \"none\"", "\"prologue_\": \"none\"", nullptr,
+     "no key \"prologue\""},
     {"RowsMissing", "\"rows\": 8", "\"rows_\": 8", nullptr, "a decode kernel needs rows"},
     {"NoClasses", "\"schema\"", "\"schema_\"", nullptr, "no key \"schema\""},
 };

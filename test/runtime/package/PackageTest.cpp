@@ -241,10 +241,14 @@ TEST_F(PackageFolder, OpenLoadsTheChosenTargetsKernels) {
   device->deviceInfo = gpu(86, 83);
   Result<std::shared_ptr<const Package>> package = Package::open(device, folder.path);
   ASSERT_TRUE(package) << package.error().diagnostic.text();
-  EXPECT_EQ(device->loaded, (std::vector<std::string>{"sample_append_sm_86", "sample_decode_sm_86",
-                                                      "sample_merge_sm_86"}));
+  EXPECT_EQ(device->loaded,
+            (std::vector<std::string>{"sample_append_sm_86", "sample_decode_sm_86",
+                                      "sample_merge_sm_86", "sample_merge_states_sm_86"}));
   const ClassKernels &kernels = (*package)->kernelsOf((*package)->manifest().layerClasses[0]);
   EXPECT_EQ(kernels.target, "sm_86");
+  EXPECT_TRUE(kernels.append.empty());
+  ASSERT_EQ(kernels.appendWithoutPrologue.size(), 1u);
+  ASSERT_EQ(kernels.mergeStates.size(), 1u);
   ASSERT_EQ(kernels.decode.size(), 1u);
   EXPECT_EQ(kernels.decode[0]->splitRule->splitLength(33), 16);
   EXPECT_TRUE(kernels.decode[0]->serves(1, 8, 100));

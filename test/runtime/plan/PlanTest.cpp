@@ -1,8 +1,10 @@
 // Bound caches and plans without a device: every check with its exact text, the workspace, the
 // variants, and what a launch is given.
 #include "runtime/plan/Plan.h"
+#include "runtime/plan/MergeStates.h"
 #include "test/runtime/FakeDevice.h"
 #include "test/runtime/SamplePackage.h"
+#include "test/runtime/plan/Tensors.h"
 
 #include <gtest/gtest.h>
 
@@ -32,13 +34,6 @@ void operator delete(void *memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
-template <class T> std::string messageOf(const Result<T> &result) {
-  return result ? "(no error)" : result.error().diagnostic.message;
-}
-
-/// An address that is never read.
-template <class T> T *at(uint64_t address) { return reinterpret_cast<T *>(address); }
-
 attncc_kv_layer nhdLayer() {
   attncc_kv_layer layer = {};
   layer.size = sizeof layer;
@@ -49,16 +44,6 @@ attncc_kv_layer nhdLayer() {
   layer.k_token_stride = layer.v_token_stride = kKvHeads * kHeadDim;
   layer.k_head_stride = layer.v_head_stride = kHeadDim;
   return layer;
-}
-
-attncc_tensor tensorAt(uint64_t address, int64_t tokens, int64_t heads, int64_t dim = kHeadDim) {
-  attncc_tensor tensor = {};
-  tensor.data = at<void>(address);
-  tensor.rank = 3;
-  tensor.shape[0] = tokens, tensor.shape[1] = heads, tensor.shape[2] = dim;
-  tensor.stride[0] = heads * dim, tensor.stride[1] = dim, tensor.stride[2] = 1;
-  tensor.code = 4, tensor.bits = 16, tensor.lanes = 1;
-  return tensor;
 }
 
 class WithPackage : public testing::Test {
@@ -526,13 +511,15 @@ TEST_F(PlanCalls, AppendIsLaunchedWithTheBatch) {
   next.slot_mapping = at<const int64_t>(0xa000);
   ASSERT_TRUE(plan->update(next, nullptr));
   attncc_append_args args = appendArgs();
+  args.query_out = tensorAt(0x5000, 5, kQueryHeads);
   args.position = at<const int64_t>(0xb000);
   ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
   ASSERT_EQ(device->launches.size(), 1u);
   EXPECT_EQ(device->launches[0].shape.grid, (std::array<uint32_t, 3>{2, 2, 3}));
   AppendParams params = paramsOf<AppendParams>(0);
   EXPECT_EQ(params.key.data, at<void>(0x6000));
-  EXPECT_EQ(params.queryOut.data, at<void>(0x4000));
+  EXPECT_EQ(params.queryOut.data, at<void>(0x5000));
+  EXPECT_EQ(params.cosSin.data, nullptr);
   EXPECT_EQ(params.slotMapping, at<const int64_t>(0xa000));
   EXPECT_EQ(params.position, at<const int64_t>(0xb000));
   EXPECT_EQ(device->launches[0].buffer("slot_mapping")->bytes, 40u);
@@ -617,12 +604,165 @@ TEST_F(PlanCalls, CacheMustBeThePlans) {
             "kv is bound to group kv0 of another package: must be the plan's group kv0");
 }
 
-TEST_F(PlanCalls, ProloguesAndNorms) {
-  sample.manifest.layerClasses[0].qkNorm = package::QkNorm{1e-6};
+/// A package whose class has a prologue, with the append kernels named.
+class PlanPrologues : public PlanCalls {
+protected:
+  void give(std::vector<package::Prologue> prologues, bool rope, bool norm) {
+    package::Manifest &manifest = sample.manifest;
+    if (norm)
+      manifest.layerClasses[0].qkNorm = package::QkNorm{1e-6};
+    if (rope)
+      manifest.layerClasses[0].rope =
+          package::Rope{.dim = 8, .parameters = {}, .inverseFrequencies = {1, 0.5f, 0.25f, 0.125f}};
+    package::KernelEntry append = manifest.kernels[0];
+    manifest.kernels.erase(manifest.kernels.begin());
+    for (package::Prologue prologue : prologues) {
+      append.prologue = prologue;
+      append.entry = std::string("sample_append_") + package::prologueName(prologue);
+      manifest.kernels.push_back(append);
+    }
+    reopen();
+    plan = std::move(*create(limits()));
+    cache = *bind(nhdLayer());
+    ready();
+  }
+  static constexpr auto kFused = package::Prologue::Fused, kNone = package::Prologue::None;
+};
+
+TEST_F(PlanPrologues, TheArgumentPicksTheKernel) {
+  give({kFused, kNone}, /*rope=*/true, /*norm=*/false);
+  attncc_append_args args = appendArgs();
+  ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+  EXPECT_EQ(device->launches.back().entry, "sample_append_fused");
+  args.prologue = ATTNCC_PROLOGUE_NONE;
+  ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+  EXPECT_EQ(device->launches.back().entry, "sample_append_none");
+}
+
+TEST_F(PlanPrologues, AClassWithoutOneHasOneKernel) {
+  for (uint32_t prologue : {ATTNCC_PROLOGUE_FUSED, ATTNCC_PROLOGUE_NONE}) {
+    ready();
+    attncc_append_args args = appendArgs();
+    args.prologue = prologue;
+    ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+    EXPECT_EQ(device->launches.back().entry, "sample_append");
+  }
+}
+
+TEST_F(PlanPrologues, WithoutOneQueriesAreOptional) {
+  give({kFused, kNone}, /*rope=*/true, /*norm=*/true);
+  attncc_append_args args = appendArgs();
+  args.prologue = ATTNCC_PROLOGUE_NONE;
+  ASSERT_TRUE(plan->append(*cache, 0, args, nullptr)); // in place: nothing to copy
+  EXPECT_EQ(paramsOf<AppendParams>(0).query.data, nullptr);
+  EXPECT_EQ(paramsOf<AppendParams>(0).queryOut.data, nullptr);
+  EXPECT_EQ(device->launches[0].buffer("query")->bytes, 0u);
+  args.query_out = tensorAt(0x5000, 5, kQueryHeads);
+  ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+  EXPECT_EQ(paramsOf<AppendParams>(1).query.data, at<void>(0x4000));
+  EXPECT_EQ(paramsOf<AppendParams>(1).queryOut.data, at<void>(0x5000));
+  args.query_out = {};
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
+            "query_out.data is null, but query is given");
+  args.query_out = args.query;
+  args.query = {};
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
+            "query.data is null, but query_out is given");
+  args.query_out = {};
+  ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+  EXPECT_EQ(paramsOf<AppendParams>(2).key.data, at<void>(0x6000));
+  EXPECT_EQ(paramsOf<AppendParams>(2).query.data, nullptr);
+  args.prologue = ATTNCC_PROLOGUE_FUSED;
+  args.q_norm = args.k_norm = at<void>(0xc000);
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)), "query.data is null");
+}
+
+TEST_F(PlanPrologues, WhatAPrologueNeedsIsRefusedWithoutOne) {
+  give({kFused, kNone}, /*rope=*/true, /*norm=*/true);
+  attncc_append_args args = appendArgs();
+  args.prologue = ATTNCC_PROLOGUE_NONE;
+  args.k_norm = at<void>(0xc000);
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
+            "k_norm is given, but prologue is ATTNCC_PROLOGUE_NONE");
+  args.k_norm = nullptr;
+  args.cos_sin.data = at<void>(0xd000);
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
+            "cos_sin is given, but prologue is ATTNCC_PROLOGUE_NONE");
+}
+
+TEST_F(PlanPrologues, APackageMayLackEither) {
+  give({kFused}, /*rope=*/true, /*norm=*/false);
+  attncc_append_args args = appendArgs();
+  EXPECT_TRUE(plan->append(*cache, 0, args, nullptr));
+  args.prologue = ATTNCC_PROLOGUE_NONE;
+  Result<void> appended = plan->append(*cache, 0, args, nullptr);
+  EXPECT_EQ(messageOf(appended),
+            "prologue is ATTNCC_PROLOGUE_NONE: this package has no append kernel "
+            "without the prologue of class full");
+  EXPECT_EQ(appended.error().status, Status::Unsupported);
+  sample.manifest.kernels.back().prologue = kNone;
   reopen();
   plan = std::move(*create(limits()));
   cache = *bind(nhdLayer());
   ready();
+  EXPECT_TRUE(plan->append(*cache, 0, args, nullptr));
+  args.prologue = ATTNCC_PROLOGUE_FUSED;
+  appended = plan->append(*cache, 0, args, nullptr);
+  EXPECT_EQ(messageOf(appended),
+            "prologue is ATTNCC_PROLOGUE_FUSED: this package has no append kernel "
+            "with the prologue of class full");
+  EXPECT_EQ(appended.error().status, Status::Unsupported);
+}
+
+TEST_F(PlanPrologues, TablesOfAnglesAreLaunchedAndChecked) {
+  give({kFused}, /*rope=*/true, /*norm=*/false);
+  attncc_append_args args = appendArgs();
+  auto table = [](uint8_t code, uint8_t bits) {
+    attncc_tensor tensor = {};
+    tensor.data = at<void>(0xd000);
+    tensor.rank = 2;
+    tensor.shape[0] = 100, tensor.shape[1] = 8;
+    tensor.stride[0] = 12, tensor.stride[1] = 1;
+    tensor.code = code, tensor.bits = bits, tensor.lanes = 1;
+    return tensor;
+  };
+  for (auto [code, bits] : {std::pair(4, 16), std::pair(2, 32)}) {
+    args.cos_sin = table(static_cast<uint8_t>(code), static_cast<uint8_t>(bits));
+    ASSERT_TRUE(plan->append(*cache, 0, args, nullptr));
+    AppendParams params = paramsOf<AppendParams>(device->launches.size() - 1);
+    EXPECT_EQ(params.cosSin.data, at<void>(0xd000));
+    EXPECT_EQ(params.cosSin.stride, 12);
+    EXPECT_EQ(params.cosSin.positions, 100);
+    EXPECT_EQ(params.cosSin.bytes, bits / 8);
+    EXPECT_EQ(device->launches.back().buffer("cos_sin")->bytes,
+              static_cast<uint64_t>((99 * 12 + 8) * bits / 8));
+  }
+  struct Case {
+    void (*change)(attncc_tensor &);
+    const char *message;
+  };
+  const Case cases[] = {
+      {[](attncc_tensor &t) { t.code = 2; }, "cos_sin is f16: must be bf16 or f32"},
+      {[](attncc_tensor &t) { t.rank = 3; }, "cos_sin.rank is 3: must be 2"},
+      {[](attncc_tensor &t) { t.data = at<void>(0xd001); },
+       "cos_sin.data is at address 53249: must be a multiple of 2 bytes"},
+      {[](attncc_tensor &t) { t.shape[0] = 0; },
+       "cos_sin.shape[0] is 0: must be from 1 to 2147483647"},
+      {[](attncc_tensor &t) { t.shape[1] = 16; },
+       "cos_sin.shape[1] is 16: must be the 8 rotated dims"},
+      {[](attncc_tensor &t) { t.stride[1] = 2; }, "cos_sin.stride[1] is 2: must be 1"},
+      {[](attncc_tensor &t) { t.stride[0] = 7; },
+       "cos_sin.stride[0] is 7 elements: must be at least the row's 8"},
+  };
+  for (const Case &c : cases) {
+    args.cos_sin = table(4, 16);
+    c.change(args.cos_sin);
+    EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)), c.message);
+  }
+}
+
+TEST_F(PlanPrologues, Norms) {
+  give({kFused, kNone}, /*rope=*/false, /*norm=*/true);
   attncc_append_args args = appendArgs();
   EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
             "q_norm is null, but class full has a QK norm");
@@ -632,19 +772,12 @@ TEST_F(PlanCalls, ProloguesAndNorms) {
             "k_norm is at address 49160: must be a multiple of 16 bytes");
   args.k_norm = at<void>(0xc010);
   EXPECT_TRUE(plan->append(*cache, 0, args, nullptr));
-  args.prologue = ATTNCC_PROLOGUE_NONE;
-  Result<void> unfused = plan->append(*cache, 0, args, nullptr);
-  EXPECT_EQ(messageOf(unfused),
-            "prologue is ATTNCC_PROLOGUE_NONE: this package has no append kernel "
-            "without the prologue of class full");
-  EXPECT_EQ(unfused.error().status, Status::Unsupported);
+  args.cos_sin.data = at<void>(0xd000);
+  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
+            "cos_sin is given, but class full has no RoPE");
   args.prologue = 2;
   EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
             "prologue is 2: must be ATTNCC_PROLOGUE_FUSED (0) or ATTNCC_PROLOGUE_NONE (1)");
-  args = appendArgs();
-  args.cos_sin = args.query;
-  EXPECT_EQ(messageOf(plan->append(*cache, 0, args, nullptr)),
-            "cos_sin is given: kernels compute their own angles");
 }
 
 TEST_F(PlanCalls, ErrorWordIsReadAndCleared) {
@@ -664,6 +797,9 @@ TEST_F(PlanCalls, ErrorWordIsReadAndCleared) {
   workspace[0] = kPageError;
   EXPECT_EQ(*plan->takeErrors(nullptr), kPageError);
   EXPECT_EQ(workspace[0], 0);
+  workspace[0] = kPositionError;
+  EXPECT_EQ(messageOf(plan->check(nullptr)),
+            "a position was outside the cos_sin table: the rows of such sequences are NaN");
 }
 
 TEST_F(PlanCalls, StepsAllocateNothing) {
@@ -671,15 +807,19 @@ TEST_F(PlanCalls, StepsAllocateNothing) {
   device->remember = false;
   const attncc_append_args append = appendArgs();
   const attncc_attend_args attend = attendArgs();
+  const attncc_tensor outputs[] = {attend.query, attend.output},
+                      lses[] = {lseAt(0x8000, 5, kQueryHeads), lseAt(0x9000, 5, kQueryHeads)};
   const int64_t before = allocations;
   bool ok = true;
   for (uint32_t i = 0; i < 32; ++i)
     ok = plan->update(batch(), nullptr) && plan->append(*cache, i % 2, append, nullptr) &&
-         plan->attend(*cache, i % 2, attend, nullptr) && plan->takeErrors(nullptr) && ok;
+         plan->attend(*cache, i % 2, attend, nullptr) &&
+         mergeStates(*package, outputs, lses, false, attend, nullptr) &&
+         plan->takeErrors(nullptr) && ok;
   const int64_t after = allocations;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);
-  EXPECT_EQ(device->numLaunches, 3 * 32);
+  EXPECT_EQ(device->numLaunches, 4 * 32);
 }
 
 // Variants: the first whose load class holds the host's bounds; under the invariant policy only

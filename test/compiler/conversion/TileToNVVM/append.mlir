@@ -44,3 +44,50 @@ tile.kernel @append(%key: tensor<?x?x16xbf16>, %out: tensor<?x?x16xbf16>, %kv: !
   tile.store_kv %r, %x, %kv[%item] slots %slots : !f, !k, !kv
   tile.return
 }
+
+// Angles from a table, if it is given: a row at the position, in two widths; a position outside of it sets bit 2 of the error
+// word and turns by NaN.
+// CHECK-LABEL: llvm.func @append_by_table
+// CHECK-SAME: %[[TABLE:[^:]+]]: !llvm.ptr<1>, %[[STRIDE:[^:]+]]: i64, %[[POSITIONS:[^:]+]]: i32, %[[BYTES:[^:]+]]: i32
+// CHECK: %[[ADDRESS:.+]] = llvm.ptrtoint %[[TABLE]]
+// CHECK: %[[ABSENT:.+]] = arith.cmpi eq, %[[ADDRESS]],
+// CHECK: scf.if %[[ABSENT]] -> (f32, f32, f32, f32) {
+// CHECK: llvm.mlir.addressof @inverse_frequencies_0
+// CHECK: } else {
+// CHECK: %[[ROWS:.+]] = arith.extui %[[POSITIONS]]
+// CHECK: %[[INSIDE:.+]] = arith.cmpi ult, %{{.+}}, %[[ROWS]] : i64
+// CHECK: scf.if %[[INSIDE]] -> (f32, f32, f32, f32) {
+// CHECK: arith.cmpi eq, %[[BYTES]], %c4_i32
+// CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 4 : i64} : !llvm.ptr<1> -> f32
+// CHECK: } else {
+// CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 2 : i64} : !llvm.ptr<1> -> i16
+// CHECK: } else {
+// CHECK: llvm.atomicrmw _or %{{.+}}, %c4_i32
+tile.kernel @append_by_table(%table: !attn.cos_sin<dim = 4, type = bf16>, %key: tensor<?x?x16xbf16>, %out: tensor<?x?x16xbf16>, %batch: !tile.batch,
+                             %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  %x = tile.load_rows key %key[%item] : tensor<?x?x16xbf16> -> !k
+  %r = tile.rope %x[%item] rope(#attn.rope<pairing = half, dim = 4, theta = 100.0, inverse_frequencies = [1.0, 0.1]>)
+      cos_sin %table : !attn.cos_sin<dim = 4, type = bf16> : !k -> !f
+  tile.store_rows key %r, %out[%item] : !f, tensor<?x?x16xbf16>
+  tile.return
+}
+
+// Rows that a launch need not give: nothing is read through a null pointer, and nothing written.
+// CHECK-LABEL: llvm.func @copy
+// CHECK-SAME: %[[FROM:[^:]+]]: !llvm.ptr<1>, %{{[^:]+}}: i64, %{{[^:]+}}: i64, %[[TO:[^:]+]]: !llvm.ptr<1>
+// CHECK: %[[GIVEN:.+]] = llvm.ptrtoint %[[FROM]]
+// CHECK: arith.cmpi ne, %[[GIVEN]],
+// CHECK: scf.if
+// CHECK: %[[WANTED:.+]] = llvm.ptrtoint %[[TO]]
+// CHECK: %[[IS:.+]] = arith.cmpi ne, %[[WANTED]],
+// CHECK: scf.if %[[IS]]
+// CHECK: llvm.store
+tile.kernel @copy(%from: tensor<?x?x16xbf16>, %to: tensor<?x?x16xbf16>, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 1>)
+  %x = tile.load_rows query %from[%item] {optional} : tensor<?x?x16xbf16> -> !k
+  tile.store_rows query %x, %to[%item] {optional} : !k, tensor<?x?x16xbf16>
+  tile.return
+}

@@ -131,11 +131,13 @@ TEST_F(InterpreterTest, DecodeAndMerge) {
 TEST_F(InterpreterTest, Append) {
   const double frequencies[3] = {1.0, 0.25, 0.0625};
   for (bool half : {true, false})
-    for (bool given : {false, true}) {
+    for (auto [given, tabled] :
+         {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
       KernelOp kernel = parse(appendProgram(half ? "half" : "interleaved"), "append");
       ASSERT_TRUE(kernel);
       Shapes shapes;
       shapes.positions = shapes.slots = given;
+      shapes.cosSin = tabled;
       shapes.sequences = {{3, 9}, {1, 1}, {0, 4}, {5, 5}};
       std::vector<Argument> arguments = makeArguments(kernel, 3, shapes);
       PagedCache before = *get<PagedCache>(arguments, 4);
@@ -146,7 +148,9 @@ TEST_F(InterpreterTest, Append) {
       auto cache = get<PagedCache>(arguments, 4);
       auto batch = get<Batch>(arguments, 5);
       auto slots = get<PerToken>(arguments, 6), positions = get<PerToken>(arguments, 7);
+      auto table = get<CosSin>(arguments, 9);
       EXPECT_EQ(slots != nullptr, given);
+      EXPECT_EQ(table != nullptr, tabled);
 
       auto rotate = [&](std::vector<double> row, int64_t position) {
         std::vector<double> turned = row;
@@ -154,6 +158,10 @@ TEST_F(InterpreterTest, Append) {
           int x = half ? d : 2 * d, y = half ? d + 3 : 2 * d + 1;
           double c = 1.5 * std::cos(position * frequencies[d]);
           double s = 1.5 * std::sin(position * frequencies[d]);
+          if (table) {
+            c = table->values[position * 6 + d];
+            s = table->values[position * 6 + 3 + d];
+          }
           turned[x] = row[x] * c - row[y] * s;
           turned[y] = row[x] * s + row[y] * c;
         }
@@ -190,6 +198,36 @@ TEST_F(InterpreterTest, Append) {
       // Nothing else was written.
       for (size_t n = 0; n < before.keys.size(); ++n)
         ASSERT_EQ(std::isnan(before.keys[n]), std::isnan(cache->keys[n])) << n;
+    }
+}
+
+// A weighted mean of the parts that have keys, which are in base 2; the last row has none.
+TEST_F(InterpreterTest, MergeStates) {
+  KernelOp kernel = parse(mergeStatesProgram(), "merge_states");
+  ASSERT_TRUE(kernel);
+  std::vector<Argument> arguments = makeArguments(kernel, 5, {});
+  ASSERT_TRUE(succeeded(interpret(kernel, arguments)));
+  auto states = get<States>(arguments, 0);
+  auto out = get<Tensor>(arguments, 1), lse = get<Tensor>(arguments, 2);
+  const int64_t tokens = out->tokens, heads = out->heads;
+  for (int64_t token = 0; token < tokens; ++token)
+    for (int64_t head = 0; head < heads; ++head) {
+      double total = 0;
+      std::vector<double> row(8, 0);
+      for (size_t part = 0; part < states->outputs.size(); ++part) {
+        double weight = std::exp2(*states->lses[part].row(token, head));
+        total += weight;
+        for (int c = 0; weight > 0 && c < 8; ++c)
+          row[c] += weight * states->outputs[part].row(token, head)[c];
+      }
+      if (token + 1 == tokens && head + 1 == heads)
+        ASSERT_EQ(total, 0);
+      for (int c = 0; c < 8; ++c)
+        ASSERT_NEAR(out->row(token, head)[c], total > 0 ? row[c] / total : 0, 1e-9);
+      if (total > 0)
+        ASSERT_NEAR(*lse->row(token, head), std::log(total), 1e-9);
+      else
+        ASSERT_EQ(*lse->row(token, head), -std::numeric_limits<double>::infinity());
     }
 }
 

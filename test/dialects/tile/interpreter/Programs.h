@@ -91,13 +91,29 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
                {"$mask", shape.mask}});
 }
 
+/// The rows of states of 8 dims.
+inline std::string mergeStatesProgram() {
+  return R"(
+!states = !attn.states<parts = 4, heads = 2, dim = 8, type = bf16>
+tile.kernel @merge_states(%states: !states, %out: tensor<?x?x8xbf16>, %lse_out: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = 4>, phase = #attn.phase<merge_states>} {
+  tile.work_loop(%item, %unit) in %states : !states items(<merge_states, group = 1>) {
+    %r, %lse = tile.merge_states %states[%item] : !states -> !tile.tile<1x8xf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %lse, %out, %lse_out[%item]
+        : !tile.tile<1x8xf32>, !tile.tile<1x1xf32>, tensor<?x?x8xbf16>
+  }
+  tile.return
+}
+)";
+}
+
 /// Norm and rotation of 4 query heads and one key head of 8 dims, 6 of which are rotated.
 inline std::string appendProgram(const std::string &pairing) {
   return fill(R"(
 !kv = !attn.paged_kv<page_size = 4, kv_heads = 2, key = 8 x bf16, value = 8 x bf16, order = NHD>
 tile.kernel @append(%query: tensor<?x?x8xbf16>, %key: tensor<?x?x8xbf16>, %value: tensor<?x?x8xbf16>,
                     %query_out: tensor<?x?x8xbf16>, %kv: !kv, %batch: !tile.batch, %slots: tensor<?xi64>,
-                    %positions: tensor<?xi64>, %weight: tensor<8xbf16>)
+                    %positions: tensor<?xi64>, %weight: tensor<8xbf16>, %table: !attn.cos_sin<dim = 6, type = bf16>)
     attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
   tile.work_loop(%item, %unit) in %batch items(<append, group = 4>) {
     %q = tile.load_rows query %query[%item] : tensor<?x?x8xbf16> -> !tile.tile<8x8xbf16>
@@ -106,9 +122,9 @@ tile.kernel @append(%query: tensor<?x?x8xbf16>, %key: tensor<?x?x8xbf16>, %value
     %w = tile.load_vector %weight : tensor<8xbf16> -> !tile.tile<1x8xbf16>
     %qn = tile.rms_norm %q weight %w {epsilon = 1.0e-3 : f64} : !tile.tile<8x8xbf16>, !tile.tile<1x8xbf16> -> !tile.tile<8x8xf32>
     %qr = tile.rope %qn[%item] rope(#attn.rope<pairing = $pairing, dim = 6, attention_factor = 1.5, inverse_frequencies = [1.0, 0.25, 0.0625]>) position %positions
-        : !tile.tile<8x8xf32> -> !tile.tile<8x8xf32>
+        cos_sin %table : !attn.cos_sin<dim = 6, type = bf16> : !tile.tile<8x8xf32> -> !tile.tile<8x8xf32>
     %kr = tile.rope %k[%item] rope(#attn.rope<pairing = $pairing, dim = 6, attention_factor = 1.5, inverse_frequencies = [1.0, 0.25, 0.0625]>) position %positions
-        : !tile.tile<1x8xbf16> -> !tile.tile<1x8xf32>
+        cos_sin %table : !attn.cos_sin<dim = 6, type = bf16> : !tile.tile<1x8xbf16> -> !tile.tile<1x8xf32>
     tile.store_rows query %qr, %query_out[%item] : !tile.tile<8x8xf32>, tensor<?x?x8xbf16>
     tile.store_kv %kr, %v, %kv[%item] slots %slots : !tile.tile<1x8xf32>, !tile.tile<1x8xbf16>, !kv
   }

@@ -39,8 +39,10 @@ protected:
     context.loadAllAvailableDialects();
   }
 
-  std::string keeps(const std::string &text, const std::string &passes) {
-    return pipelineKeepsResults(context, text, "builtin.module(tile.kernel(" + passes + "))");
+  std::string keeps(const std::string &text, const std::string &passes,
+                    const interpreter::Shapes &shapes = {}) {
+    return pipelineKeepsResults(context, text, "builtin.module(tile.kernel(" + passes + "))", 1,
+                                shapes);
   }
 
   mlir::MLIRContext context;
@@ -166,7 +168,21 @@ TEST_F(KeepResults, Append) {
         AppendShape{.dim = 128, .group = 1, .rotary = 64, .interleaved = true},
         AppendShape{.dim = 256, .group = 16, .rotary = 256}})
     for (const std::string &passes : {assign, whole})
-      EXPECT_EQ(keeps(appendProgram(shape), passes), "") << appendProgram(shape);
+      for (bool table : {false, true}) {
+        interpreter::Shapes shapes;
+        shapes.cosSin = table;
+        EXPECT_EQ(keeps(appendProgram(shape), passes, shapes), "") << appendProgram(shape);
+      }
+}
+
+// With the queries and without.
+TEST_F(KeepResults, AppendWithoutPrologue) {
+  for (bool given : {false, true}) {
+    interpreter::Shapes shapes;
+    shapes.optional = given;
+    for (int64_t dim : {64, 80, 256})
+      EXPECT_EQ(keeps(copyProgram(dim, 3), whole, shapes), "") << dim;
+  }
 }
 
 TEST_F(KeepResults, Merge) {
@@ -174,6 +190,13 @@ TEST_F(KeepResults, Merge) {
     for (int64_t units : {1, 4})
       for (const std::string &passes : {assign, whole})
         EXPECT_EQ(keeps(mergeProgram(dim, units), passes), "") << dim << " " << units;
+}
+
+TEST_F(KeepResults, MergeStates) {
+  for (int64_t dim : {16, 64, 80, 128, 256})
+    for (int64_t units : {1, 4})
+      for (const std::string &passes : {assign, whole})
+        EXPECT_EQ(keeps(mergeStatesProgram(dim, units), passes), "") << dim << " " << units;
 }
 
 } // namespace

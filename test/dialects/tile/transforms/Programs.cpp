@@ -83,7 +83,7 @@ std::string appendProgram(const AppendShape &s) {
 tile.kernel @append(%query: tensor<?x?x$DIMxbf16>, %key: tensor<?x?x$DIMxbf16>, %value: tensor<?x?x$DIMxbf16>,
                     %query_out: tensor<?x?x$DIMxbf16>, %kv: !kv, %batch: !tile.batch,
                     %slots: tensor<?xi64>, %positions: tensor<?xi64>, %q_norm: tensor<$DIMxbf16>,
-                    %k_norm: tensor<$DIMxbf16>)
+                    %k_norm: tensor<$DIMxbf16>, %table: !attn.cos_sin<dim = $ROTARY, type = bf16>)
     attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
   tile.work_loop(%item, %unit) in %batch items(<append, group = $GROUP>) {
     %q = tile.load_rows query %query[%item] : tensor<?x?x$DIMxbf16> -> !q
@@ -100,7 +100,7 @@ $BODY    tile.store_rows query %qr, %query_out[%item] : !qf, tensor<?x?x$DIMxbf1
       ", dim = " + number(s.rotary) + ", theta = 10000.0, inverse_frequencies = [";
   for (int64_t i = 0; i < s.rotary / 2; ++i)
     rope += (i ? ", " : "") + std::to_string(std::pow(10000.0, -2.0 * i / s.rotary));
-  rope += "]>) position %positions";
+  rope += "]>) position %positions cos_sin %table : !attn.cos_sin<dim = $ROTARY, type = bf16>";
   std::string body;
   if (s.norm)
     body = "    %wq = tile.load_vector %q_norm : tensor<$DIMxbf16> -> !k\n"
@@ -111,7 +111,29 @@ $BODY    tile.store_rows query %qr, %query_out[%item] : !qf, tensor<?x?x$DIMxbf1
   std::string qType = s.norm ? "!qf" : "!q", kType = s.norm ? "!kf" : "!k";
   body += "    %qr = tile.rope " + q + "[%item] " + rope + " : " + qType + " -> !qf\n";
   body += "    %kr = tile.rope " + k + "[%item] " + rope + " : " + kType + " -> !kf\n";
-  return t.put("BODY", body).put("PAGE", s.pageSize).put("DIM", s.dim).put("GROUP", s.group).text;
+  t.put("BODY", body).put("PAGE", s.pageSize).put("ROTARY", s.rotary);
+  return t.put("DIM", s.dim).put("GROUP", s.group).text;
+}
+
+std::string copyProgram(int64_t dim, int64_t group) {
+  Template t{R"(
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 2, key = $DIM x bf16, value = $DIM x bf16, order = NHD>
+!q = !tile.tile<$GROUPx$DIMxbf16>
+!k = !tile.tile<1x$DIMxbf16>
+tile.kernel @append(%query: tensor<?x?x$DIMxbf16>, %key: tensor<?x?x$DIMxbf16>, %value: tensor<?x?x$DIMxbf16>,
+                    %query_out: tensor<?x?x$DIMxbf16>, %kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
+  tile.work_loop(%item, %unit) in %batch items(<append, group = $GROUP>) {
+    %q = tile.load_rows query %query[%item] {optional} : tensor<?x?x$DIMxbf16> -> !q
+    %k = tile.load_rows key %key[%item] : tensor<?x?x$DIMxbf16> -> !k
+    %v = tile.load_rows value %value[%item] : tensor<?x?x$DIMxbf16> -> !k
+    tile.store_rows query %q, %query_out[%item] {optional} : !q, tensor<?x?x$DIMxbf16>
+    tile.store_kv %k, %v, %kv[%item] : !k, !k, !kv
+  }
+  tile.return
+}
+)"};
+  return t.put("DIM", dim).put("GROUP", group).text;
 }
 
 std::string mergeProgram(int64_t dim, int64_t units) {
@@ -122,6 +144,22 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
                 phase = #attn.phase<merge>} {
   tile.work_loop(%item, %unit) in %batch items(<merge, group = 4>) {
     %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>
+    tile.store_merged %r, %lse, %out, %lse_out[%item]
+        : !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>, tensor<?x?x$DIMxbf16>
+  }
+  tile.return
+}
+)"};
+  return t.put("DIM", dim).put("UNITS", units).text;
+}
+
+std::string mergeStatesProgram(int64_t dim, int64_t units) {
+  Template t{R"(
+!states = !attn.states<parts = 16, heads = 8, dim = $DIM, type = bf16>
+tile.kernel @merge_states(%states: !states, %out: tensor<?x?x$DIMxbf16>, %lse_out: tensor<?x?xf32>)
+    attributes {schedule = #attn.schedule<units = $UNITS>, phase = #attn.phase<merge_states>} {
+  tile.work_loop(%item, %unit) in %states : !states items(<merge_states, group = 1>) {
+    %r, %lse = tile.merge_states %states[%item] : !states -> !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>
     tile.store_merged %r, %lse, %out, %lse_out[%item]
         : !tile.tile<1x$DIMxf32>, !tile.tile<1x1xf32>, tensor<?x?x$DIMxbf16>
   }

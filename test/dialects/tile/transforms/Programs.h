@@ -1,6 +1,6 @@
 //===- Programs.h - tile kernels as conversions write them --------------------===//
 //
-// Internal to the tests of the passes. Text of the three kernels in values, before any pass, for
+// Internal to the tests of the passes. Text of the kernels in values, before any pass, for
 // the shapes that models have.
 //===----------------------------------------------------------------------===//
 #ifndef ATTNCC_TEST_DIALECTS_TILE_TRANSFORMS_PROGRAMS_H
@@ -30,7 +30,11 @@ struct AppendShape {
 };
 std::string appendProgram(const AppendShape &shape);
 
+/// The kernel without prologue.
+std::string copyProgram(int64_t dim, int64_t group);
+
 std::string mergeProgram(int64_t dim, int64_t units);
+std::string mergeStatesProgram(int64_t dim, int64_t units);
 
 } // namespace attncc::tile
 
