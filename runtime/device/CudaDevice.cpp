@@ -258,7 +258,7 @@ Result<TensorMap> CudaDevice::encodeTensorMap(const TensorMapDescription &descri
   // The enumerations count powers of two, from 32 and from 64 bytes.
   const int swizzle = static_cast<int>(std::bit_width(description.swizzle / 32)),
             promotion = static_cast<int>(std::bit_width(description.l2Promotion / 64));
-  TensorMap map;
+  alignas(kTensorMapAlignment) TensorMap map;
   if (Result<void> encoded = inContext("cuTensorMapEncodeTiled",
                                        [&] {
                                          return driver.tensorMapEncodeTiled(

@@ -87,10 +87,11 @@ struct TensorMapDescription {
 };
 inline constexpr uint64_t kTensorStrideLimit = uint64_t(1) << 40;
 
-/// An encoded tensor map, as a kernel takes it by value.
-struct alignas(64) TensorMap {
+/// An encoded tensor map, as a kernel takes it by value at a multiple of kTensorMapAlignment.
+struct TensorMap {
   std::array<std::byte, 128> bytes = {};
 };
+inline constexpr size_t kTensorMapAlignment = 64;
 
 using Stream = void *;
 

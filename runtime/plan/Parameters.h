@@ -69,7 +69,8 @@ struct DecodeParams {
 /// decode.tma/1: pages by tensor maps.
 struct DecodeTensorParams {
   TensorParam query;
-  device::TensorMap k, v;
+  alignas(device::kTensorMapAlignment) device::TensorMap k;
+  alignas(device::kTensorMapAlignment) device::TensorMap v;
   BatchParam batch;
   TensorParam output, lse;
   void *workspace = nullptr;

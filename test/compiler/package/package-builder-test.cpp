@@ -112,6 +112,25 @@ TEST(PackageBuilder, ManifestReadsBack) {
   EXPECT_EQ(package.id, sha256Hex(package.files.at("manifest.json")));
 }
 
+// Kernels that take tensor maps have an interface of their own, and a reader must know what a
+// tensor map is.
+TEST(PackageBuilder, TensorMapsAreRequired) {
+  CompiledKernel decode = kernelOf(modelSpec(), {}, "decode");
+  package::TensorMapRule rule;
+  rule.dims = {"64", "page_size", "k_dim/64", "kv_heads", "num_pages"};
+  rule.strides = {"k_token_stride", "64", "k_head_stride", "k_page_stride"};
+  rule.box = {64, 16, 1, 1, 1};
+  decode.tensorMaps = {{"k", rule}, {"v", rule}};
+  PackageFiles package = buildPackage(modelSpec(), kSpec, {}, {decode}, {});
+  Result<package::Manifest> manifest =
+      package::parseManifest(package.files.at("manifest.json"), "manifest.json");
+  ASSERT_TRUE(manifest) << manifest.error().diagnostic.text();
+  EXPECT_EQ(manifest->features, std::vector<std::string>{"tensor_map"});
+  EXPECT_EQ(manifest->kernels[0].interface, "decode.tma/1");
+  EXPECT_EQ(manifest->kernels[0].tensorMaps, decode.tensorMaps);
+  EXPECT_TRUE(packageOf(modelSpec()).manifest.features.empty());
+}
+
 // Every file that a kernel names is there, with its size and hash.
 TEST(PackageBuilder, FilesHaveTheirHashes) {
   PackageFiles package = packageOf(modelSpec());

@@ -52,7 +52,7 @@ TEST(Schedules, TensorCopiesWherePagesAllow) {
       Schedule schedule = decodeSchedule(shape, split, sm90a());
       Result<void> legal = checkSchedule(schedule, shape, sm90a());
       ASSERT_TRUE(legal) << legal.error().diagnostic.message;
-      Schedule gathered = decodeSchedule(shape, split, sm80());
+      Schedule gathered = decodeSchedule({dim, dim, 4, 1, 1, 2}, split, sm90a());
       EXPECT_EQ(gathered.copy, Copy::Gather);
       EXPECT_EQ(std::tuple(schedule.rows, schedule.units, schedule.keys),
                 std::tuple(gathered.rows, gathered.units, gathered.keys));

@@ -87,7 +87,7 @@ AGAIN:
 )";
 
 struct BoxParams {
-  TensorMap map;
+  alignas(kTensorMapAlignment) TensorMap map;
   void *out;
 };
 

@@ -158,7 +158,7 @@ TEST_F(Recording, TensorMapsAreKeptAsRules) {
   description.fillNaN = true;
   struct {
     const void *in;
-    TensorMap map;
+    alignas(kTensorMapAlignment) TensorMap map;
   } params = {memory, *device->encodeTensorMap(description)};
   const Buffer buffers[] = {{"in", memory, 256, false}};
   ASSERT_TRUE(device->launch(*taking, {{1, 1, 1}, {32, 1, 1}}, std::as_bytes(std::span(&params, 1)),

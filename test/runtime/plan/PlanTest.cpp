@@ -154,7 +154,7 @@ TEST_F(WithTensorMaps, BindRefusesStridesThatNoTensorMapHas) {
 // The maps of the layer stand where decode/1 has bases and strides; everything behind is the same.
 TEST_F(WithTensorMaps, AttendPassesTheLayersMaps) {
   std::shared_ptr<const KvCache> cache = *bind(nhdLayer());
-  std::unique_ptr<Plan> plan = *create(limits());
+  std::unique_ptr<Plan> plan = std::move(*create(limits()));
   ASSERT_TRUE(plan->setWorkspace(std::aligned_alloc(256, plan->workspaceBytes()),
                                  plan->workspaceBytes(), nullptr));
   attncc_batch next = batch();

@@ -16,11 +16,12 @@
 // CHECK: %[[BARRIERS:.+]] = llvm.getelementptr %[[PLACE]][%[[OWN]]]
 // CHECK: %[[FIRST:.+]] = arith.cmpi eq, %[[LANE:.+]], %c0_i32
 // CHECK: scf.if %[[FIRST]]
-// CHECK-NEXT: nvvm.mbarrier.init %[[BARRIERS]], %c2_i32
-// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %c2_i32
+// CHECK: %[[BOXES:.+]] = arith.constant 2 : i32
+// CHECK-NEXT: nvvm.mbarrier.init %[[BARRIERS]], %[[BOXES]]
+// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[BOXES]]
 // CHECK: nvvm.fence.mbarrier.init
 // CHECK: nvvm.bar.warp.sync
-// CHECK: nvvm.griddepcontrol wait
+// CHECK: nvvm.griddepcontrol{{ +}}wait
 tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
     attributes {schedule = #attn.schedule<units = 4, copy = tensor, box = 16, cache = evict_first, dependent_launch = wait_first>, phase = #attn.phase<decode, max_query = 1>} {
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
@@ -84,10 +85,11 @@ tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
 
 // Pages of 8 tokens: a tile is two boxes of two lanes. The second may lie past the end; it is announced without bytes.
 // CHECK-LABEL: llvm.func @halves(
-// CHECK: %[[LANE:.+]] = arith.andi %{{.+}}, %c31_i32
+// CHECK: %[[FIRST:.+]] = arith.cmpi eq, %[[LANE:.+]], %c0_i32
+// CHECK: %[[BOXES:.+]] = arith.constant 2 : i32
+// CHECK: nvvm.mbarrier.init %{{.+}}, %[[BOXES]]
 // CHECK: %[[TILE:.+]] = arith.shrui %[[LANE]], %c1_i32
 // CHECK: %[[HALF:.+]] = arith.andi %[[LANE]], %c1_i32
-// CHECK: nvvm.mbarrier.init %{{.+}}, %c2_i32
 // CHECK: %[[MINE:.+]] = arith.cmpi eq, %[[TILE]], %c0_i32
 // CHECK: scf.if %[[MINE]]
 // CHECK: %[[PLACE:.+]] = arith.shli %[[HALF]], %c10_i32
