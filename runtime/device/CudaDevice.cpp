@@ -126,7 +126,7 @@ Result<void> CudaDevice::prepare() {
   for (auto [attribute, value] :
        {std::pair(kCudaCapabilityMajor, &major), std::pair(kCudaCapabilityMinor, &minor),
         std::pair(kCudaMaxSharedOptin, &shared), std::pair(kCudaL2Bytes, &l2),
-        std::pair(kCudaMultiprocessors, &numMultiprocessors)})
+        std::pair(kCudaMultiprocessors, &deviceInfo.multiprocessors)})
     if (int status = driver.deviceGetAttribute(value, attribute, handle); status != kCudaSuccess)
       return failure("cuDeviceGetAttribute", status);
   bytesOfL2 = l2;

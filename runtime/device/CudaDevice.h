@@ -84,7 +84,6 @@ public:
                       Stream stream) override;
   CudaDevice *asCuda() override { return this; }
 
-  int multiprocessors() const { return numMultiprocessors; }
   int64_t l2Bytes() const { return bytesOfL2; }
 
   /// A stream that does not wait for the legacy default stream; destroyed by closeStream.
@@ -117,7 +116,6 @@ private:
   int handle = 0; // CUdevice
   CUcontext context = nullptr;
   DeviceInfo deviceInfo;
-  int numMultiprocessors = 0;
   int64_t bytesOfL2 = 0;
   std::mutex namesLock;
   std::set<std::string> names;                                   // of the kernels loaded so far

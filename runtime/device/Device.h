@@ -29,6 +29,7 @@ struct DeviceInfo {
   int computeCapability = 0; ///< 10 * major + minor
   int ptxVersion = 0;        ///< newest PTX that it compiles, 10 * major + minor
   int64_t maxShared = 0;     ///< dynamic shared memory of a block in bytes, opt-in
+  int multiprocessors = 0;
 };
 
 /// What the device's compiler made of a kernel; -1 where it does not say.

@@ -38,8 +38,9 @@ namespace {
 struct SimulatedTarget {
   std::string_view name;
   int computeCapability, ptxVersion;
+  int multiprocessors; // of an H100, of an A100
 };
-constexpr SimulatedTarget kTargets[] = {{"sm_90a", 90, 80}, {"sm_80", 80, 80}};
+constexpr SimulatedTarget kTargets[] = {{"sm_90a", 90, 80, 132}, {"sm_80", 80, 80, 108}};
 } // namespace
 
 Result<std::shared_ptr<SimulatorDevice>> SimulatorDevice::open(std::string_view target,
@@ -59,6 +60,7 @@ Result<std::shared_ptr<SimulatorDevice>> SimulatorDevice::open(std::string_view 
   device->deviceInfo.computeCapability = simulated->computeCapability;
   device->deviceInfo.ptxVersion = simulated->ptxVersion;
   device->deviceInfo.maxShared = options.maxDynamicShared;
+  device->deviceInfo.multiprocessors = simulated->multiprocessors;
   return device;
 }
 

@@ -3,11 +3,12 @@
 using namespace attncc;
 
 Result<void> plan::launch(const package::Package &package, const package::LoadedKernel &kernel,
-                          const package::NameValues &values, std::span<const std::byte> params,
+                          const package::NameValues &values, const SplitRule *rule,
+                          std::span<const std::byte> params,
                           std::span<const device::Buffer> buffers, device::Stream stream) {
   device::LaunchShape shape;
   for (size_t i = 0; i < 3; ++i) {
-    Result<int64_t> blocks = kernel.grid[i].evaluate(values, kernel.splitRule);
+    Result<int64_t> blocks = kernel.grid[i].evaluate(values, rule);
     if (!blocks)
       return blocks.error();
     if (*blocks == 0)

@@ -14,9 +14,11 @@ namespace attncc::plan {
 // CUDA's limits of a grid.
 constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
 
-/// `values` are the names that the kernel's rules use. A grid without blocks launches nothing.
+/// `values` are the names that the kernel's rules use, `rule` what cuts sequences into splits, null
+/// where nothing does. A grid without blocks launches nothing.
 Result<void> launch(const package::Package &package, const package::LoadedKernel &kernel,
-                    const package::NameValues &values, std::span<const std::byte> params,
-                    std::span<const device::Buffer> buffers, device::Stream stream);
+                    const package::NameValues &values, const SplitRule *rule,
+                    std::span<const std::byte> params, std::span<const device::Buffer> buffers,
+                    device::Stream stream);
 
 } // namespace attncc::plan

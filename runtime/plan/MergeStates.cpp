@@ -117,6 +117,6 @@ Result<void> plan::mergeStates(const package::Package &package,
   values[Name::NumTokens] = rows.tokens;
   values[Name::QueryHeads] = rows.heads;
   values[Name::NumParts] = params.numParts;
-  return launch(package, **kernel, values, paramsOf(params), std::span(buffers).first(numBuffers),
-                stream);
+  return launch(package, **kernel, values, nullptr, paramsOf(params),
+                std::span(buffers).first(numBuffers), stream);
 }

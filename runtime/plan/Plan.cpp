@@ -16,6 +16,10 @@ using package::NameValues;
 
 static constexpr int64_t kWorkspaceHead = 256;
 
+// Splits that the throughput policy asks for: what the kernels round to, less than which a block is
+// not worth its start, and more than which the partial results of a long sequence cost nothing.
+static constexpr int64_t kSplitGranule = 64, kShortestSplit = 128, kLongestSplit = 2048;
+
 static Error invalid(std::string message) {
   return makeError(Status::InvalidArgument, std::move(message));
 }
@@ -69,6 +73,7 @@ Result<void> Plan::prepare() {
     if (known == classes.end())
       classes.push_back({layerClass, &owner->kernelsOf(*layerClass)});
   }
+  asked.assign(classes.size(), SplitRule{{{INT64_MAX, 1}}});
 
   Result<int64_t> kvHeads = rankKvHeads(*cacheGroup, bounds.kv_heads);
   if (!kvHeads)
@@ -91,19 +96,59 @@ Result<void> Plan::prepare() {
       for (const LoadedKernel *kernel : *kernels) {
         if (!kernel->workspaceBytes)
           continue;
-        NameValues values = names(*kernel);
-        values[Name::MaxSequences] = bounds.max_sequences;
-        values[Name::MaxKvLength] = bounds.max_kv_length;
-        values[Name::MaxQueryLength] = bounds.max_query_length;
-        if (kernel->entry->role == "decode")
-          values[Name::MaxQueryLength] =
-              std::min<int64_t>(bounds.max_query_length, one.layerClass->maxQueryTokensDecode);
-        Result<int64_t> bytes = kernel->workspaceBytes->evaluate(values, kernel->splitRule);
+        Result<int64_t> bytes = workspaceOf(*kernel);
         if (!bytes)
           return bytes.error();
         bytesOfWorkspace = std::max(bytesOfWorkspace, *bytes);
       }
   return {};
+}
+
+int64_t Plan::splitTokens(const LoadedKernel &decode, const attncc_batch &next) const {
+  const int64_t rows = decode.layerClass->group * next.max_query_length,
+                rowsOfBlock = std::max<int64_t>(1, decode.entry->rows);
+  const int64_t blocks = std::max<int64_t>(1, numKvHeads * next.num_sequences *
+                                                  ((rows + rowsOfBlock - 1) / rowsOfBlock));
+  const int64_t splits = std::max<int64_t>(1, owner->device().info().multiprocessors / blocks);
+  const int64_t tokens = (next.max_kv_length + splits - 1) / splits;
+  return std::clamp((tokens + kSplitGranule - 1) / kSplitGranule * kSplitGranule, kShortestSplit,
+                    kLongestSplit);
+}
+
+Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
+  NameValues values = names(kernel);
+  values[Name::MaxKvLength] = bounds.max_kv_length;
+  values[Name::MaxQueryLength] = bounds.max_query_length;
+  if (kernel.entry->role == "decode")
+    values[Name::MaxQueryLength] =
+        std::min<int64_t>(bounds.max_query_length, kernel.layerClass->maxQueryTokensDecode);
+  values[Name::MaxSequences] = bounds.max_sequences;
+  Result<int64_t> most = kernel.workspaceBytes->evaluate(values, kernel.splitRule);
+  if (!most || bounds.policy != ATTNCC_THROUGHPUT || kernel.entry->role != "decode")
+    return most;
+  // Few sequences are cut into more splits than many: as many as there are multiprocessors for.
+  const int64_t multiprocessors = owner->device().info().multiprocessors;
+  const int64_t fewest = (bounds.max_kv_length + kLongestSplit - 1) / kLongestSplit;
+  for (int64_t n = 1; n <= bounds.max_sequences; ++n) {
+    const int64_t fitting = multiprocessors / (numKvHeads * n);
+    const int64_t splits =
+        std::min<int64_t>(std::max({fitting, fewest, int64_t(1)}), bounds.max_kv_length);
+    const SplitRule rule{{{INT64_MAX, bounds.max_kv_length / splits}}};
+    // More sequences than multiprocessors: the rest of the numbers only grow.
+    if (fitting <= 1)
+      n = bounds.max_sequences;
+    values[Name::MaxSequences] = n;
+    Result<int64_t> bytes = kernel.workspaceBytes->evaluate(values, &rule);
+    if (!bytes)
+      return bytes;
+    most = std::max(*most, *bytes);
+  }
+  return most;
+}
+
+const SplitRule *Plan::ruleOf(const ClassPlan &one) const {
+  return one.splitTokens ? &asked[static_cast<size_t>(&one - classes.data())]
+                         : one.decode->splitRule;
 }
 
 NameValues Plan::names(const LoadedKernel &kernel) const {
@@ -154,6 +199,7 @@ Result<const LoadedKernel *> Plan::choose(const std::vector<const LoadedKernel *
 
 Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &next) const {
   one.append = one.appendWithoutPrologue = one.decode = one.merge = nullptr;
+  one.splitTokens = 0;
   for (auto [among, chosen] :
        {std::pair(&one.kernels->append, &one.append),
         std::pair(&one.kernels->appendWithoutPrologue, &one.appendWithoutPrologue)}) {
@@ -170,6 +216,8 @@ Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &ne
   if (!decode)
     return decode.error();
   one.decode = *decode;
+  if (bounds.policy == ATTNCC_THROUGHPUT)
+    one.splitTokens = splitTokens(*one.decode, next);
   for (const LoadedKernel *kernel : one.kernels->merge)
     if (*kernel->splitRule == *one.decode->splitRule &&
         kernel->serves(next.num_sequences, next.max_query_length, next.max_kv_length)) {
@@ -213,9 +261,10 @@ Result<void> Plan::update(const attncc_batch &next, device::Stream) {
   for (const ClassPlan &one : classes)
     if (Result<ClassPlan> chosen = withVariants(one, next); !empty && !chosen)
       return chosen.error();
-  for (ClassPlan &one : classes)
-    if (!empty)
-      one = *withVariants(one, next);
+  for (size_t i = 0; i < classes.size() && !empty; ++i) {
+    classes[i] = *withVariants(classes[i], next);
+    asked[i].steps[0].splitLength = std::max<int64_t>(1, classes[i].splitTokens);
+  }
   batch = next;
   updated = true;
   return {};
@@ -239,7 +288,7 @@ Result<void> Plan::checkReady(const KvCache &cache, uint32_t layer) const {
   return {};
 }
 
-BatchParam Plan::batchParam(int64_t numPages) const {
+BatchParam Plan::batchParam(int64_t numPages, int64_t splitTokens) const {
   BatchParam param;
   param.queryStart = batch.query_start;
   param.kvLength = batch.kv_length;
@@ -250,13 +299,14 @@ BatchParam Plan::batchParam(int64_t numPages) const {
   param.kvHeads = static_cast<int32_t>(numKvHeads);
   param.maxKvLength = static_cast<int32_t>(batch.max_kv_length);
   param.maxQueryLength = static_cast<int32_t>(batch.max_query_length);
+  param.splitTokens = static_cast<int32_t>(splitTokens);
   return param;
 }
 
 template <class Params>
-Result<void> Plan::launch(const LoadedKernel &kernel, const Params &params,
+Result<void> Plan::launch(const LoadedKernel &kernel, const SplitRule *rule, const Params &params,
                           std::span<const Buffer> buffers, device::Stream stream) const {
-  return plan::launch(*owner, kernel, names(kernel), paramsOf(params), buffers, stream);
+  return plan::launch(*owner, kernel, names(kernel), rule, paramsOf(params), buffers, stream);
 }
 
 namespace {
@@ -403,7 +453,8 @@ Result<void> Plan::append(const KvCache &cache, uint32_t layer, const attncc_app
       {"q_norm", args.q_norm, args.q_norm ? normBytes : 0},
       {"k_norm", args.k_norm, args.k_norm ? normBytes : 0},
       {"workspace", workspace, kWorkspaceHead, true}};
-  return launch(*(*fused ? one.append : one.appendWithoutPrologue), params, buffers, stream);
+  return launch(*(*fused ? one.append : one.appendWithoutPrologue), nullptr, params, buffers,
+                stream);
 }
 
 Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_attend_args &args,
@@ -457,12 +508,12 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
     decode.query = *query;
     decode.k = k;
     decode.v = v;
-    decode.batch = batchParam(pages.num_pages);
+    decode.batch = batchParam(pages.num_pages, one.splitTokens);
     decode.output = *output;
     decode.lse = *lse;
     decode.workspace = workspace;
     decode.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
-    return launch(*one.decode, decode, decodeBuffers, stream);
+    return launch(*one.decode, ruleOf(one), decode, decodeBuffers, stream);
   };
   const KvCache::TensorMaps *maps = cache.tensorMaps(layer, *one.decode);
   if (Result<void> launched =
@@ -470,17 +521,17 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
                : launchDecode(DecodeParams(), keyPages(pages), valuePages(pages));
       !launched)
     return launched.error();
-  if (one.decode->splitRule->maxSplits(batch.max_kv_length) <= 1)
+  if (ruleOf(one)->maxSplits(batch.max_kv_length) <= 1)
     return {};
 
   MergeParams merge;
   merge.workspace = workspace;
-  merge.batch = batchParam(pages.num_pages);
+  merge.batch = batchParam(pages.num_pages, one.splitTokens);
   merge.output = *output;
   merge.lse = *lse;
   const Buffer mergeBuffers[] = {workspaceBuffer, of.queryStart, of.kvLength, of.blockTable,
                                  of.pageIndptr,   outputBuffer,  lseBuffer};
-  return launch(*one.merge, merge, mergeBuffers, stream);
+  return launch(*one.merge, ruleOf(one), merge, mergeBuffers, stream);
 }
 
 Result<uint32_t> Plan::takeErrors(device::Stream stream) {

@@ -10,6 +10,9 @@
 //   attend   decode; then merge, if a sequence at the bound would have more than one split
 //   check    reads and clears the error word, the u32 at offset 0 of the workspace
 //
+// Under the throughput policy the plan asks decode for splits of one length, chosen from the bounds
+// so that the blocks fill the GPU once; under the invariant one the kernels' own rule holds.
+//
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from
 // the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
 // stream at a time.
@@ -70,6 +73,7 @@ private:
     // Chosen by update.
     const package::LoadedKernel *append = nullptr, *appendWithoutPrologue = nullptr;
     const package::LoadedKernel *decode = nullptr, *merge = nullptr;
+    int64_t splitTokens = 0; // that the throughput policy asks for; 0: the rule of the kernels
   };
 
   Plan() = default;
@@ -79,14 +83,21 @@ private:
          const attncc_batch &batch) const;
   /// The class with the kernels that serve the bounds of `next`.
   Result<ClassPlan> withVariants(ClassPlan one, const attncc_batch &next) const;
+  /// What the throughput policy asks for at these bounds.
+  int64_t splitTokens(const package::LoadedKernel &decode, const attncc_batch &batch) const;
+  /// Workspace of a kernel at the plan's limits.
+  Result<int64_t> workspaceOf(const package::LoadedKernel &kernel) const;
+  /// What cuts sequences in a launch of the class's decode or merge.
+  const SplitRule *ruleOf(const ClassPlan &one) const;
   Result<void> checkReady(const KvCache &cache, uint32_t layer) const;
   /// The arguments that say what is done to queries and keys agree, and the package has a kernel
   /// for it; whether that is the fused one.
   Result<bool> checkPrologue(const ClassPlan &one, const attncc_append_args &args) const;
-  BatchParam batchParam(int64_t numPages) const;
+  BatchParam batchParam(int64_t numPages, int64_t splitTokens = 0) const;
   template <class Params>
-  Result<void> launch(const package::LoadedKernel &kernel, const Params &params,
-                      std::span<const device::Buffer> buffers, device::Stream stream) const;
+  Result<void> launch(const package::LoadedKernel &kernel, const SplitRule *rule,
+                      const Params &params, std::span<const device::Buffer> buffers,
+                      device::Stream stream) const;
 
   std::shared_ptr<const package::Package> owner;
   const package::CacheGroup *cacheGroup = nullptr;
@@ -95,6 +106,7 @@ private:
   int64_t bytesOfWorkspace = 0;
   std::vector<ClassPlan> classes;
   std::vector<uint32_t> classOf; // by layer of the group: index into classes
+  std::vector<SplitRule> asked;  // by class: splits of its splitTokens, whatever the length
   void *workspace = nullptr;
   bool updated = false;
   attncc_batch batch = {};

@@ -36,7 +36,7 @@ public:
     }
   };
 
-  device::DeviceInfo deviceInfo = {"fake:0", "Fake GPU (sm_80)", 80, 78, 163 * 1024};
+  device::DeviceInfo deviceInfo = {"fake:0", "Fake GPU (sm_80)", 80, 78, 163 * 1024, 16};
   std::vector<Launch> launches;
   std::vector<device::TensorMapDescription> maps; ///< encoded; a map's first word is its place here
   bool remember = true;                           ///< keep launches

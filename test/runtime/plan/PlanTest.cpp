@@ -822,6 +822,38 @@ TEST_F(PlanCalls, StepsAllocateNothing) {
   EXPECT_EQ(device->numLaunches, 4 * 32);
 }
 
+// Under the throughput policy splits have one length, by which the blocks fill the 16
+// multiprocessors of the fake device once; two kv heads are two blocks.
+TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
+  auto launched = [&](uint32_t policy, uint32_t sequences, uint32_t tokens) {
+    attncc_limits bounds = limits();
+    bounds.policy = policy;
+    bounds.max_kv_length = 100000;
+    plan = std::move(*create(bounds));
+    EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
+    attncc_batch next = batch();
+    next.num_sequences = sequences, next.max_query_length = 1, next.max_kv_length = tokens;
+    next.block_table_stride = 100000;
+    EXPECT_TRUE(plan->update(next, nullptr));
+    device->launches.clear();
+    EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+    const DecodeParams params = paramsOf<DecodeParams>(0);
+    // What the partial results of these splits take lies in the workspace.
+    const int64_t splits = device->launches[0].shape.grid[1];
+    EXPECT_LE(256 + 256 + 4 * sequences * splits * kQueryHeads * (kHeadDim + 1),
+              plan->workspaceBytes());
+    return std::tuple(params.batch.splitTokens, splits, device->launches.size());
+  };
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 4096), std::tuple(512, 8, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 2, 4096), std::tuple(1024, 4, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 3, 1000), std::tuple(512, 2, 2u)); // 500, in steps of 64
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 4, 2000), std::tuple(1024, 2, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 300), std::tuple(128, 3, 2u)); // none is shorter
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 100), std::tuple(128, 1, 1u)); // and nothing to merge
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 100000), std::tuple(2048, 49, 2u)); // none is longer
+  EXPECT_EQ(std::get<0>(launched(ATTNCC_INVARIANT, 1, 4096)), 0);
+}
+
 // Variants: the first whose load class holds the host's bounds; under the invariant policy only
 // those with the summation order of the first.
 TEST_F(PlanCalls, VariantsFollowTheBounds) {
