@@ -16,7 +16,8 @@ query, output, lse = torch.randn(n, heads, dim, **half), torch.empty(n, heads, d
 start, kv_length = (torch.tensor(x, dtype=torch.int32, device="cuda") for x in (list(range(n + 1)), lengths))
 bounds = {"num_sequences": n, "max_sequences": n, "num_tokens": n, "max_query_length": 1, "max_kv_length": max(lengths)}
 values = {**bounds, "block_table_stride": width, "page_indptr": 0, "num_pages": n * width, "kv_heads": kv_heads,
-          "query_heads": heads, "split_tokens": 0, "scale_log2": layer["scale"] * math.log2(math.e)}
+          "query_heads": heads, "split_tokens": 0, "scale_log2": layer["scale"] * math.log2(math.e),
+          "page_size": cache["page_size"], "k_dim": dim, "v_dim": dim}
 for name, tensor in {"k": k, "v": v, "query": query, "output": output, "lse": lse, "query_start": start,
                      "kv_length": kv_length, "block_table": table}.items():
     parts = ("page", "token", "head") if name in "kv" else ("token", "head")
@@ -31,7 +32,17 @@ def evaluate(rule, kernel):
     splits = lambda x: -(-x // next((tokens for last, tokens in steps if x <= last), steps[-1][1]))
     most = lambda x: max(map(splits, [x, *(last for last, _ in steps if last < x)]))
     return eval(rule.replace("/", "//"), {**values, "rows": kernel.get("rows"), "units": kernel["block"][0] // 32, "max_splits": most,
-                                           "group": layer["group"], "v_dim": dim, "ceil_div": lambda a, b: -(-a // b)})
+                                           "group": layer["group"], "ceil_div": lambda a, b: -(-a // b)})
+
+def tensor_map(name, kernel):
+    rule, memory = kernel["tensor_maps"][name], ctypes.create_string_buffer(128 + 64)
+    at = -ctypes.addressof(memory) % 64
+    array = lambda number, rules, size=1: (number * len(rules))(*(size * evaluate(str(x), kernel) for x in rules))
+    call("cuTensorMapEncodeTiled", ctypes.c_void_p(ctypes.addressof(memory) + at), {"f16": 6, "bf16": 9}[rule["dtype"]], len(rule["dims"]),
+         ctypes.c_void_p(values[name]), array(ctypes.c_uint64, rule["dims"]), array(ctypes.c_uint64, rule["strides"], 2),
+         array(ctypes.c_uint32, rule["box"]), array(ctypes.c_uint32, [1] * len(rule["box"])), 0, [0, 32, 64, 128].index(rule["swizzle"]),
+         [0, 64, 128, 256].index(rule["l2_promotion"]), ["zero", "nan"].index(rule["fill"]))
+    return (ctypes.c_char * 128).from_buffer(memory, at)
 
 def launch(role):
     have = int("%d%d" % torch.cuda.get_device_capability())
@@ -47,7 +58,8 @@ def launch(role):
     call("cuModuleGetFunction", ctypes.byref(function), module, kernel["entry"].encode())
     call("cuFuncSetAttribute", function, 8, kernel["shared"])  # 8: dynamic shared memory of a block
     types = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64, "i32": ctypes.c_int32, "f32": ctypes.c_float}
-    held = [types[param["type"]](values[param["name"]]) for param in interface["params"]]
+    held = [tensor_map(param["name"], kernel) if param["type"] == "tensor_map" else types[param["type"]](values[param["name"]])
+            for param in interface["params"]]
     call("cuLaunchKernel", function, *(evaluate(rule, kernel) for rule in interface["grid"]), *kernel["block"], kernel["shared"],
          None, (ctypes.c_void_p * len(held))(*map(ctypes.addressof, held)), None)
 
