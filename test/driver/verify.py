@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "Inputs"))
 from driver_test import check, compile_package, finish, run, write_manifest
 
 attncc, spec = sys.argv[1:]
-CASES = ["--cases=6", "--seed=7"]
+CASES = ["--cases=20", "--seed=7"]
 
 with tempfile.TemporaryDirectory() as folder:
     package = pathlib.Path(folder) / "package"
@@ -44,14 +44,14 @@ with tempfile.TemporaryDirectory() as folder:
         check(re.search(rf"^{role} +sm_80  sim against sim  (\d+) of \1 equal  furthest 0 ulp  exceptions 0$", same.stdout, re.M),
               f"--against=sim: no line of {role}: {same.stdout}")
     check("same error words on both devices" in same.stdout, f"--against=sim: {same.stdout}")
-    other = run([attncc, "verify", package, "--cases=40", "--seed=7", "--device=sim:sm_80", "--against=sim:sm_90a",
+    other = run([attncc, "verify", package, "--cases=70", "--seed=7", "--device=sim:sm_80", "--against=sim:sm_90a",
                  "--target=sm_80", "--json"])
     check(other.returncode == 0, f"--against=sim:sm_90a: {other}")
     against = json.loads(other.stdout)["against"]
     check(against["device"] == "sim:sm_90a" and against["exceptions"] == [] and against["outside"] == 0, f"{against}")
     check(0.99 * against["elements"] <= against["equal_bits"] < against["elements"], f"{against}")
     check(0 < against["furthest_ulp"] <= 2, f"{against}")
-    chosen = run([attncc, "verify", package, "--cases=40", "--seed=7", "--sim-hardware=sm_80", "--against=sim",
+    chosen = run([attncc, "verify", package, "--cases=70", "--seed=7", "--sim-hardware=sm_80", "--against=sim",
                   "--against-hardware=sm_90", "--json"])
     check(json.loads(chosen.stdout)["against"] | {"device": ""} == against | {"device": ""}, f"--against-hardware: {chosen}")
 
