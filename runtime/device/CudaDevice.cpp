@@ -185,13 +185,13 @@ Result<void> CudaDevice::free(void *memory) {
 }
 
 Result<bool> CudaDevice::isOnDevice(const void *memory) const {
+  // Of memory that the driver has never seen the type stays 0, and the call succeeds.
   unsigned type = 0;
-  int status = driver.pointerGetAttribute(&type, kCudaPointerMemoryType, addressOf(memory));
-  // Memory that the driver has never seen is the host's.
-  if (status == kCudaInvalidValue)
-    return false;
-  if (status != kCudaSuccess)
-    return failure("cuPointerGetAttribute", status);
+  int attribute = kCudaPointerMemoryType;
+  void *value = &type;
+  if (int status = driver.pointerGetAttributes(1, &attribute, &value, addressOf(memory));
+      status != kCudaSuccess)
+    return failure("cuPointerGetAttributes", status);
   return type == kCudaMemoryTypeDevice;
 }
 

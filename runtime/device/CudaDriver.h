@@ -94,8 +94,8 @@ constexpr int kCudaTensorMapF16 = 6, kCudaTensorMapBF16 = 9; // CUtensorMapDataT
     (CUdeviceptr memory, unsigned char value, size_t bytes, CUstream stream))                      \
   F(memoryCopy, "cuMemcpyAsync",                                                                   \
     (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                             \
-  F(pointerGetAttribute, "cuPointerGetAttribute",                                                  \
-    (void *value, int attribute, CUdeviceptr memory))                                              \
+  F(pointerGetAttributes, "cuPointerGetAttributes",                                                \
+    (unsigned numAttributes, int *attributes, void **values, CUdeviceptr memory))                  \
   F(launchKernel, "cuLaunchKernel",                                                                \
     (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,         \
      unsigned blockY, unsigned blockZ, unsigned sharedBytes, CUstream stream, void **params,       \

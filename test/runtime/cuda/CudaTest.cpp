@@ -185,7 +185,7 @@ TEST_F(CudaFaults, EveryCallInEveryWay) {
                            "cuMemFree_v2",
                            "cuMemsetD8Async",
                            "cuMemcpyAsync",
-                           "cuPointerGetAttribute",
+                           "cuPointerGetAttributes",
                            "cuLaunchKernel",
                            "cuStreamSynchronize",
                            "cuStreamIsCapturing"})

@@ -336,12 +336,10 @@ int cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream strea
     return kCudaSuccess;
   });
 }
-int cuPointerGetAttribute(void *value, int, CUdeviceptr memory) {
-  ENTER_CURRENT(pointerGetAttribute)
+int cuPointerGetAttributes(unsigned, int *, void **values, CUdeviceptr memory) {
+  ENTER_CURRENT(pointerGetAttributes)
   std::lock_guard guard(lock);
-  if (memoryMap.find(memory) < 0)
-    return kCudaInvalidValue;
-  *static_cast<unsigned *>(value) = kCudaMemoryTypeDevice;
+  *static_cast<unsigned *>(values[0]) = memoryMap.find(memory) < 0 ? 0 : kCudaMemoryTypeDevice;
   return kCudaSuccess;
 }
 
