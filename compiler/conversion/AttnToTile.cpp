@@ -4,9 +4,8 @@
 // body is a loop over work items, written for one unit:
 //
 //   decode   %o = attn.attention %q, %kv …       the online softmax over the key tiles that the
-//   unit
-//                                                visits, then the merge of the units, then the
-//                                                store
+//                                                unit visits, the merge of the units, the store
+//   prefill  the same                            without that merge: units have rows of their own
 //   merge    %o, %lse = attn.merge %parts        one row: the sum over its splits in index order
 //   append   attn.rms_norm, attn.rope,           the item's query rows and its key and value row,
 //            attn.append_kv, return              op by op; queries that are returned as they came
@@ -27,9 +26,9 @@
 //       scf.for … { load_keys, matmul, mask, softmax_step, convert, rescale, load_values, matmul }
 //       merge_units, normalize, store_attention } }
 //
-// The arguments flatten to the launch interfaces append/1, decode/1, merge/1 and merge_states/1
-// (docs/package.md); the score scale is an argument, so it does not appear in the program. The
-// algorithm is that of FlashAttention-2 and Flash-Decoding (Dao 2023). Test:
+// The arguments flatten to the launch interfaces append/1, decode/1, prefill/1, merge/1 and
+// merge_states/1 (docs/package.md); the score scale is an argument, so it does not appear in the
+// program. The algorithm is that of FlashAttention-2 and Flash-Decoding (Dao 2023). Test:
 // test/compiler/conversion/attn-to-tile.mlir, attn-to-tile-errors.mlir
 //
 //===----------------------------------------------------------------------===//
@@ -129,7 +128,8 @@ template <class OpTy> FailureOr<OpTy> onlyOp(func::FuncOp function) {
   return found;
 }
 
-LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
+/// Decode and prefill.
+LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   FailureOr<attn::AttentionOp> found = onlyOp<attn::AttentionOp>(function);
   if (failed(found))
     return failure();
@@ -147,8 +147,12 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
                                  << " is not compiled yet";
   if (!schedule)
     return attention.emitError("no schedule: run --attn-schedule first");
-  if (schedule.getDivide() != attn::Divide::Keys)
-    return attention.emitError("a decode schedule divides the keys among its units");
+  bool isDecode = phase.getRole() == Role::Decode;
+  if (schedule.getDivide() != (isDecode ? attn::Divide::Keys : attn::Divide::Rows))
+    return attention.emitError() << "a " << attn::stringifyEnum(phase.getRole())
+                                 << " schedule divides the " << (isDecode ? "keys" : "rows")
+                                 << " among its units, got "
+                                 << attn::stringifyEnum(schedule.getDivide());
   if (attention.getScores().getValue().softcap)
     return attention.emitError("a logit softcap is not compiled yet");
   if (attention.getBias())
@@ -158,9 +162,9 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
   attn::Mask mask = attention.getMask().getValue();
   attn::Mask causal;
   causal.causal = true;
-  if (!(mask == causal))
+  if (!mask.isNone() && !(mask == causal))
     return attention.emitError() << "the mask " << attention.getMask()
-                                 << " is not compiled yet, only causal";
+                                 << " is not compiled yet, only none and causal";
 
   int64_t group = query.getDimSize(1) / attention.getKvShape().kvHeads;
   int64_t rows = schedule.getRows(), keys = schedule.getKeys();
@@ -176,14 +180,15 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
   size_t lseArg = kernel.argument(tokensHeads(context));
   size_t workspaceArg = kernel.argument(tile::WorkspaceType::get(context));
   size_t scaleArg = kernel.argument(Float32Type::get(context));
-  kernel.open(batchArg, tile::ItemKind::Decode, group);
+  kernel.open(batchArg, isDecode ? tile::ItemKind::Decode : tile::ItemKind::Prefill, group);
   OpBuilder &b = kernel.builder;
   Location loc = attention.getLoc();
 
   TileType statistics = kernel.f32(rows, 1), scores = kernel.f32(rows, keys);
   TileType sum = kernel.f32(rows, valueDim);
   Value q = tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, keyDim, type),
-                                     tile::RowKind::Query, kernel.get(queryArg), kernel.item);
+                                     tile::RowKind::Query, kernel.get(queryArg), kernel.item,
+                                     /*first_row=*/0, /*optional=*/false, /*offset=*/IntegerAttr());
   Value range = tile::KeyRangeOp::create(b, loc, tile::RangeType::get(context), kernel.item,
                                          kernel.unit, attention.getMask(), keys);
   Value count = tile::RangeCountOp::create(b, loc, b.getIndexType(), range);
@@ -209,10 +214,15 @@ LogicalResult convertDecode(func::FuncOp function, attn::PhaseAttr phase) {
         o = tile::MatmulOp::create(b, loc, sum, p, v, o, /*transpose_b=*/false);
         scf::YieldOp::create(b, loc, ValueRange{step.getNewMaximum(), step.getNewSum(), o});
       });
-  auto merged = tile::MergeUnitsOp::create(b, loc, statistics, statistics, sum, loop.getResult(0),
-                                           loop.getResult(1), loop.getResult(2), IntegerAttr());
-  auto normal = tile::NormalizeOp::create(b, loc, sum, statistics, merged.getNewValue(),
-                                          merged.getNewMaximum(), merged.getNewSum());
+  Value maximum = loop.getResult(0), total = loop.getResult(1), value = loop.getResult(2);
+  if (isDecode) {
+    auto merged = tile::MergeUnitsOp::create(b, loc, statistics, statistics, sum, maximum, total,
+                                             value, IntegerAttr());
+    maximum = merged.getNewMaximum();
+    total = merged.getNewSum();
+    value = merged.getNewValue();
+  }
+  auto normal = tile::NormalizeOp::create(b, loc, sum, statistics, value, maximum, total);
   tile::StoreAttentionOp::create(b, loc, normal.getResult(), normal.getLse(), kernel.get(outputArg),
                                  kernel.get(lseArg), kernel.get(workspaceArg), kernel.item);
   return success();
@@ -383,7 +393,8 @@ LogicalResult AppendConverter::convert() {
   int64_t group = query.getDimSize(1) / kv.getKvHeads();
   int64_t dim = query.getDimSize(2);
   // The query heads of a group in tiles of at most 64 elements for each lane of a warp.
-  int64_t rows = std::min<int64_t>(llvm::PowerOf2Ceil(group), llvm::bit_floor<uint64_t>(2048 / dim));
+  int64_t rows =
+      std::min<int64_t>(llvm::PowerOf2Ceil(group), llvm::bit_floor<uint64_t>(2048 / dim));
   MLIRContext *context = function.getContext();
 
   // append/1: query, key, value, query_out, cache, batch, slots, positions, table, norm weights,
@@ -422,7 +433,7 @@ LogicalResult AppendConverter::convert() {
                   bool optional = false) {
     tiles.map(from, tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, columns, type), kind,
                                              kernel.get(arguments.lookup(from)), kernel.item, first,
-                                             optional)
+                                             optional, /*offset=*/IntegerAttr())
                         .getResult());
   };
   load(keyIn, tile::RowKind::Key, 1, kv.getKeyDim(), 0);
@@ -489,15 +500,14 @@ private:
   static LogicalResult convert(func::FuncOp function, attn::PhaseAttr phase) {
     switch (phase.getRole()) {
     case Role::Decode:
-      return convertDecode(function, phase);
+    case Role::Prefill:
+      return convertAttention(function, phase);
     case Role::Merge:
       return convertMerge(function, phase);
     case Role::Append:
       return convertAppend(function, phase);
     case Role::MergeStates:
       return convertMergeStates(function, phase);
-    case Role::Prefill:
-      return function.emitError("prefill is not compiled yet");
     }
     llvm_unreachable("an unknown role");
   }

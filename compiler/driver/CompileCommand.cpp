@@ -23,6 +23,8 @@ std::string queries(const CompiledKernel &kernel) {
   auto [least, most] = kernel.queryTokens;
   if (most == 0)
     return "any";
+  if (most == INT32_MAX)
+    return std::to_string(least) + "+";
   return least == most ? std::to_string(most) : std::to_string(least) + "-" + std::to_string(most);
 }
 

@@ -47,6 +47,7 @@ void addTilePasses(OpPassManager &passes, const TargetInfo &target) {
   kernel.addPass(tile::createPipelinePass());
   kernel.addPass(tile::createPrefetchPass());
   kernel.addPass(tile::createPersistPass());
+  kernel.addPass(tile::createPeelMasksPass());
   kernel.addPass(createCanonicalizerPass());
   kernel.addPass(createCSEPass());
   tile::PackSharedMemoryPassOptions pack;
@@ -69,14 +70,16 @@ std::string textOf(Attribute attribute) {
   return text;
 }
 
-/// "16 x 3 stages, 4 w": keys of a tile, tiles in flight, warps of a block.
+/// "8 rows, 16 x 3 stages, 4 w": query rows of a block, keys of a tile, tiles in flight, warps of a
+/// block.
 std::string summaryOf(const attn::Schedule &schedule, attn::Role role) {
   std::string warps = std::to_string(schedule.unit * schedule.units) + " w";
-  if (role != attn::Role::Decode)
+  if (role != attn::Role::Decode && role != attn::Role::Prefill)
     return warps;
   std::string copies =
       schedule.copy == attn::Copy::Tensor ? ", boxes of " + std::to_string(schedule.box) : "";
-  return std::to_string(schedule.rows) + " rows, " + std::to_string(schedule.keys) + " x " +
+  int64_t rows = role == attn::Role::Prefill ? schedule.units * schedule.rows : schedule.rows;
+  return std::to_string(rows) + " rows, " + std::to_string(schedule.keys) + " x " +
          std::to_string(schedule.stages.key) + " stages, " + warps + copies;
 }
 
@@ -248,6 +251,10 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
   }
   if (role == attn::Role::Decode)
     result.rows = schedule.rows;
+  if (role == attn::Role::Prefill) {
+    result.queryTokens = {options.package.maxQueryTokens + 1, INT32_MAX};
+    result.rows = schedule.units * schedule.rows;
+  }
   if (schedule.copy == attn::Copy::Tensor)
     for (Type argument : kernel.getArgumentTypes())
       if (auto kv = dyn_cast<attn::PagedKvType>(argument))
@@ -306,8 +313,7 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
         continue;
       package::Interval interval =
           role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
-      Result<CompiledKernel> kernel =
-          finish(*alone, spec, layerClass, options, target, interval);
+      Result<CompiledKernel> kernel = finish(*alone, spec, layerClass, options, target, interval);
       if (!kernel)
         return kernel.error();
       kernels.push_back(std::move(*kernel));

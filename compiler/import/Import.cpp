@@ -21,7 +21,8 @@ public:
 private:
   void buildAppend();
   void buildAppendWithoutPrologue();
-  void buildDecode();
+  /// Decode and prefill: the same attention.
+  void buildAttention(attn::Role role);
   void buildMergeStates();
   Value normAndRotate(Value rows, Value weight, Value cache, Value positions, Value cosSin);
 
@@ -188,15 +189,15 @@ void Importer::buildMergeStates() {
   close(function, merged.getResults());
 }
 
-void Importer::buildDecode() {
+void Importer::buildAttention(attn::Role role) {
   SmallVector<Type> types = {rowsOf(layer.queryHeads, layer.headDim, element), cacheType};
   SmallVector<StringRef> names = {"query", "cache"};
   if (layer.sinks) {
     types.push_back(RankedTensorType::get({layer.queryHeads}, builder.getF32Type()));
     names.push_back("sinks");
   }
-  auto phase = attn::PhaseAttr::get(builder.getContext(), attn::Role::Decode, options.maxQuery);
-  func::FuncOp function = open("decode", phase, types, names);
+  auto phase = attn::PhaseAttr::get(builder.getContext(), role, options.maxQuery);
+  func::FuncOp function = open(attn::stringifyEnum(role), phase, types, names);
   Value query = function.getArgument(0);
   auto read = attn::ReadKvOp::create(builder, loc, rowsOf(layer.kvHeads, layer.headDim, element),
                                      rowsOf(layer.kvHeads, layer.valueDim, element),
@@ -246,7 +247,8 @@ OwningOpRef<ModuleOp> Importer::run() {
     buildAppend();
   if (!hasPrologue || options.noPrologue)
     buildAppendWithoutPrologue();
-  buildDecode();
+  buildAttention(attn::Role::Decode);
+  buildAttention(attn::Role::Prefill);
   buildMergeStates();
   if (failed(verify(*module)))
     return nullptr;

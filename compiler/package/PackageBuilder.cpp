@@ -77,7 +77,7 @@ package::LayerClass classOf(const spec::ModelSpec &spec, const spec::LayerClass 
   result.headDim = from.headDim;
   result.dtype = dtypeOf(spec.dtype);
   result.scale = from.scale;
-  result.mask = "causal";
+  result.mask = from.causal ? "causal" : "none";
   if (from.rope)
     result.rope = ropeOf(*from.rope);
   if (from.qkNorm)

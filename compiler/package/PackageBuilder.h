@@ -35,7 +35,7 @@ struct PackageOptions {
 
 /// One kernel as the compiler hands it over.
 struct CompiledKernel {
-  std::string role;                          ///< "append", "decode", "merge" or "merge_states"
+  std::string role;                          ///< as in the manifest, e.g. "decode"
   std::optional<package::Prologue> prologue; ///< of append
   std::string layerClass;                    ///< name of the spec's class
   std::string target;                        ///< of the target table
@@ -44,9 +44,9 @@ struct CompiledKernel {
   std::string ptxVersion;        ///< "7.8"
   std::string schedule;          ///< text of #attn.schedule
   std::string summary;           ///< the schedule in short, for tables: "16 x 3 stages, 4 w"
-  package::Interval queryTokens; ///< of one sequence, the bounds that decode and merge serve
+  package::Interval queryTokens; ///< of one sequence, the bounds that a kernel serves; none: all
   int64_t threads = 0;           ///< of a block
-  int64_t rows = 0;              ///< query rows of a decode block, else 0
+  int64_t rows = 0;              ///< query rows of a block of decode or prefill, else 0
   int64_t shared = 0;            ///< dynamic shared memory in bytes
   bool dependentLaunch = false;  ///< may begin before the launch in front of it has ended
   SplitRule split;               ///< no steps where the role knows no splits

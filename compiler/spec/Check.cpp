@@ -44,8 +44,6 @@ Verdict spec::checkLayerClass(const ModelSpec &spec, const LayerClass &layerClas
   if (layerClass.windowEffective)
     refuse(Feature::Window, "sliding_window", std::to_string(*layerClass.window),
            "sliding window is not compiled yet");
-  if (!layerClass.causal)
-    refuse(Feature::Bidirectional, "causal", "", "attention to later tokens is not compiled yet");
   if (layerClass.qkNorm && layerClass.qkNorm->onePlusWeight)
     refuse(Feature::QkNorm, "qk norm by 1 + weight", "",
            "qk norm by 1 + weight is not compiled yet");

@@ -3,7 +3,7 @@
 // Internal. One decision, in one place: what the kernels of this version compute
 // for a target. A feature that they lack is a refusal that names it; nothing is
 // left out silently and no layer falls back to something similar.
-// Compiled: causal attention with any ratio of query to kv heads, head_dim a
+// Compiled: causal and bidirectional attention with any ratio of query to kv heads, head_dim a
 // multiple of 16 up to 256, QK norm, RoPE in every kind and pairing, none at all.
 // Test: test/spec/CheckTest.cpp.
 //

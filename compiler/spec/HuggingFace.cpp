@@ -226,11 +226,8 @@ void Reader::readFeatures() {
                            family.qkNorm == QkNormRule::OnePlusWeight};
     familyPlace(Feature::QkNorm, "qk norm by 1 + weight");
   }
-  if (family.modelType.starts_with("gemma") &&
-      config.boolean("use_bidirectional_attention", false)) {
+  if (family.modelType.starts_with("gemma") && config.boolean("use_bidirectional_attention", false))
     common.causal = false;
-    place(Feature::Bidirectional, "use_bidirectional_attention");
-  }
   bool biased = false;
   if (family.biases == BiasRule::AttentionBias || family.biases == BiasRule::AttentionBiasQkv)
     biased = config.boolean("attention_bias", family.defaultBias);

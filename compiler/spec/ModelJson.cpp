@@ -233,8 +233,6 @@ void Reader::readMask(LayerClass &made, Fields &fields) {
     made.windowEffective = *made.window < spec.maxPosition;
     made.places[Feature::Window] = {"window", window->location()};
   }
-  if (const json::Value *causal = terms.find("causal"))
-    made.places[Feature::Bidirectional] = {"causal", causal->location()};
   terms.refuseOthers();
 }
 

@@ -32,7 +32,7 @@ const char *dtypeName(DType type);
 std::optional<DType> parseDType(std::string_view name);
 
 /// What a class has beside plain causal attention, in the order in which refusals name it.
-enum class Feature { Mla, Softcap, Sinks, Window, Bidirectional, QkNorm, Rope, HeadDim, ValueDim };
+enum class Feature { Mla, Softcap, Sinks, Window, QkNorm, Rope, HeadDim, ValueDim };
 
 /// Where the file says it: the key as the file spells it, and the value's place.
 struct Place {

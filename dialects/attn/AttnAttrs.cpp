@@ -296,8 +296,10 @@ LogicalResult PhaseAttr::verify(function_ref<InFlightDiagnostic()> emitError, Ro
                                 int64_t maxQuery) {
   if (role == Role::Decode && maxQuery < 1) // (C1)
     return emitError() << "decode needs a max_query of at least 1, got " << maxQuery;
-  if (role != Role::Decode && maxQuery != 0) // (C1)
-    return emitError() << "max_query belongs to decode, not to " << stringifyRole(role);
+  if (role == Role::Append && maxQuery != 0) // (C1)
+    return emitError() << "max_query belongs to decode, prefill and merge, not to append";
+  if (maxQuery < 0) // (C1)
+    return emitError() << "max_query must not be negative, got " << maxQuery;
   return success();
 }
 

@@ -96,8 +96,12 @@ def Attn_PhaseAttr : AttrDef<Attn_Dialect, "Phase"> {
   let mnemonic = "phase";
   let summary = "the kernel role that a function is compiled to";
   let description = [{
-    (C1) `max_query`, the most query tokens of one sequence in a call, is given for `decode`, and for
-    nothing else; it is positive.
+    A call may mix sequences of both kinds: those of up to `max_query` query tokens are `decode`'s,
+    longer ones are `prefill`'s, and each kernel leaves the other's alone; `merge` goes with its
+    decode.
+
+    (C1) `max_query` is positive for `decode`, may be given for `prefill` and `merge` (0, the default:
+    merge has no limit) and not for `append`.
 
     Example: `#attn.phase<decode, max_query = 8>`
   }];
@@ -134,7 +138,7 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     `keys` and is a multiple of 8; `gather` has box 0 and no cache hint. (C6) `overlap = items` and
     `skip_tiles` need specialised roles, and `registers` is given for these only. (C7) `ping_pong` needs 2 or
     3 units. (C8) `staged` needs tensor copies and two query stages. (C9) `merge = last_block` needs `split`. Limits of a target are checked by
-    `--attn-schedule` (ScheduleLegality.h).
+    `--attn-schedule` (Schedules.h).
 
     Example: `#attn.schedule<units = 2, rows = 16, stages = 2>`
   }];
@@ -153,6 +157,7 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     ::attncc::attn::Roles getRoles() const { return getValue().roles; }
     ::attncc::attn::Overlap getOverlap() const { return getValue().overlap; }
     ::attncc::attn::Rescale getRescale() const { return getValue().rescale; }
+    ::attncc::attn::Order getOrder() const { return getValue().order; }
     ::attncc::attn::Work getWork() const { return getValue().work; }
     ::attncc::attn::MergeForm getMerge() const { return getValue().merge; }
     int64_t getThreads() const { return getValue().threads(); }

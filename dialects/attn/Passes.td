@@ -34,7 +34,8 @@ def SplitKvPass : Pass<"attn-split-kv", "::mlir::ModuleOp"> {
 def SchedulePass : Pass<"attn-schedule", "::mlir::ModuleOp"> {
   let summary = "chooses the schedule of every attn.attention";
   let description = [{
-    The cost model's schedule for the target, or the given one; either is refused where it breaks a limit of the
+    The cost model's schedule for the target, or the given one where its units divide what the phase divides
+    (decode the keys, prefill the rows); either is refused where it breaks a limit of the
     target table. Append and merge functions get theirs as a function attribute, `attn.schedule`.
   }];
   let options = [

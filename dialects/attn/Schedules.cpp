@@ -30,22 +30,43 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
   int64_t accumulator = schedule.rows * shape.valueDim / lanes;
   bool queryInRegisters = schedule.orientation == Orientation::Swapped;
   int64_t query = queryInRegisters ? schedule.rows * shape.keyDim / lanes / 2 : 0;
-  // Row statistics live in few lanes of the direct form; the swapped one has a pair per 8 rows.
-  int64_t statistics = schedule.orientation == Orientation::Swapped ? schedule.rows / 2 : 4;
+  // The swapped form has a pair for 8 rows in each lane; the direct one two pairs for 16.
+  int64_t statistics =
+      schedule.orientation == Orientation::Swapped ? schedule.rows / 2 : 8 * schedule.rows / lanes;
   // A token's page is a shift where pages are powers of two, else a product with a reciprocal; a
   // tile that spans many pages has as many addresses.
   bool shifts = shape.pageSize == 0 || llvm::isPowerOf2_64(shape.pageSize);
   int64_t pages = !shifts ? 12 : shape.pageSize == 2 || shape.pageSize == 4 ? 16 : 0;
-  return scores + scores / 2 + accumulator + query + statistics + pages + 32;
+  int64_t rest = 32;
+  if (schedule.orientation == Orientation::Direct) {
+    rest = 56;
+    // Of pages of one token an instruction meets as many as it has rows.
+    pages = !shifts || (shape.pageSize != 0 && shape.pageSize <= 4) ? 16 : 0;
+    // A row's token is a shift where groups are powers of two.
+    if (!llvm::isPowerOf2_64(shape.group))
+      rest += 16;
+  }
+  return scores + scores / 2 + accumulator + query + statistics + pages + rest;
 }
 
-int64_t attn::ringBytes(const Schedule &schedule, const KernelShape &shape) {
+int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
   int64_t tile = schedule.stages.key * schedule.keys * shape.keyDim +
                  schedule.stages.value * schedule.keys * shape.valueDim;
   int64_t sharers = schedule.divide == Divide::Keys ? schedule.units : 1;
+  int64_t query = schedule.orientation == Orientation::Direct
+                      ? schedule.units * schedule.rows * shape.keyDim
+                      : 0;
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
   int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots : 0;
-  return sharers * (tile * shape.elementBytes + barriers);
+  return (sharers * tile + query) * shape.elementBytes + sharers * barriers;
+}
+
+/// Block-table entries that a warp has at hand, one in each lane.
+static constexpr int64_t kPageNumbers = 32;
+
+/// Those of one tile of keys.
+static int64_t pageNumbers(const Schedule &schedule, const KernelShape &shape) {
+  return shape.pageSize == 0 ? 1 : schedule.keys / std::gcd(schedule.keys, shape.pageSize);
 }
 
 static Error refuse(const Schedule &schedule, const TargetInfo &target, const std::string &what,
@@ -83,6 +104,12 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
                                                 " must be multiples of the product's " +
                                                 std::to_string(product.k));
 
+  if (int64_t numbers = pageNumbers(schedule, shape); numbers > kPageNumbers)
+    return makeError(Status::Unsupported, "a tile of " + std::to_string(schedule.keys) +
+                                              " keys has " + std::to_string(numbers) +
+                                              " page numbers, at most " +
+                                              std::to_string(kPageNumbers) + " are supported");
+
   int64_t threads = schedule.threads();
   if (threads > target.maxThreadsPerBlock)
     return refuse(schedule, target, "threads", threads, "the block size",
@@ -107,14 +134,16 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
       return refuse(schedule, target, "register estimate", estimate,
                     "the compute role's registers in the schedule", schedule.registers[2]);
   }
-  int64_t shared = ringBytes(schedule, shape);
+  int64_t shared = sharedBytes(schedule, shape);
   if (shared > target.maxSharedPerBlock - kSharedReserve)
-    return refuse(schedule, target, "ring bytes", shared, "the shared memory of a block less 1024",
+    return refuse(schedule, target, "bytes of rings and queries", shared,
+                  "the shared memory of a block less 1024",
                   target.maxSharedPerBlock - kSharedReserve);
   // The multiprocessor keeps 1 KiB of every block for itself (CUDA Programming Guide, 7.x to 9.x).
   if (schedule.blocksPerSm * (shared + kSharedReserve) > target.sharedPerSm())
-    return refuse(schedule, target, "ring bytes of all blocks", schedule.blocksPerSm * shared,
-                  "the shared memory of a multiprocessor", target.maxSharedOptIn);
+    return refuse(schedule, target, "bytes of all blocks' rings and queries",
+                  schedule.blocksPerSm * shared, "the shared memory of a multiprocessor",
+                  target.maxSharedOptIn);
   int64_t barriers =
       1 + (schedule.unit > 1 ? schedule.units : 0) + (schedule.pingPong ? schedule.units : 0);
   if (barriers > target.maxNamedBarriers)
@@ -158,7 +187,9 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
     if (schedule.copy == Copy::Tensor)
       schedule.blocksPerSm = 2;
   }
-  auto fits = [&](const Schedule &one) { return ringBytes(one, shape) <= shared - kSharedReserve; };
+  auto fits = [&](const Schedule &one) {
+    return sharedBytes(one, shape) <= shared - kSharedReserve;
+  };
   // Units divide the keys, so every unit has its own ring; a third stage is given up last.
   for (auto [units, stages] :
        {std::pair(4, 3), std::pair(2, 3), std::pair(2, 2), std::pair(1, 2)}) {
@@ -176,6 +207,27 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
       if (!fits(deeper))
         break;
     }
+  return schedule;
+}
+
+Schedule attn::prefillSchedule(const KernelShape &shape, const TargetInfo &target) {
+  Schedule schedule = scheduleFor(target);
+  schedule.divide = Divide::Rows;
+  schedule.orientation = Orientation::Direct;
+  schedule.order = Order::LongestFirst;
+  schedule.stages.key = schedule.stages.value = 2;
+  // The portable limit also where a block may have more: blocks that share a multiprocessor cover
+  // each other's barriers.
+  const int64_t shared = findTarget("sm_80")->maxSharedPerBlock - kSharedReserve;
+  // More rows read the keys less often from shared memory, more keys rescale the sums less often.
+  for (auto [rows, keys] : {std::pair(32, 64), std::pair(32, 32), std::pair(16, 64),
+                            std::pair(16, 32), std::pair(16, 16)}) {
+    schedule.rows = rows;
+    schedule.keys = keys;
+    if (registerEstimate(schedule, shape) <= target.registersPerThread &&
+        sharedBytes(schedule, shape) <= shared && pageNumbers(schedule, shape) <= kPageNumbers)
+      break;
+  }
   return schedule;
 }
 

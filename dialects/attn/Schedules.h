@@ -12,7 +12,10 @@
 //   row statistics  rows/8 · 4                    (maximum and sum, two rows a lane)
 //
 // and 32 for addresses and counters; 12 more where the page size is no power of two, 16 more for
-// pages of 2 or 4 tokens, of which a tile has many.
+// pages of 2 or 4 tokens, of which a tile has many. The direct products of prefill have the rows on
+// the instruction's side of 16: S = rows·keys/32, O = rows·value_dim/32, no query, which stays in
+// shared memory, 4 of statistics for each 16 rows, and 56, since operands are read ahead; 16 more
+// for all those page sizes and pages of one token, and 16 for groups that are no power of two.
 // Test: test/dialects/attn/SchedulesTest.cpp
 //
 //===----------------------------------------------------------------------===//
@@ -45,8 +48,9 @@ struct KernelShape {
 /// The registers of one thread, by the formulas above; the query counts only in the swapped form,
 /// the direct form reads it from shared memory.
 int64_t registerEstimate(const Schedule &schedule, const KernelShape &shape);
-/// The bytes of the rings of keys and values of one block, with their mbarriers.
-int64_t ringBytes(const Schedule &schedule, const KernelShape &shape);
+/// The bytes of the rings of keys and values of one block, with their mbarriers, and of the query
+/// rows where these are in shared memory.
+int64_t sharedBytes(const Schedule &schedule, const KernelShape &shape);
 
 /// Shared memory that rings leave to everything else in a block: barriers, and the alignment of
 /// swizzled tiles.
@@ -64,6 +68,11 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// stages, and exactly two blocks share. Where the target has dependent launches every kernel is
 /// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
+
+/// The cost model's schedule for prefill: 4 units share the keys, each with 32 rows where registers
+/// allow, else 16; 64 keys a tile, fewer where registers, shared memory or the page numbers of a
+/// tile ask for it; the longest items first.
+Schedule prefillSchedule(const KernelShape &shape, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, the merges one warp for a row; none has a key
 /// loop.

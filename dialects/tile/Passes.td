@@ -50,10 +50,20 @@ def PersistPass : Pass<"tile-persist", "::attncc::tile::KernelOp"> {
   let dependentDialects = ["::mlir::scf::SCFDialect"];
 }
 
+def PeelMasksPass : Pass<"tile-peel-masks", "::attncc::tile::KernelOp"> {
+  let summary = "only tiles at the edge of a mask are masked";
+  let description = [{
+    A loop over the tiles of a range that units share becomes two: the first over the tiles that
+    every row sees whole, without `tile.mask`, the second over the rest. Comes behind the passes that
+    move copies, which expect one loop.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
 def PackSharedMemoryPass : Pass<"tile-pack-shared-memory", "::attncc::tile::KernelOp"> {
   let summary = "live ranges of rings and scratch become offsets";
   let description = [{
-    Places every ring, and the scratch of `tile.merge_units` and of moves that cross warps, at
+    Places every ring, the shared tile of every `tile.load_rows`, and the scratch of `tile.merge_units` and of moves that cross warps, at
     multiples of 1024 bytes (the largest swizzle atom) such that what is live together does not
     overlap, and sets `shared_memory` on the kernel. More than `limit` bytes is an error. With
     `copy = tensor` rings get the place of their mbarriers; with `blocks_per_sm` above 1 the kernel

@@ -39,7 +39,8 @@ def Tile_ItemKind : Tile_Enum<"ItemKind", "what one work item is", [
   I32EnumAttrCase<"Decode", 0, "decode">,
   I32EnumAttrCase<"Merge", 1, "merge">,
   I32EnumAttrCase<"Append", 2, "append">,
-  I32EnumAttrCase<"MergeStates", 3, "merge_states">
+  I32EnumAttrCase<"MergeStates", 3, "merge_states">,
+  I32EnumAttrCase<"Prefill", 4, "prefill">
 ]>;
 
 class Tile_Attr<string name, string attrMnemonic> : AttrDef<Tile_Dialect, name> {
@@ -55,6 +56,9 @@ def Tile_ItemsAttr : Tile_Attr<"Items", "items"> {
       with `rows` rows is R = c·rows + r: token R / group of the sequence's queries, head
       kv_head·group + R mod group. Rows whose token is not less than the number of queries are
       padding. The split length is the schedule's step function of the sequence's own length.
+    * `prefill`: a block's item is (sequence, kv head, chunk of rows), each unit's a part of it: unit
+      u of U has the rows (c·U + u)·rows … of the sequence, numbered as for decode, and all of its
+      keys. A chunk has a row; a unit of it may have none.
     * `merge`: one item per (sequence, query token, query head), one for each unit.
     * `append`: one item per (sequence, kv head, query token); its query rows are the group's heads.
     * `merge_states`: one item per (token, query head) of the states, one for each unit; `group` is 1.

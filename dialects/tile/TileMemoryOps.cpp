@@ -32,9 +32,10 @@ static LogicalResult verifyFirstRow(Operation *op, RowKind kind, int64_t firstRo
 LogicalResult LoadRowsOp::verify() {
   TileType tile = getResult().getType();
   RankedTensorType tensor = getSource().getType();
-  if (failed(verifyRows(*this, tile, tensor)) ||                           // (C1)
+  if (failed(verifyRows(*this, tile, tensor)) ||                             // (C1)
       failed(verifyElement(*this, "tile", tile, tensor.getElementType())) || // (C2)
-      failed(verifyFirstRow(*this, getKind(), getFirstRow())))               // (C3), (C4)
+      failed(verifyFirstRow(*this, getKind(), getFirstRow())) ||             // (C3), (C4)
+      failed(verifyOffset(*this, getOffset())))                              // (C5)
     return failure();
   if (getKind() != RowKind::Query)
     return verifyShape(*this, "tile", tile, 1, tensor.getDimSize(2)); // (C3)
@@ -92,7 +93,7 @@ LogicalResult StoreRowsOp::verify() {
   TileType tile = getValue().getType();
   RankedTensorType tensor = getTarget().getType();
   if (failed(verifyRows(*this, tile, tensor)) || failed(verifyFloat(*this, "tile", tile)))
-    return failure(); // (C1)
+    return failure();                                          // (C1)
   if (failed(verifyFirstRow(*this, getKind(), getFirstRow()))) // (C2), (C3)
     return failure();
   if (getKind() != RowKind::Query)
@@ -108,7 +109,7 @@ LogicalResult StoreKvOp::verify() {
     return failure(); // (C1)
   if (failed(verifyFloat(*this, "value", getValue().getType())))
     return failure();
-  return verifyItem(*this, getItem(), ItemKind::Append); // (C2)
+  return verifyItem(*this, getItem(), {ItemKind::Append}); // (C2)
 }
 
 /// An f32 result of `rows` rows that fits the output tensor, and its log-sum-exps.
@@ -126,7 +127,7 @@ LogicalResult StoreAttentionOp::verify() {
   if (failed(verifyOutput(*this, value, getLse().getType(), getOutput().getType(),
                           value.getRows()))) // (C1), (C2)
     return failure();
-  return verifyItem(*this, getItem(), ItemKind::Decode); // (C3)
+  return verifyItem(*this, getItem(), {ItemKind::Decode, ItemKind::Prefill}); // (C3)
 }
 
 LogicalResult MergeSplitsOp::verify() {
@@ -134,7 +135,7 @@ LogicalResult MergeSplitsOp::verify() {
   if (failed(verifyF32(*this, "result", result, 1, result.getColumns())) ||
       failed(verifyF32(*this, "lse", getLse().getType(), 1, 1))) // (C1), (C2)
     return failure();
-  return verifyItem(*this, getItem(), ItemKind::Merge); // (C3)
+  return verifyItem(*this, getItem(), {ItemKind::Merge}); // (C3)
 }
 
 LogicalResult MergeStatesOp::verify() {

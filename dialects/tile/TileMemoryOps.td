@@ -14,14 +14,16 @@ include "dialects/tile/TileOps.td"
 def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
   let summary = "the item's rows of a ragged tensor [tokens, heads, dim]";
   let description = [{
-    `query`, decode item: row r is the item's row r (see `#tile.items`). `query`, append item: row r
+    `query`, decode or prefill item: row r is the item's row r (see `#tile.items`). `query`, append item: row r
     is query head kv_head·group + r of the item's token. `key`, `value`: one row, the kv head's row
     of the item's token. Rows that the item does not have are zero. The tile begins with the item's
     row `first_row`. `optional`: the tensor's pointer may be null, and then every row is zero.
 
     (C1) The tensor has rank 3 and the tile its inner dimension as columns.
     (C2) Tile and tensor have one element type. (C3) `key` and `value` give one row, row 0.
-    (C4) `first_row` is not negative.
+    (C4) `first_row` is not negative. (C5) `offset` is a multiple of 128 and not negative; it is the
+    place of the first unit's tile in the block's shared memory, where the tile is shared, and is set
+    by `--tile-pack-shared-memory`. The unit alone reads it.
 
     Example:
     ```mlir
@@ -29,7 +31,8 @@ def Tile_LoadRowsOp : Tile_Op<"load_rows", [MemoryEffects<[MemRead]>]> {
     ```
   }];
   let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item,
-                       DefaultValuedAttr<I64Attr, "0">:$first_row, UnitAttr:$optional);
+                       DefaultValuedAttr<I64Attr, "0">:$first_row, UnitAttr:$optional,
+                       OptionalAttr<I32Attr>:$offset);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = [{
     $kind $source `[` $item `]` attr-dict `:` type($source) `->` type($result)
@@ -156,12 +159,12 @@ def Tile_StoreKvOp : Tile_Op<"store_kv", [MemoryEffects<[MemRead, MemWrite]>]> {
 def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]>]> {
   let summary = "writes an item's attention: the result if it has one split, else a partial";
   let description = [{
-    An item whose sequence has one split writes rows to `output` (rounded once to its element type)
+    A prefill item, or one whose sequence has one split, writes rows to `output` (rounded once to its element type)
     and their log-sum-exps to `log_sum_exp`, unless that pointer is null. Any other item writes f32
     rows and log-sum-exps to its split's place in the workspace. Padding rows are not written.
 
     (C1) `value` is f32, its columns the output's inner dimension. (C2) `lse` is f32 with one column
-    and the rows of `value`. (C3) The item is a decode item.
+    and the rows of `value`. (C3) The item is a decode or a prefill item.
 
     Example:
     ```mlir

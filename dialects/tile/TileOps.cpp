@@ -188,6 +188,9 @@ static LogicalResult verifyItems(Operation *op, Value source, ItemsAttr items) {
                              << source.getType();
   if (items.getKind() == ItemKind::Decode && kernel.getSchedule().getDivide() != attn::Divide::Keys)
     return op->emitOpError() << "decode items need a schedule with divide = keys";
+  if (items.getKind() == ItemKind::Prefill &&
+      kernel.getSchedule().getDivide() != attn::Divide::Rows)
+    return op->emitOpError() << "prefill items need a schedule with divide = rows";
   return success();
 }
 

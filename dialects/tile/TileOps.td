@@ -83,13 +83,14 @@ def Tile_WorkLoopOp : Tile_Op<"work_loop", [
   let description = [{
     Every unit of the block runs the body for the same item; `unit` is its number, 0 to units − 1
     of the schedule. An item of kind `merge` or `merge_states` is a unit's own: unit u receives item
-    x·units + u.
+    x·units + u. Of a `prefill` item each unit has its own rows. Sequences with more query tokens than
+    the phase's `max_query` are prefill's and all others decode's.
     Empty items (a chunk without rows, a split past the sequence's end) are not received.
     `--tile-persist` replaces the loop by what draws the items.
 
     (C1) The body takes an item and an index. (C2) The source is the kernel's argument: the states
     for items of kind `merge_states`, else the batch. (C3) `decode`: the schedule's units divide the
-    keys.
+    keys; `prefill`: the rows.
 
     Example: see `tile.kernel`.
   }];
@@ -138,8 +139,9 @@ def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
   let description = [{
     Tiles of `keys` keys, numbered from the sequence's first key. The range covers every tile of the
     item's key interval [begin, end) that any of the item's rows may see under `mask`, ascending.
-    Units divide the tiles: with `first` the interval's first tile, unit u of U visits first + u,
-    first + u + U, … A range may be empty.
+    Units that divide the keys divide the tiles: with `first` the interval's first tile, unit u of U
+    visits first + u, first + u + U, … Units that divide the rows all visit the tiles that any of
+    them may see. A range may be empty.
 
     (C1) `keys` is a positive multiple of 16.
 
@@ -156,6 +158,19 @@ def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
 def Tile_RangeCountOp : Tile_Op<"range_count", [Pure]> {
   let summary = "how many tiles a range has";
   let description = [{Example: `%n = tile.range_count %range`}];
+  let arguments = (ins Tile_Range:$range);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$range attr-dict";
+}
+
+def Tile_RangePlainOp : Tile_Op<"range_plain", [Pure]> {
+  let summary = "how many tiles at the beginning of a range need no mask";
+  let description = [{
+    Every row, also of other units that visit the same tiles, sees every key of these tiles. There
+    may be more such tiles; where units divide the keys they are not counted.
+
+    Example: `%n = tile.range_plain %range`
+  }];
   let arguments = (ins Tile_Range:$range);
   let results = (outs Index:$count);
   let assemblyFormat = "$range attr-dict";

@@ -12,15 +12,11 @@ using namespace mlir;
 namespace attncc::tile {
 
 LogicalResult RingOp::verify() {
-  if (std::optional<uint32_t> offset = getOffset())
-    if (static_cast<int32_t>(*offset) < 0 || *offset % 128 != 0) // (C1)
-      return emitOpError() << "offset must be a multiple of 128, got "
-                           << static_cast<int32_t>(*offset);
   if (std::optional<uint32_t> barriers = getBarriers())
     if (static_cast<int32_t>(*barriers) < 0 || *barriers % 8 != 0) // (C2)
       return emitOpError() << "barriers must be a multiple of 8, got "
                            << static_cast<int32_t>(*barriers);
-  return success();
+  return verifyOffset(*this, getOffset()); // (C1)
 }
 
 LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<mlir::Location>,

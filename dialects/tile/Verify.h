@@ -80,4 +80,12 @@ inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item,
   return error << ", got " << stringifyItemKind(items.getKind());
 }
 
+/// A place in shared memory, where there is one.
+inline mlir::LogicalResult verifyOffset(mlir::Operation *op, std::optional<uint32_t> given) {
+  auto offset = static_cast<int32_t>(given.value_or(0));
+  if (offset >= 0 && offset % 128 == 0)
+    return mlir::success();
+  return op->emitOpError() << "offset must be a multiple of 128, got " << offset;
+}
+
 } // namespace attncc::tile

@@ -1,8 +1,8 @@
 // inspect: what a package holds, verified against its hashes, and what of it a device would load.
 // On a GPU the chosen kernels are compiled, and the driver says what they need.
 #include "runtime/commands/Commands.h"
-#include "runtime/support/Table.h"
 #include "runtime/package/Package.h"
+#include "runtime/support/Table.h"
 
 #include <CLI/CLI.hpp>
 
@@ -52,11 +52,11 @@ std::string scheduleText(const KernelEntry &kernel) {
   if (kernel.schedule.empty())
     return "-";
   std::string warps = scheduled(kernel.schedule, "units") + " w";
-  if (kernel.role != "decode")
+  if (kernel.role != "decode" && kernel.role != "prefill")
     return warps;
   std::string box = scheduled(kernel.schedule, "box");
-  return scheduled(kernel.schedule, "rows") + " rows, " + scheduled(kernel.schedule, "keys") +
-         " x " + scheduled(kernel.schedule, "stages") + " stages, " + warps +
+  return std::to_string(kernel.rows) + " rows, " + scheduled(kernel.schedule, "keys") + " x " +
+         scheduled(kernel.schedule, "stages") + " stages, " + warps +
          (box == "0" || box == "?" ? "" : ", boxes of " + box);
 }
 
@@ -67,7 +67,9 @@ std::string loadText(const KernelEntry &kernel) {
     text = std::string("prologue ") + package::prologueName(*kernel.prologue);
   for (const auto &[name, interval] : kernel.loadClass)
     text += (text.empty() ? "" : ", ") + name + " " + std::to_string(interval.least) +
-            (interval.least == interval.most ? "" : "-" + std::to_string(interval.most));
+            (interval.least == interval.most ? ""
+             : interval.most == INT32_MAX    ? "+"
+                                             : "-" + std::to_string(interval.most));
   return text.empty() ? "any" : text;
 }
 

@@ -65,7 +65,7 @@ Verb attncc::addVerify(CLI::App &app) {
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Seed of the cases")->capture_default_str();
   app.add_option("--role", command->role, "Only this role")
-      ->check(CLI::IsMember({"append", "decode", "merge", "merge_states"}));
+      ->check(CLI::IsMember({"append", "decode", "merge", "merge_states", "prefill"}));
   app.add_option("--class", options.layerClass, "Only this layer class");
   app.add_option("--repro", command->repro,
                  "Only the case in this file: the \"repro\" of a failed case in --json");

@@ -57,8 +57,9 @@ enum class Name : uint8_t {
   // of the device's data, known to tests and tools only
   TotalKv,
   TotalChunkKv,
+  TotalVisibleKv,
 };
-constexpr size_t kNumNames = static_cast<size_t>(Name::TotalChunkKv) + 1;
+constexpr size_t kNumNames = static_cast<size_t>(Name::TotalVisibleKv) + 1;
 const char *nameText(Name name);
 
 /// Values by name; what a launch does not know is `kUnknown`, and a rule that uses it is an error.

@@ -117,6 +117,17 @@ Interface makeDecode(bool tensorMaps) {
   return b.interface;
 }
 
+/// As decode, without splits: of the workspace only the error word.
+Interface makePrefill() {
+  Interface interface = makeDecode(/*tensorMaps=*/false);
+  interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)", "1", "num_sequences"};
+  interface.followedBy.clear();
+  interface.workspaceBytes = "256";
+  interface.trafficBytes = "total_visible_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)"
+                           "+num_tokens*query_heads*(k_dim+v_dim)*q_bytes";
+  return interface;
+}
+
 Interface makeMerge() {
   Builder b;
   b.workspace("rw").batch().tensor("output", "w").lse("lse", "w", true);
@@ -143,15 +154,13 @@ Interface makeMergeStates() {
 
 const Interface *package::standardInterface(std::string_view name) {
   static const Interface append = makeAppend(), decode = makeDecode(/*tensorMaps=*/false),
-                         decodeTma = makeDecode(/*tensorMaps=*/true), merge = makeMerge(),
-                         mergeStates = makeMergeStates();
-  if (name == "append/1")
-    return &append;
-  if (name == "decode/1")
-    return &decode;
-  if (name == "decode.tma/1")
-    return &decodeTma;
-  if (name == "merge/1")
-    return &merge;
-  return name == "merge_states/1" ? &mergeStates : nullptr;
+                         decodeTma = makeDecode(/*tensorMaps=*/true), prefill = makePrefill(),
+                         merge = makeMerge(), mergeStates = makeMergeStates();
+  for (auto [known, interface] :
+       {std::pair("append/1", &append), std::pair("decode/1", &decode),
+        std::pair("decode.tma/1", &decodeTma), std::pair("prefill/1", &prefill),
+        std::pair("merge/1", &merge), std::pair("merge_states/1", &mergeStates)})
+    if (name == known)
+      return interface;
+  return nullptr;
 }

@@ -158,7 +158,7 @@ struct KernelEntry {
   std::string splitRule;  ///< key of Manifest::splitRules; empty for kernels that know no splits
   std::string orderClass; ///< names the summation order; variants of one class give the same bits
   std::map<std::string, Interval> loadClass;
-  int64_t rows = 0;             ///< query rows of one block of decode; 0 for other roles
+  int64_t rows = 0; ///< query rows of one block of decode and prefill; 0 for other roles
   bool dependentLaunch = false; ///< waits by itself for the launch in front of it
   std::map<std::string, TensorMapRule> tensorMaps; ///< by parameter of type tensor_map
   std::string schedule;                            ///< text of #attn.schedule; may be empty

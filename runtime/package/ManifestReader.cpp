@@ -607,8 +607,9 @@ KernelEntry Reader::kernel(const Value &value) {
         manifest.interfaces.contains(result.interface));
   if (!failure)
     checkTensorMaps(result, value);
-  if (result.role == "decode" && result.rows == 0)
-    fail(value, "package-value", "a decode kernel needs rows, the query rows of a block");
+  if ((result.role == "decode" || result.role == "prefill") && result.rows == 0)
+    fail(value, "package-value",
+         "a " + result.role + " kernel needs rows, the query rows of a block");
   if ((result.role == "decode" || result.role == "merge") && result.splitRule.empty())
     fail(value, "package-value", "a " + result.role + " kernel needs a split_rule");
   if (!result.splitRule.empty())

@@ -264,6 +264,7 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
     (role == "append" && plain ? roles.appendWithoutPrologue
      : role == "append"        ? roles.append
      : role == "decode"        ? roles.decode
+     : role == "prefill"       ? roles.prefill
      : role == "merge"         ? roles.merge
                                : roles.mergeStates)
         .push_back(kernel.get());

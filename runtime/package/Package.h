@@ -59,7 +59,8 @@ struct LoadedKernel {
 /// The kernels of one layer class, by role, in the manifest's order.
 struct ClassKernels {
   std::string target;
-  std::vector<const LoadedKernel *> append, appendWithoutPrologue, decode, merge, mergeStates;
+  std::vector<const LoadedKernel *> append, appendWithoutPrologue, decode, prefill, merge,
+      mergeStates;
 };
 
 struct LoadOptions {

@@ -24,8 +24,8 @@ static int ptxNumber(std::string_view version) {
 }
 
 bool package::isLaunchable(const KernelEntry &kernel) {
-  return (kernel.role == "append" || kernel.role == "decode" || kernel.role == "merge" ||
-          kernel.role == "merge_states") &&
+  return (kernel.role == "append" || kernel.role == "decode" || kernel.role == "prefill" ||
+          kernel.role == "merge" || kernel.role == "merge_states") &&
          (kernel.interface == kernel.role + "/1" ||
           (kernel.role == "decode" && kernel.interface == "decode.tma/1"));
 }

@@ -92,7 +92,7 @@ Result<void> Plan::prepare() {
   bytesOfWorkspace = kWorkspaceHead;
   for (const ClassPlan &one : classes)
     for (const auto *kernels : {&one.kernels->append, &one.kernels->appendWithoutPrologue,
-                                &one.kernels->decode, &one.kernels->merge})
+                                &one.kernels->decode, &one.kernels->prefill, &one.kernels->merge})
       for (const LoadedKernel *kernel : *kernels) {
         if (!kernel->workspaceBytes)
           continue;
@@ -118,10 +118,7 @@ int64_t Plan::splitTokens(const LoadedKernel &decode, const attncc_batch &next) 
 Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
   NameValues values = names(kernel);
   values[Name::MaxKvLength] = bounds.max_kv_length;
-  values[Name::MaxQueryLength] = bounds.max_query_length;
-  if (kernel.entry->role == "decode")
-    values[Name::MaxQueryLength] =
-        std::min<int64_t>(bounds.max_query_length, kernel.layerClass->maxQueryTokensDecode);
+  values[Name::MaxQueryLength] = queriesOf(kernel, bounds.max_query_length);
   values[Name::MaxSequences] = bounds.max_sequences;
   Result<int64_t> most = kernel.workspaceBytes->evaluate(values, kernel.splitRule);
   if (!most || bounds.policy != ATTNCC_THROUGHPUT || kernel.entry->role != "decode")
@@ -151,6 +148,14 @@ const SplitRule *Plan::ruleOf(const ClassPlan &one) const {
                          : one.decode->splitRule;
 }
 
+/// Decode and merge have nothing to do for a sequence that is prefill's.
+int64_t Plan::queriesOf(const LoadedKernel &kernel, int64_t maxQueryLength) {
+  const std::string &role = kernel.entry->role;
+  return role == "decode" || role == "merge"
+             ? std::min(maxQueryLength, kernel.layerClass->maxQueryTokensDecode)
+             : maxQueryLength;
+}
+
 NameValues Plan::names(const LoadedKernel &kernel) const {
   NameValues values = kernel.constants;
   values[Name::KvHeads] = numKvHeads;
@@ -158,7 +163,7 @@ NameValues Plan::names(const LoadedKernel &kernel) const {
   if (updated) {
     values[Name::NumSequences] = batch.num_sequences;
     values[Name::NumTokens] = batch.num_tokens;
-    values[Name::MaxQueryLength] = batch.max_query_length;
+    values[Name::MaxQueryLength] = queriesOf(kernel, batch.max_query_length);
     values[Name::MaxKvLength] = batch.max_kv_length;
   }
   return values;
@@ -198,7 +203,7 @@ Result<const LoadedKernel *> Plan::choose(const std::vector<const LoadedKernel *
 }
 
 Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &next) const {
-  one.append = one.appendWithoutPrologue = one.decode = one.merge = nullptr;
+  one.append = one.appendWithoutPrologue = one.decode = one.prefill = one.merge = nullptr;
   one.splitTokens = 0;
   for (auto [among, chosen] :
        {std::pair(&one.kernels->append, &one.append),
@@ -210,17 +215,29 @@ Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &ne
       return append.error();
     *chosen = *append;
   }
-  if (next.max_query_length > one.layerClass->maxQueryTokensDecode)
-    return one;
-  Result<const LoadedKernel *> decode = choose(one.kernels->decode, "decode", next);
+  // Which kernel a sequence takes depends on its own length, which is on the device: where some may
+  // be longer than decode takes them, both are launched. A package may have no prefill: then only
+  // append serves such bounds.
+  const auto most = static_cast<uint32_t>(one.layerClass->maxQueryTokensDecode);
+  attncc_batch ofDecode = next;
+  if (next.max_query_length > most) {
+    if (one.kernels->prefill.empty())
+      return one;
+    Result<const LoadedKernel *> prefill = choose(one.kernels->prefill, "prefill", next);
+    if (!prefill)
+      return prefill.error();
+    one.prefill = *prefill;
+    ofDecode.max_query_length = most;
+  }
+  Result<const LoadedKernel *> decode = choose(one.kernels->decode, "decode", ofDecode);
   if (!decode)
     return decode.error();
   one.decode = *decode;
   if (bounds.policy == ATTNCC_THROUGHPUT)
-    one.splitTokens = splitTokens(*one.decode, next);
+    one.splitTokens = splitTokens(*one.decode, ofDecode);
   for (const LoadedKernel *kernel : one.kernels->merge)
     if (*kernel->splitRule == *one.decode->splitRule &&
-        kernel->serves(next.num_sequences, next.max_query_length, next.max_kv_length)) {
+        kernel->serves(next.num_sequences, ofDecode.max_query_length, next.max_kv_length)) {
       one.merge = kernel;
       return one;
     }
@@ -466,11 +483,11 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
   const int64_t tokens = batch.num_tokens, heads = queryHeads(layerClass);
   const int64_t kDim = cacheGroup->k.dim, vDim = cacheGroup->v.dim;
   const int64_t element = package::dtypeBytes(layerClass.dtype);
-  if (batch.max_query_length > layerClass.maxQueryTokensDecode)
+  if (batch.max_query_length > layerClass.maxQueryTokensDecode && one.kernels->prefill.empty())
     return makeError(Status::Unsupported,
                      "max_query_length is " + std::to_string(batch.max_query_length) +
                          ": attend takes up to " + std::to_string(layerClass.maxQueryTokensDecode) +
-                         " until there are prefill kernels");
+                         ", as this package has no prefill kernel of class " + layerClass.name);
 
   Result<TensorParam> query =
       checkTensor("query", args.query, layerClass.dtype, {tokens, heads}, kDim);
@@ -504,22 +521,28 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
       outputBuffer,
       lseBuffer,
       workspaceBuffer};
-  auto launchDecode = [&](auto &&decode, const auto &k, const auto &v) {
-    decode.query = *query;
-    decode.k = k;
-    decode.v = v;
-    decode.batch = batchParam(pages.num_pages, one.splitTokens);
-    decode.output = *output;
-    decode.lse = *lse;
-    decode.workspace = workspace;
-    decode.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
-    return launch(*one.decode, ruleOf(one), decode, decodeBuffers, stream);
+  auto launchAttention = [&](const LoadedKernel &kernel, const SplitRule *rule,
+                             int64_t splitTokens) -> Result<void> {
+    auto fill = [&](auto &&params, const auto &k, const auto &v) {
+      params.query = *query;
+      params.k = k;
+      params.v = v;
+      params.batch = batchParam(pages.num_pages, splitTokens);
+      params.output = *output;
+      params.lse = *lse;
+      params.workspace = workspace;
+      params.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
+      return launch(kernel, rule, params, decodeBuffers, stream);
+    };
+    if (const KvCache::TensorMaps *maps = cache.tensorMaps(layer, kernel))
+      return fill(DecodeTensorParams(), maps->k, maps->v);
+    return fill(DecodeParams(), keyPages(pages), valuePages(pages));
   };
-  const KvCache::TensorMaps *maps = cache.tensorMaps(layer, *one.decode);
-  if (Result<void> launched =
-          maps ? launchDecode(DecodeTensorParams(), maps->k, maps->v)
-               : launchDecode(DecodeParams(), keyPages(pages), valuePages(pages));
-      !launched)
+  // The longer ones first: decode's blocks then fill the end of its launch.
+  if (one.prefill)
+    if (Result<void> launched = launchAttention(*one.prefill, nullptr, 0); !launched)
+      return launched.error();
+  if (Result<void> launched = launchAttention(*one.decode, ruleOf(one), one.splitTokens); !launched)
     return launched.error();
   if (ruleOf(one)->maxSplits(batch.max_kv_length) <= 1)
     return {};

@@ -67,12 +67,16 @@ public:
   package::NameValues names(const package::LoadedKernel &kernel) const;
 
 private:
+  /// The most query tokens of a sequence that the kernel has to do with, given the bound of all.
+  static int64_t queriesOf(const package::LoadedKernel &kernel, int64_t maxQueryLength);
+
   struct ClassPlan {
     const package::LayerClass *layerClass = nullptr;
     const package::ClassKernels *kernels = nullptr;
     // Chosen by update.
     const package::LoadedKernel *append = nullptr, *appendWithoutPrologue = nullptr;
     const package::LoadedKernel *decode = nullptr, *merge = nullptr;
+    const package::LoadedKernel *prefill = nullptr; // null: no sequence may be that long
     int64_t splitTokens = 0; // that the throughput policy asks for; 0: the rule of the kernels
   };
 

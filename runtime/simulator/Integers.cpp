@@ -60,6 +60,8 @@ template <class T> T remainder(T a, T b) {
 }
 template <class T> T minimum(T a, T b) { return a < b ? a : b; }
 template <class T> T maximum(T a, T b) { return a > b ? a : b; }
+int32_t minimumRelu(int32_t a, int32_t b) { return maximum(minimum(a, b), 0); }
+int32_t maximumRelu(int32_t a, int32_t b) { return maximum(maximum(a, b), 0); }
 template <class T> T negate(T a) { return T(0 - Unsigned<T>(a)); }
 template <class T> T absolute(T a) { return a < 0 ? negate(a) : a; }
 template <class T> T bitAnd(T a, T b) { return a & b; }
@@ -374,12 +376,16 @@ void decodeMin(Decoder &d) {
   Type type = d.type();
   if (handOver(d, type))
     return;
+  if (type == Type::S32 && d.has("relu"))
+    return d.elementwise<&minimumRelu>();
   ATTNCC_FOR_SIGNED_TYPE(d, type, minimum)
 }
 void decodeMax(Decoder &d) {
   Type type = d.type();
   if (handOver(d, type))
     return;
+  if (type == Type::S32 && d.has("relu"))
+    return d.elementwise<&maximumRelu>();
   ATTNCC_FOR_SIGNED_TYPE(d, type, maximum)
 }
 

@@ -103,7 +103,7 @@ void CaseData::makeAttentionValues(Random &random) {
     return result;
   };
   const int64_t kvHeads = verifyCase.kvHeads;
-  attention = {queryHeads, kvHeads, shape.keyDim, shape.valueDim, shape.scale, {}};
+  attention = {queryHeads, kvHeads, shape.keyDim, shape.valueDim, shape.scale, {}, shape.causal};
   for (auto [queryLength, kvLength] : verifyCase.sequences)
     attention.sequences.push_back(
         {queryLength, kvLength,

@@ -18,6 +18,8 @@ constexpr int64_t kUnits = 4;
 constexpr int64_t kLongestContext = 131072;
 // Key tiles times kv heads that one random case may cost.
 constexpr int64_t kDecodeWork = 100, kMergeWork = 160;
+// Pairs of a query row and a key that one random case of prefill may cost.
+constexpr int64_t kPrefillWork = 60000;
 
 int64_t tiles(int64_t kvLength) { return 1 + kvLength / kKeyTile; }
 
@@ -66,12 +68,16 @@ public:
     mergeEdges();
     if (shape.mergesStates)
       mergeStatesEdges();
-    // Of what is left, a third is append; of the other six in nine, four are decode, one is merge
-    // and one joins states.
+    if (shape.prefillRows)
+      prefillEdges();
+    // Of what is left, a third is append and a third prefill, where there is one. Of the rest two
+    // thirds are decode, the others merge or, as often, join states.
     for (int64_t i = 0; int64_t(cases.size()) < count; ++i) {
       if (i % 3 == 0)
         randomAppend();
-      else if (i % 9 == 8 && shape.mergesStates)
+      else if (shape.prefillRows && i % 3 == 1)
+        randomPrefill();
+      else if (i % 18 == 17 && shape.mergesStates)
         randomMergeStates();
       else if (i % 9 < 6 || split.empty())
         randomDecode();
@@ -85,8 +91,9 @@ private:
   /// A case with its memory forms; `sequences` decide between decode and merge.
   VerifyCase &add(Role role, std::vector<SequenceShape> sequences, int64_t kvHeads) {
     VerifyCase c;
-    for (SequenceShape &sequence : sequences)
-      sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
+    if (role != Role::Prefill)
+      for (SequenceShape &sequence : sequences)
+        sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
     if (std::all_of(sequences.begin(), sequences.end(),
                     [](const SequenceShape &sequence) { return sequence.queryLength == 0; })) {
       sequences.front().queryLength = 1; // a batch has a token
@@ -115,8 +122,9 @@ private:
     c.firstPage = random.chance(4) ? random.integer(1, 1000) : 0;
     if (random.chance(3))
       c.extraKvBound = std::min(random.integer(1, 600), shape.maxPosition - c.maxKvLength());
-    if (random.chance(3) && c.maxQueryLength() < shape.maxDraft)
-      c.extraQueryBound = random.integer(1, shape.maxDraft - c.maxQueryLength());
+    const int64_t longest = role == Role::Prefill ? c.maxQueryLength() + 200 : shape.maxDraft;
+    if (random.chance(3) && c.maxQueryLength() < longest)
+      c.extraQueryBound = random.integer(1, longest - c.maxQueryLength());
     if (role == Role::Append) {
       c.inPlace = number % 2;
       c.slots = number % 3 == 2;
@@ -227,6 +235,36 @@ private:
     addStates(33, 16, 1);
   }
 
+  /// Queries of one token more than decode takes, of whole blocks of rows and around them; keys
+  /// before the queries (a chunk over a prefix), fewer keys than queries, none; sequences of decode
+  /// and merge in the same batch.
+  void prefillEdges() {
+    const int64_t least = shape.maxDraft + 1, far = shape.maxPosition;
+    const int64_t tokens = std::max(least, (shape.prefillRows + shape.group() - 1) / shape.group());
+    auto one = [&](int64_t queryLength, int64_t kvLength, int64_t kvHeads = 1) {
+      add(Role::Prefill, {{queryLength, std::min(kvLength, far)}}, kvHeads);
+    };
+    one(least, 0);
+    one(least, 1);
+    one(least, least);
+    one(least, least / 2);
+    one(least, 300);
+    one(least + 2, 2 * shape.pageSize + 1, shape.kvHeads);
+    for (int64_t queryLength : {tokens - 1, tokens, tokens + 1, 2 * tokens + 3})
+      one(std::max(queryLength, least), std::max(queryLength, least), smallRank());
+    one(2 * tokens + 1, tokens);
+    one(tokens, 3 * tokens + 70);
+    for (int64_t length : borderLengths(shape, 200))
+      if (length >= least)
+        one(std::max(least, length / (1 + length % 3)), length);
+    add(Role::Prefill,
+        {{least, 30}, {0, 17}, {1, 1}, {shape.maxDraft, 40}, {0, 0}, {40, 90}, {20, 5}},
+        smallRank());
+    if (!split.empty())
+      add(Role::Prefill,
+          {{1, split.front()}, {tokens + 4, split.front() + 9}, {1, 3}, {least, least}}, 1);
+  }
+
   /// Sequences with border and other lengths up to `most`, up to an amount of work.
   std::vector<SequenceShape> randomBatch(const std::vector<int64_t> &borders, int64_t work,
                                          int64_t kvHeads) {
@@ -279,6 +317,29 @@ private:
     addStates(random.integer(1, 12), random.integer(1, random.chance(3) ? 16 : 4), smallRank());
   }
 
+  void randomPrefill() {
+    int64_t kvHeads = random.chance(6) ? smallRank() : 1, work = 0;
+    const int64_t most = std::min<int64_t>(shape.maxPosition, 330);
+    std::vector<SequenceShape> sequences;
+    for (int64_t i = 0, count = random.integer(1, 4); i < count; ++i) {
+      SequenceShape next{random.integer(shape.maxDraft + 1, 150), random.integer(0, most)};
+      if (random.chance(4)) // of decode, or padding
+        next.queryLength = random.integer(0, shape.maxDraft);
+      else if (random.chance(2)) // a prompt from its first token on
+        next.kvLength = std::min(next.queryLength, most);
+      int64_t pairs = next.queryLength * shape.group() * kvHeads * (next.kvLength + 16);
+      if (!sequences.empty() && work + pairs > kPrefillWork)
+        break;
+      work += pairs;
+      sequences.push_back(next);
+    }
+    if (std::all_of(sequences.begin(), sequences.end(), [&](const SequenceShape &sequence) {
+          return sequence.queryLength <= shape.maxDraft;
+        }))
+      sequences.back().queryLength = shape.maxDraft + 1;
+    add(Role::Prefill, std::move(sequences), kvHeads);
+  }
+
   const ClassShape &shape;
   Random random;
   std::vector<int64_t> ranks;                     // kv heads: 1, 2, all
@@ -290,7 +351,8 @@ private:
 } // namespace
 
 std::string_view name(Role role) {
-  static constexpr std::string_view names[] = {"append", "decode", "merge", "merge_states"};
+  static constexpr std::string_view names[] = {"append", "decode", "merge", "merge_states",
+                                               "prefill"};
   return names[size_t(role)];
 }
 
@@ -326,6 +388,16 @@ VerifyCase decodeTrafficCase(const ClassShape &shape) {
   c.sequences = {{1, std::min<int64_t>(4096, shape.maxPosition)}};
   c.logSumExp = false;
   c.role = shape.splits.numSplits(c.maxKvLength()) > 1 ? Role::Merge : Role::Decode;
+  return c;
+}
+
+VerifyCase prefillTrafficCase(const ClassShape &shape) {
+  VerifyCase c = decodeTrafficCase(shape);
+  c.id = shape.name + "/traffic/prefill";
+  c.role = Role::Prefill;
+  c.kvHeads = 1;
+  const int64_t length = std::min<int64_t>(4096, shape.maxPosition);
+  c.sequences = {{std::max(length, shape.maxDraft + 1), length}};
   return c;
 }
 

@@ -39,6 +39,7 @@ struct ClassShape {
   int64_t queryHeads = 1, kvHeads = 1, keyDim = 16, valueDim = 16, pageSize = 16;
   int64_t maxDraft = 8, maxPosition = 0; // most query tokens of decode; most tokens of a sequence
   double scale = 1;
+  bool causal = true;
   std::optional<Rope> rope;
   std::optional<double> normEpsilon;
   SplitRule splits;
@@ -50,7 +51,9 @@ struct ClassShape {
   std::vector<DecodeVariant> decodeVariants;
   // Which append kernels there are, and whether there is one that merges states.
   bool fusedAppend = true, plainAppend = true, mergesStates = true;
-  std::string decodeTraffic, appendTraffic, mergeStatesTraffic; // formulas of the least traffic
+  int64_t prefillRows = 0; // query rows of a block of prefill; 0: longer queries have no kernel
+  // Formulas of the least traffic.
+  std::string decodeTraffic, prefillTraffic, appendTraffic, mergeStatesTraffic;
 
   int64_t group() const { return queryHeads / kvHeads; }
   /// A launch may ask for the class's prologue: the kernel without serves a class that has none.
@@ -66,8 +69,10 @@ enum class Role {
   Decode,      // every sequence has one split: the decode kernel writes the output
   Merge,       // some sequence has more: decode writes partial results, merge the output
   MergeStates, // results that the caller has, joined; of sequences only the query tokens count
+  Prefill, // some sequence has more query tokens than decode takes; decode and merge do the others
 };
-constexpr Role kRoles[] = {Role::Append, Role::Decode, Role::Merge, Role::MergeStates};
+constexpr Role kRoles[] = {Role::Append, Role::Decode, Role::Merge, Role::MergeStates,
+                           Role::Prefill};
 std::string_view name(Role role);
 
 struct SequenceShape {
@@ -114,13 +119,15 @@ struct VerifyCase {
 std::vector<VerifyCase> makeGrid(const ClassShape &shape, uint64_t seed, int64_t count);
 
 /// Fixed cases in the form that the traffic figures are stated for: decode of one sequence of
-/// 4,096 tokens (or of maxPosition) with all heads, dense pages and no lse, and append of 64
-/// tokens.
+/// 4,096 tokens (or of maxPosition) with all heads, dense pages and no lse, prefill of as many with
+/// one kv head, and append of 64 tokens.
 VerifyCase decodeTrafficCase(const ClassShape &shape);
+VerifyCase prefillTrafficCase(const ClassShape &shape);
 VerifyCase appendTrafficCase(const ClassShape &shape);
 
 /// The bytes that a case cannot avoid to move, by the package's own formula: each input and output
-/// once, K and V once for each block of query rows. 0 if the package states no formula.
+/// once, K and V once for each block of query rows that sees them. 0 if the package states no
+/// formula.
 Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape);
 
 /// {"schema": "attncc.verify-case/1", …}, the whole case.

@@ -198,7 +198,10 @@ Result<void> checkCase(const VerifyCase &c, const ClassShape &shape) {
     if (c.cosSinBytes != 0 && c.cosSinBytes != 2 && c.cosSinBytes != 4)
       return refuse("cos_sin_bytes", c.cosSinBytes, "0, 2 or 4");
   }
-  if (c.maxQueryLength() + c.extraQueryBound > shape.maxDraft)
+  if (c.role == Role::Prefill && shape.prefillRows == 0)
+    return makeError(Status::InvalidArgument,
+                     "case " + c.id + ": class " + shape.name + " has no prefill kernel");
+  if (c.role != Role::Prefill && c.maxQueryLength() + c.extraQueryBound > shape.maxDraft)
     return refuse("the bound of query lengths", c.maxQueryLength() + c.extraQueryBound,
                   "at most " + std::to_string(shape.maxDraft));
   if (c.maxKvLength() + c.extraKvBound > shape.maxPosition)

@@ -38,6 +38,7 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
     shape.maxDraft = layerClass.maxQueryTokensDecode;
     shape.maxPosition = layerClass.maxPosition;
     shape.scale = layerClass.scale;
+    shape.causal = layerClass.mask == "causal";
     if (layerClass.rope)
       shape.rope =
           Rope{layerClass.rope->pairing == package::Rope::Pairing::Half ? RopePairing::Half
@@ -59,6 +60,10 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
         shape.mergeStatesTraffic = traffic;
         shape.mergesStates = true;
       }
+      if (kernel.role == "prefill") {
+        shape.prefillTraffic = traffic;
+        shape.prefillRows = kernel.rows;
+      }
       if (kernel.role == "decode") {
         shape.decodeTraffic = traffic;
         shape.splits = manifest.splitRules.at(kernel.splitRule).rule;
@@ -78,12 +83,31 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
   return shapes;
 }
 
-Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape) {
-  const std::string &text = verifyCase.role == Role::Append        ? shape.appendTraffic
-                            : verifyCase.role == Role::MergeStates ? shape.mergeStatesTraffic
-                                                                   : shape.decodeTraffic;
+namespace {
+/// The keys that the blocks of prefill see together, each block its own.
+int64_t visibleKeys(const ClassShape &shape, int64_t queryLength, int64_t kvLength) {
+  const int64_t rows = shape.group() * queryLength;
+  int64_t keys = 0;
+  for (int64_t begin = 0; begin < rows; begin += shape.prefillRows) {
+    const int64_t lastToken = (std::min(begin + shape.prefillRows, rows) - 1) / shape.group();
+    const int64_t seen = shape.causal ? kvLength - queryLength + lastToken + 1 : kvLength;
+    keys += std::clamp<int64_t>(seen, 0, kvLength);
+  }
+  return keys;
+}
+
+Result<int64_t> evaluate(const std::string &text, const package::NameValues &values,
+                         const ClassShape &shape) {
   if (text.empty())
     return int64_t(0);
+  Result<package::Formula> formula = package::Formula::parse(text);
+  if (!formula)
+    return formula.error();
+  return formula->evaluate(values, &shape.splits);
+}
+} // namespace
+
+Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &shape) {
   package::NameValues values;
   values[Name::Group] = shape.group();
   values[Name::KvHeads] = verifyCase.kvHeads;
@@ -93,27 +117,46 @@ Result<int64_t> compulsoryBytes(const VerifyCase &verifyCase, const ClassShape &
   values[Name::KBytes] = values[Name::VBytes] = values[Name::QBytes] = 2;
   values[Name::PageSize] = shape.pageSize;
   values[Name::NumSequences] = int64_t(verifyCase.sequences.size());
-  values[Name::NumTokens] = verifyCase.numTokens();
   values[Name::MaxQueryLength] = verifyCase.maxQueryLength();
   values[Name::MaxKvLength] = verifyCase.maxKvLength();
   values[Name::NumParts] = verifyCase.parts;
-  const int64_t bound = verifyCase.maxQueryLength() + verifyCase.extraQueryBound;
-  int64_t total = 0, chunked = 0, rows = 1;
+  if (verifyCase.role == Role::Append || verifyCase.role == Role::MergeStates) {
+    values[Name::NumTokens] = verifyCase.numTokens();
+    return evaluate(verifyCase.role == Role::Append ? shape.appendTraffic
+                                                    : shape.mergeStatesTraffic,
+                    values, shape);
+  }
+  int64_t bound = verifyCase.maxQueryLength() + verifyCase.extraQueryBound;
+  if (verifyCase.role == Role::Prefill)
+    bound = std::min(bound, shape.maxDraft);
+  int64_t total = 0, chunked = 0, rows = 1, decodeTokens = 0, visible = 0, prefillTokens = 0;
   for (const ClassShape::DecodeVariant &variant : shape.decodeVariants)
     if (variant.leastQueryLength <= bound && bound <= variant.mostQueryLength) {
       rows = std::max<int64_t>(variant.rows, 1);
       break;
     }
   for (auto [queryLength, kvLength] : verifyCase.sequences) {
+    if (queryLength > shape.maxDraft) {
+      visible += visibleKeys(shape, queryLength, kvLength);
+      prefillTokens += queryLength;
+      continue;
+    }
     total += queryLength ? kvLength : 0;
     chunked += kvLength * ((shape.group() * queryLength + rows - 1) / rows);
+    decodeTokens += queryLength;
   }
   values[Name::TotalKv] = total;
   values[Name::TotalChunkKv] = chunked;
-  Result<package::Formula> formula = package::Formula::parse(text);
-  if (!formula)
-    return formula.error();
-  return formula->evaluate(values, &shape.splits);
+  values[Name::TotalVisibleKv] = visible;
+  values[Name::NumTokens] = decodeTokens;
+  Result<int64_t> decode = evaluate(shape.decodeTraffic, values, shape);
+  if (!decode || verifyCase.role != Role::Prefill)
+    return decode;
+  values[Name::NumTokens] = prefillTokens;
+  Result<int64_t> prefill = evaluate(shape.prefillTraffic, values, shape);
+  if (!prefill)
+    return prefill;
+  return *decode + *prefill;
 }
 
 } // namespace attncc::verify

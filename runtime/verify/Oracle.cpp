@@ -29,7 +29,7 @@ AttentionResult<double> evaluateOracle(const AttentionProblem &problem) {
         const float *q = &sequence.query[(i * heads + h) * keyDim];
         std::vector<double> scores;
         double maximum = kMinusInfinity;
-        for (int64_t j = 0; j < sequence.kvLength && j <= position; ++j) {
+        for (int64_t j = 0; j < sequence.kvLength && (!problem.causal || j <= position); ++j) {
           const float *k = &sequence.key[(j * problem.kvHeads + h / group) * keyDim];
           double product = 0;
           for (int64_t d = 0; d < keyDim; ++d)

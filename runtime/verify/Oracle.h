@@ -25,11 +25,12 @@ struct SequenceInputs {
   std::vector<float> value; // [kvLength][kvHeads][valueDim]
 };
 
-/// Causal attention, aligned bottom-right; query head h reads kv head h / (queryHeads / kvHeads).
+/// Query head h reads kv head h / (queryHeads / kvHeads).
 struct AttentionProblem {
   int64_t queryHeads = 1, kvHeads = 1, keyDim = 16, valueDim = 16;
   double scale = 1;
   std::vector<SequenceInputs> sequences;
+  bool causal = true; // aligned bottom-right; else every query sees every key
 
   int64_t numTokens() const;
 };

@@ -48,7 +48,7 @@ Partials readPartials(const ClassShape &shape, const VerifyCase &c, const CaseDa
   Partials partials;
   const int64_t sequences = int64_t(c.sequences.size());
   partials.splits = shape.splits.maxSplits(data.maxKvLength);
-  partials.maxQueryLength = data.maxQueryLength;
+  partials.maxQueryLength = std::min(data.maxQueryLength, shape.maxDraft);
   partials.queryHeads = c.kvHeads * shape.group();
   partials.dim = shape.valueDim;
   const int64_t rows = sequences * partials.splits * partials.maxQueryLength * partials.queryHeads;

@@ -20,7 +20,8 @@ AttentionResult<float> evaluatePlain(const AttentionProblem &problem, NumberType
   for (const SequenceInputs &sequence : problem.sequences)
     for (int64_t i = 0; i < sequence.queryLength; ++i)
       for (int64_t h = 0; h < heads; ++h) {
-        const int64_t visible = sequence.kvLength - sequence.queryLength + i + 1;
+        const int64_t visible =
+            problem.causal ? sequence.kvLength - sequence.queryLength + i + 1 : sequence.kvLength;
         const float *q = &sequence.query[(i * heads + h) * keyDim];
         scores.clear();
         float maximum = kMinusInfinity;

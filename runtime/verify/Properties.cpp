@@ -15,6 +15,10 @@ namespace {
 // Shorter contexts have no limit of traffic: what is not K and V then counts for too much.
 constexpr int64_t kLeastContext = 1024;
 constexpr int kRepetitions = 100;
+// Of causal prefill: what its tiles of keys reach beyond the last key that is seen. Each warp reads
+// the block table for itself, which is noticed where pages are smaller than kLeastPage.
+constexpr double kPrefillTraffic = 1.05;
+constexpr int64_t kLeastPage = 4;
 
 /// What a run left behind, bit for bit.
 struct Outcome {
@@ -87,7 +91,8 @@ public:
     c.prologue = shape.takesFused();
     c.sequences = std::move(sequences);
     for (SequenceShape &sequence : c.sequences) {
-      sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
+      if (role != Role::Prefill)
+        sequence.queryLength = std::min(sequence.queryLength, shape.maxDraft);
       sequence.kvLength = limit(sequence.kvLength);
       if (role == Role::Decode && shape.splits.numSplits(sequence.kvLength) > 1)
         c.role = Role::Merge;
@@ -255,11 +260,11 @@ PropertyResult checkFarPages(const ClassShape &shape, Executor &executor, double
   return check.result();
 }
 
-/// A decode of three sequences in which the middle one is broken by `change`.
+/// Attention of three sequences in which the middle one is broken by `change`.
 PropertyResult checkBroken(const ClassShape &shape, Executor &executor, const SequenceShape &broken,
-                           void (*change)(CaseData &), uint32_t error) {
+                           void (*change)(CaseData &), uint32_t error, Role role = Role::Decode) {
   Check check(shape, executor);
-  VerifyCase c = check.makeCase({{2, 30}, broken, {1, 41}});
+  VerifyCase c = check.makeCase({{2, 30}, broken, {role == Role::Prefill ? 30 : 1, 41}}, role);
   std::optional<Outcome> clean = check.run(c), outcome = check.run(c, nullptr, change, true);
   if (!clean || !outcome)
     return check.result();
@@ -285,6 +290,7 @@ void usePageBeyond(CaseData &data) {
 }
 void useNegativePage(CaseData &data) { data.blockTable[data.blockTableStride + 1] = -1; }
 void lowerBound(CaseData &data) { data.maxKvLength = 60; }
+void lowerQueryBound(CaseData &data) { data.maxQueryLength = 30; }
 
 PropertyResult checkBadPage(const ClassShape &shape, Executor &executor, double) {
   for (int64_t length : {shape.pageSize * 2 + 3, std::max<int64_t>(300, shape.pageSize * 2 + 3)})
@@ -355,6 +361,88 @@ PropertyResult checkBadPosition(const ClassShape &shape, Executor &executor, dou
   return check.result();
 }
 
+PropertyResult checkPrefillUnusedMemory(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  for (bool headsFirst : {false, true}) {
+    VerifyCase c = check.makeCase({{shape.maxDraft + 1, 23}, {1, 70}, {50, 80}, {40, 5}, {17, 17}},
+                                  Role::Prefill);
+    c.headsFirst = headsFirst;
+    std::optional<Outcome> poisoned = check.run(c);
+    c.poisoned = false;
+    check.expectSame(poisoned, check.run(c), "NaN in unused memory changes the result");
+  }
+  return check.result();
+}
+
+/// Sequences of decode, merge and prefill in one batch: each has the bits that it has alone.
+PropertyResult checkMixedBatch(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  VerifyCase batch = check.makeCase({{1, 40},
+                                     {100, 130},
+                                     {shape.maxDraft, 300},
+                                     {0, 0},
+                                     {shape.maxDraft + 1, 9},
+                                     {3, 530},
+                                     {33, 33}},
+                                    Role::Prefill);
+  Result<std::unique_ptr<CaseData>> data = CaseData::make(shape, batch);
+  std::optional<Outcome> together = check.run(batch);
+  if (!data || !together)
+    return check.result();
+  const size_t row = size_t(shape.group() * shape.valueDim), lseRow = size_t(shape.group());
+  size_t token = 0;
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    const auto [queryLength, kvLength] = batch.sequences[s];
+    const size_t length = size_t(queryLength);
+    if (length == 0)
+      continue;
+    AttentionProblem values = (*data)->attention;
+    values.sequences = {values.sequences[s]};
+    VerifyCase alone = check.makeCase({batch.sequences[s]},
+                                      queryLength > shape.maxDraft ? Role::Prefill : Role::Decode);
+    alone.seed = 12; // other pages
+    std::optional<Outcome> one = check.run(alone, &values);
+    if (one &&
+        !(sameBits(one->output, std::span(together->output).subspan(token * row, length * row)) &&
+          sameBits(one->lse, std::span(together->lse).subspan(token * lseRow, length * lseRow))))
+      check.fail("sequence " + std::to_string(s) + " of " + std::to_string(queryLength) +
+                 " queries and length " + std::to_string(kvLength) +
+                 " has other bits alone than in a mixed batch");
+    token += length;
+  }
+  return check.result();
+}
+
+PropertyResult checkPrefillRepeatability(const ClassShape &shape, Executor &executor, double) {
+  Check check(shape, executor);
+  VerifyCase c = check.makeCase({{60, 90}, {1, 33}, {20, 20}}, Role::Prefill);
+  std::optional<Outcome> first = check.run(c);
+  for (int i = 1; i < kRepetitions / 10 && check.failure.empty(); ++i)
+    check.expectSame(first, check.run(c), "two runs of one case differ");
+  return check.result();
+}
+
+PropertyResult checkPrefillBadPage(const ClassShape &shape, Executor &executor, double) {
+  // Every query sees the second page, which is the bad one.
+  const int64_t queries = shape.maxDraft + 9, length = queries + 2 * shape.pageSize;
+  for (auto change : {usePageBeyond, useNegativePage})
+    if (length <= shape.maxPosition) {
+      PropertyResult result =
+          checkBroken(shape, executor, {queries, length}, change, 2, Role::Prefill);
+      if (!result.passed)
+        return result;
+    }
+  return Check(shape, executor).result();
+}
+
+PropertyResult checkPrefillBadLength(const ClassShape &shape, Executor &executor, double) {
+  PropertyResult result =
+      checkBroken(shape, executor, {shape.maxDraft + 9, 300}, lowerBound, 1, Role::Prefill);
+  if (!result.passed)
+    return result;
+  return checkBroken(shape, executor, {200, 300}, lowerQueryBound, 1, Role::Prefill);
+}
+
 PropertyResult checkTraffic(const ClassShape &shape, Executor &executor, const VerifyCase &c,
                             double limit) {
   Check check(shape, executor);
@@ -382,6 +470,14 @@ PropertyResult checkDecodeTraffic(const ClassShape &shape, Executor &executor, d
   VerifyCase c = decodeTrafficCase(shape);
   bool isLong = c.maxKvLength() >= kLeastContext;
   return checkTraffic(shape, executor, c, isLong ? limit : HUGE_VAL);
+}
+PropertyResult checkPrefillTraffic(const ClassShape &shape, Executor &executor, double limit) {
+  VerifyCase c = prefillTrafficCase(shape);
+  if (c.maxKvLength() < kLeastContext)
+    limit = HUGE_VAL;
+  else if (shape.pageSize >= kLeastPage)
+    limit = kPrefillTraffic;
+  return checkTraffic(shape, executor, c, limit);
 }
 /// Append's few rows are no matter of bandwidth: its figure is shown and has no limit.
 PropertyResult checkAppendTraffic(const ClassShape &shape, Executor &executor, double) {
@@ -429,6 +525,12 @@ const std::vector<Property> &allProperties() {
       {"page number out of range", Role::Decode, checkBadPage},
       {"length beyond its bound", Role::Decode, checkBadLength},
       {"position outside of the table", Role::Append, checkBadPosition},
+      {"prefill traffic", Role::Prefill, checkPrefillTraffic},
+      {"prefill: NaN in unused memory changes no bit", Role::Prefill, checkPrefillUnusedMemory},
+      {"prefill: same bits alone and beside decode", Role::Prefill, checkMixedBatch},
+      {"prefill: same bits in 10 runs", Role::Prefill, checkPrefillRepeatability},
+      {"prefill: page number out of range", Role::Prefill, checkPrefillBadPage},
+      {"prefill: length beyond its bound", Role::Prefill, checkPrefillBadLength},
   };
   return properties;
 }

@@ -25,6 +25,7 @@ int64_t costOf(const VerifyCase &c) {
   for (auto [queryLength, kvLength] : c.sequences)
     cost += c.role == Role::Append        ? queryLength
             : c.role == Role::MergeStates ? queryLength * c.parts
+            : c.role == Role::Prefill     ? (16 + queryLength) * (16 + kvLength) / 16
                                           : 16 + kvLength;
   return cost * c.kvHeads;
 }
@@ -75,7 +76,8 @@ Result<VerifyReport> runVerify(const std::vector<ClassShape> &shapes, const Veri
     if (!options.properties || options.only)
       continue;
     for (const Property &property : allProperties())
-      if (!options.role || property.role == *options.role)
+      if ((!options.role || property.role == *options.role) &&
+          (property.role != Role::Prefill || shape.prefillRows != 0))
         tasks.push_back({&shape, nullptr, &property, numProperties++, int64_t(1) << 40});
     if (openOther && (!options.role || *options.role == Role::Decode))
       tasks.push_back({&shape, nullptr, nullptr, numProperties++, int64_t(1) << 40});

@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as folder:
     # Right: a line for each role and one for each property, the same whatever the number of threads.
     good = run([attncc, "verify", package, *CASES])
     check(good.returncode == 0, f"a package that was just compiled: {good}")
-    for role in ["append", "decode", "merge", "merge_states"]:
+    for role in ["append", "decode", "merge", "merge_states", "prefill"]:
         check(re.search(rf"^{role} +sm_80  sim  (\d+)/\1 within 2x  error ratio p50 \d.*  findings 0$", good.stdout, re.M),
               f"no line of {role}: {good.stdout}")
     check("FAILED" not in good.stdout and good.stderr == "", f"{good}")
@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as folder:
     # Two devices: a simulator equals itself; with the tensor cores of another GPU some bits differ, within the bounds.
     same = run([attncc, "verify", package, "--cases=40", "--seed=7", "--against=sim"])
     check(same.returncode == 0, f"--against=sim: {same}")
-    for role in ["append", "decode", "merge", "merge_states"]:
+    for role in ["append", "decode", "merge", "merge_states", "prefill"]:
         check(re.search(rf"^{role} +sm_80  sim against sim  (\d+) of \1 equal  furthest 0 ulp  exceptions 0$", same.stdout, re.M),
               f"--against=sim: no line of {role}: {same.stdout}")
     check("same error words on both devices" in same.stdout, f"--against=sim: {same.stdout}")

@@ -149,6 +149,8 @@ TEST(LayoutPlans, LdmatrixOfKeysAndValuesAtEveryHeadDim) {
       expectLdmatrixFills(shared, mmaAOperand(keys, dim), false);
       expectLdmatrixFills(shared, mmaAOperand(dim, keys).transposed(), true);
       expectLdmatrixFills(shared, mmaBOperand(keys, dim), false);
+      expectLdmatrixFills(shared, mmaBOperandPair(keys, dim), false);
+      expectLdmatrixFills(shared, mmaBOperandPair(dim, keys).transposed(), true);
     }
 }
 

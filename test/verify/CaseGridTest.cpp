@@ -24,6 +24,7 @@ ClassShape llama() {
   shape.pageSize = 16;
   shape.maxPosition = 131072;
   shape.splits = {{{2048, 256}, {8192, 1024}, {131072, 2048}}};
+  shape.prefillRows = 128;
   return shape;
 }
 
@@ -93,13 +94,49 @@ TEST_P(CaseGrid, rolesFollowFromTheLengths) {
     bool split = false;
     for (const SequenceShape &sequence : c.sequences)
       split |= shape.splits.numSplits(sequence.kvLength) > 1;
-    EXPECT_EQ(split, c.role == Role::Merge) << c.id;
+    if (c.role == Role::Prefill)
+      EXPECT_GT(c.maxQueryLength(), shape.maxDraft) << c.id;
+    else
+      EXPECT_EQ(split, c.role == Role::Merge) << c.id;
   }
   for (Role role : kRoles)
     EXPECT_GE(std::count_if(grid.begin(), grid.end(),
                             [&](const VerifyCase &c) { return c.role == role; }),
               role == Role::Merge || role == Role::MergeStates ? 20 : 60)
         << name(role);
+}
+
+TEST_P(CaseGrid, hasEveryEdgeOfPrefill) {
+  const int64_t most = shape.maxDraft;
+  auto some = [&](const std::function<bool(const SequenceShape &)> &holds) {
+    return this->some([&](const VerifyCase &c) {
+      return c.role == Role::Prefill && std::any_of(c.sequences.begin(), c.sequences.end(), holds);
+    });
+  };
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength == most + 1; }));
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength > most && s.kvLength == 0; }));
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength > most && s.kvLength == 1; }));
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength > s.kvLength + 10; }));
+  EXPECT_TRUE(
+      some([&](const auto &s) { return s.queryLength > most && s.queryLength < s.kvLength; }));
+  EXPECT_TRUE(
+      some([&](const auto &s) { return s.queryLength * shape.group() > shape.prefillRows; }));
+  // Beside sequences of decode, of merge, and of no tokens.
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength == most && s.kvLength > 0; }));
+  EXPECT_TRUE(some(
+      [&](const auto &s) { return s.queryLength == 1 && shape.splits.numSplits(s.kvLength) > 1; }));
+  EXPECT_TRUE(some([&](const auto &s) { return s.queryLength == 0; }));
+}
+
+TEST_P(CaseGrid, noPrefillKernelNoPrefillCase) {
+  ClassShape without = shape;
+  without.prefillRows = 0;
+  for (const VerifyCase &c : makeGrid(without, 1, 300))
+    EXPECT_NE(c.role, Role::Prefill) << c.id;
+  VerifyCase c = prefillTrafficCase(shape);
+  ASSERT_TRUE(checkCase(c, shape));
+  EXPECT_EQ(checkCase(c, without).error().diagnostic.message,
+            "case " + c.id + ": class " + shape.name + " has no prefill kernel");
 }
 
 TEST_P(CaseGrid, hasEveryLengthEdge) {
@@ -263,8 +300,9 @@ TEST(CaseFile, refusesWhatIsNotACase) {
   };
   EXPECT_EQ(message(good.text()), "accepted");
   EXPECT_NE(with("pages", 1).find("unknown key \"pages\""), std::string::npos) << with("pages", 1);
-  EXPECT_NE(with("role", "prefill").find("must be one of append, decode, merge, merge_states"),
-            std::string::npos);
+  EXPECT_NE(
+      with("role", "encode").find("must be one of append, decode, merge, merge_states, prefill"),
+      std::string::npos);
   EXPECT_NE(with("schema", "attncc.verify-case/9").find("must be \"attncc.verify-case/1\""),
             std::string::npos);
   EXPECT_NE(with("kv_heads", -1).find("kv_heads"), std::string::npos);

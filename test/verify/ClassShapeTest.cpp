@@ -34,7 +34,7 @@ package::Manifest makeManifest() {
   layers.qkNorm = package::QkNorm{1e-5};
   manifest.layerClasses = {layers};
   manifest.splitRules["s0"] = {{{{2048, 256}, {4096, 1024}}}, ""};
-  for (const char *name : {"append/1", "decode/1", "merge/1", "merge_states/1"})
+  for (const char *name : {"append/1", "decode/1", "merge/1", "merge_states/1", "prefill/1"})
     manifest.interfaces[name] = *package::standardInterface(name);
   auto kernel = [&](const char *role, const char *target, int64_t rows, package::Interval queries) {
     package::KernelEntry entry;
@@ -57,6 +57,7 @@ package::Manifest makeManifest() {
   kernel("decode", "sm_90a", 64, {1, 8});
   kernel("merge", "sm_80", 0, {});
   kernel("merge_states", "sm_80", 0, {});
+  kernel("prefill", "sm_80", 64, {9, INT32_MAX});
   return manifest;
 }
 
@@ -83,6 +84,8 @@ TEST(ClassShapes, holdWhatCasesDependOn) {
   EXPECT_EQ(*shape.normEpsilon, 1e-5);
   EXPECT_EQ(shape.splits.splitLength(2049), 1024);
   EXPECT_EQ(shape.decodeVariants.size(), 2u); // of sm_80 alone
+  EXPECT_EQ(shape.prefillRows, 64);
+  EXPECT_TRUE(shape.causal);
 }
 
 // What a target lacks is not asked of it.
@@ -130,6 +133,20 @@ TEST(CompulsoryBytes, countKeysAndValuesOncePerBlockOfRows) {
   c.role = Role::Append;
   shape.appendTraffic.clear();
   EXPECT_EQ(*compulsoryBytes(c, shape), 0);
+}
+
+// 7 query heads per kv head in blocks of 64 rows, which see the keys up to their last token; beside
+// them decode's sequence.
+TEST(CompulsoryBytes, countWhatTheBlocksOfPrefillSee) {
+  ClassShape shape = classShapes(makeManifest(), "sm_80")->front();
+  VerifyCase c;
+  c.role = Role::Prefill;
+  c.kvHeads = 2;
+  c.sequences = {{20, 50}, {1, 100}};
+  const int64_t keysAndValues = 2 * (80 + 80) * 2, queryAndOutput = 14 * (80 + 80) * 2;
+  EXPECT_EQ(*compulsoryBytes(c, shape), (40 + 49 + 50 + 100) * keysAndValues + 21 * queryAndOutput);
+  shape.causal = false;
+  EXPECT_EQ(*compulsoryBytes(c, shape), (3 * 50 + 100) * keysAndValues + 21 * queryAndOutput);
 }
 
 } // namespace

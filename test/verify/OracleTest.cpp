@@ -1,6 +1,7 @@
 //===- OracleTest.cpp - the oracle against hand-computed cases and laws ------===//
 
 #include "runtime/verify/Oracle.h"
+#include "runtime/verify/Plain.h"
 
 #include <gtest/gtest.h>
 
@@ -88,6 +89,20 @@ TEST(AttentionOracle, givesZeroWhereThereIsNoKeyAtAll) {
   AttentionResult<double> result = evaluateOracle(tiny(1, 0, {1, 2}, {}, {}));
   EXPECT_EQ(result.output, (std::vector<double>{0, 0}));
   EXPECT_EQ(result.lse[0], -kInfinity);
+}
+
+// Also the keys before the first query, of which there are fewer than queries.
+TEST(AttentionOracle, bidirectionalQueriesSeeEveryKey) {
+  AttentionProblem problem{1, 1, 1, 1, 1.0, {}};
+  problem.causal = false;
+  problem.sequences.push_back({3, 2, {0, 0, 0}, {1, 2}, {4, 6}});
+  AttentionResult<double> result = evaluateOracle(problem);
+  AttentionResult<float> plain = evaluatePlain(problem, NumberType::BF16);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_DOUBLE_EQ(result.output[i], 5);
+    EXPECT_DOUBLE_EQ(result.lse[i], std::log(2.0));
+    EXPECT_EQ(plain.output[i], 5);
+  }
 }
 
 TEST(AttentionOracle, readsKvHeadOfTheGroup) {

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace attncc::verify {
@@ -29,7 +30,10 @@ TEST(Verify, acceptsARightExecutorInBothTypes) {
     ASSERT_TRUE(report) << report.error().diagnostic.message;
     EXPECT_TRUE(report->passed()) << report->text();
     EXPECT_EQ(report->cases.size(), 300u);
-    EXPECT_EQ(report->properties.size(), allProperties().size());
+    EXPECT_EQ(int64_t(report->properties.size()),
+              std::count_if(allProperties().begin(), allProperties().end(),
+                            // A class without a prefill kernel has nothing to hold there.
+                            [](const Property &p) { return p.role != Role::Prefill; }));
     EXPECT_FALSE(report->stopped);
     std::vector<RoleSummary> roles = report->roles();
     ASSERT_EQ(roles.size(), std::size(kRoles));
@@ -212,7 +216,7 @@ TEST(Report, hasALineForEachRoleAndEachFailure) {
   report.cases = {good, good, bad};
   report.properties = {{"decode traffic", "full", "sm_80", Role::Decode, true, "1.004x", 1.004}};
   EXPECT_EQ(report.text(),
-            "decode  sm_80  sim  2/3 within 2x  error ratio p50 0.98 max inf  traffic 1.004x  "
+            "decode   sm_80  sim  2/3 within 2x  error ratio p50 0.98 max inf  traffic 1.004x  "
             "findings 1\n"
             "ok      full: decode traffic: 1.004x\n"
             "FAILED  full/decode/1: output: element 3 is nan\n");

@@ -60,8 +60,8 @@ def must_pass(folder, what, cases):
     return report
 
 
-def traffic(report):
-    return next(role["traffic"] for role in report["roles"] if role["role"] == "decode")
+def traffic(report, of="decode"):
+    return next(role["traffic"] for role in report["roles"] if role["role"] == of)
 
 
 def model(**layers):
@@ -93,7 +93,7 @@ with tempfile.TemporaryDirectory() as work:
             cases = [case for case in report["cases"] if case["target"] == target]
             check(len(cases) >= 300, f"{target}: {len(cases)} cases, expected 300")
             roles = {role["role"] for role in report["roles"] if role["target"] == target}
-            check(roles == {"append", "decode", "merge", "merge_states"}, f"{target}: roles {roles}")
+            check(roles == {"append", "decode", "merge", "merge_states", "prefill"}, f"{target}: roles {roles}")
         check(all(case["bank_conflicts"] == 0 for case in report["cases"]), "bank conflicts")
 
     # A longer rope, no rope, 7 query heads to one, norms, an odd head dim.
@@ -102,6 +102,8 @@ with tempfile.TemporaryDirectory() as work:
         report = must_pass(folder, name, 60) if folder else None
         if report and name == "llama-3.1-8b":
             check(traffic(report) <= 1.02, f"traffic {traffic(report)}, expected at most 1.02")
+            prefill = traffic(report, "prefill")
+            check(prefill <= 1.05, f"traffic of prefill {prefill}, expected at most 1.05")
 
     for what, spec, options in [
             ("pages of one token", model(), ["--page-size=1"]),
@@ -112,6 +114,9 @@ with tempfile.TemporaryDirectory() as work:
             ("head_dim 256, 8 heads to one", model(head_dim=256, query_heads=8, kv_heads=1), []),
             ("interleaved rope of 32 of 96, norms",
              model(head_dim=96, rope={"pairing": "interleaved", "dim": 32}, qk_norm={"epsilon": 1e-5}), []),
+            ("bidirectional", model(mask={"causal": False}), []),
+            ("prefill by rings of keys and of values, 8 warps", model(),
+             ["--schedule=<units=8,rows=16,keys=32,stages=[2,3],divide=rows,orientation=direct>"]),
             ("single tokens only", model(), ["--max-draft=1"])]:
         folder = package(spec, *options)
         if folder:

@@ -1,6 +1,8 @@
 //===- LoadPatterns.cpp - rows, weights and pages come in ------------------===//
 //
-// Rows are read as vectors of 16 bytes. A product's B operand (mma.m16n8k16)
+// Rows are read as vectors of 16 bytes. Those of a shared tile are copied as key
+// tiles are, by the unit that reads them, into the group of the first slot that is
+// committed behind them. A product's B operand (mma.m16n8k16)
 // needs two elements per word, so lane (g, c) of it would ask for 4 bytes of
 // each 16-byte chunk and for half of every sector; instead lane (g, c) reads
 // the chunks 4b + c of row g whole, and the four lanes of a row exchange words
@@ -9,6 +11,8 @@
 // Copies of key and value tiles are cp.async of 16 bytes a lane; the page of a
 // row comes from the lane that holds its block-table entry, addresses are 64
 // bits wide, rows past the item's keys are zero-filled (source size 0).
+// A ring that the units of a block share is filled by all of them, each row by one
+// warp.
 //
 // A block-table entry outside of the pool sets the error word and becomes -1; a
 // lane that meets -1 fills its part of the tile with NaN, so that the products
@@ -30,11 +34,21 @@ using tile::Layout;
 
 constexpr int64_t elementBytes = 2; // of cached keys and values, queries and weights
 
-bool isBOperand(const Layout &layout) {
-  Layout operand = tile::mmaBOperand(8, 16);
-  return layout.registerBasis() == operand.registerBasis() &&
-         layout.laneBasis() == operand.laneBasis() && layout.warps() == 1;
-}
+/// Which thread copies which 16 bytes of a shared tile, and to which offset.
+struct CopyPlan {
+  CopyPlan(tile::TileType type, const Layout &shared, int64_t warps)
+      : who(tile::copyRows(type.getRows(), type.getColumns(), elementBytes, warps)) {
+    for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
+      constants.push_back(who.registerPart(reg));
+    Layout::Basis threads = who.laneBasis();
+    threads.insert(threads.end(), who.warpBasis().begin(), who.warpBasis().end());
+    access = tile::planSharedAccess(shared, elementBytes, threads, constants);
+  }
+
+  Layout who;
+  std::vector<Coordinate> constants; // of the thread's copies
+  std::optional<tile::SharedAccess> access;
+};
 
 struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
   using TilePattern::TilePattern;
@@ -48,8 +62,10 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
     TensorArgument tensor = TensorArgument::unpack(adaptor.getSource());
+    if (type.isShared())
+      return copyRows(op, b, *layout, item, tensor, rewriter);
     Values words(registerValues(type));
-    bool fragment = isBOperand(*layout);
+    bool fragment = isFragment(*layout);
     int64_t run = columnRun(*layout, 16 / elementBytes);
     if (!fragment && run < 2)
       return op.emitOpError() << "expected neighbouring columns in the registers of " << type;
@@ -72,6 +88,41 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
   }
 
 private:
+  /// Into the unit's tile; see tile.load_rows for when they have landed.
+  mlir::LogicalResult copyRows(tile::LoadRowsOp op, KernelBuilder &b, const Layout &shared,
+                               const Item &item, const TensorArgument &tensor,
+                               mlir::ConversionPatternRewriter &rewriter) const {
+    tile::TileType type = op.getResult().getType();
+    if (!op.getOffset())
+      return op.emitOpError() << "expected an offset: run --tile-pack-shared-memory first";
+    CopyPlan plan(type, shared, /*warps=*/1);
+    if (!plan.access)
+      return op.emitOpError() << "no 16-byte rows in the layout of " << type;
+    Value lane = b.lane();
+    int64_t bytes = tile::ringStorage({{shared, elementBytes}}).slotBytes;
+    Value tile = b.offset(b.sharedMemory(*op.getOffset()), b.mul(b.warp(kernel.units()), bytes));
+    Value target = b.offset(tile, applyBasis(b, lane, plan.access->basis));
+    Value rowOfLane = applyBasis(b, lane, plan.who.laneBasis(), Dimension::Row);
+    Value column = applyBasis(b, lane, plan.who.laneBasis(), Dimension::Column);
+    Value start = b.offset(tensor.pointer, b.zeroExtend(b.mul(column, elementBytes)));
+    RowPlace place;
+    for (size_t i = 0; i < plan.constants.size(); ++i) {
+      const Coordinate &constant = plan.constants[i];
+      if (i == 0 || constant.row != plan.constants[i - 1].row)
+        place = placeOfRow(b, kernel, item, op.getKind(),
+                           b.add(rowOfLane, op.getFirstRow() + constant.row));
+      // A row that does not exist is not read: any address of the tensor will do.
+      Value element = b.select(place.exists, place.element(b, tensor), b.i64(0));
+      Value source =
+          b.offset(b.offset(start, b.mul(element, elementBytes)), constant.column * elementBytes);
+      const tile::SharedAccess::Access &access = plan.access->accesses[i];
+      b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate), source,
+                  b.select(place.exists, b.i32(16), b.i32(0)));
+    }
+    rewriter.replaceOp(op, tile);
+    return mlir::success();
+  }
+
   static void loadVectorRow(KernelBuilder &b, ThreadCoordinates &thread,
                             llvm::ArrayRef<int64_t> registers, int64_t run, Value pointer,
                             Value valid, Values &words) {
@@ -108,18 +159,7 @@ private:
       Values mine = b.ifElse(
           asks, types, [&] { return b.loadVector(b.offset(start, block * 64), b.i32Type(), 4); },
           zeros);
-      // Word w of the lane of chunk c becomes word c of the lane w.
-      for (int64_t step : {1, 2}) {
-        Value upper = b.compare(Compare::ne, b.bitAnd(lane, step), 0);
-        for (int64_t low = 0; low < 4; ++low) {
-          if (low & step)
-            continue;
-          Value &first = mine[low], &second = mine[low | step];
-          Value received = b.shuffleXor(b.select(upper, first, second), step);
-          first = b.select(upper, received, first);
-          second = b.select(upper, second, received);
-        }
-      }
+      transposeQuad(b, mine);
       for (int64_t chunk = 4 * block; chunk < std::min(chunks, 4 * block + 4); ++chunk)
         words[layout.holderOf({rowConstant, 8 * chunk}).reg / 2] = mine[chunk % 4];
     }
@@ -202,34 +242,33 @@ template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
     int64_t keys = type.getRows();
     int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
 
-    Layout who = tile::copyRows(keys, type.getColumns(), elementBytes);
-    std::vector<Coordinate> constants;
-    for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
-      constants.push_back(who.registerPart(reg));
-    std::optional<tile::SharedAccess> access = tile::planSharedAccess(
-        stored[op.getIndex()].layout, elementBytes, who.laneBasis(), constants);
-    if (!access)
+    bool together = ring.getSharedBy() == tile::RingScope::Units;
+    CopyPlan plan(type, stored[op.getIndex()].layout, together ? kernel.units() : 1);
+    if (!plan.access)
       return op.emitOpError() << "no 16-byte rows in the layout of " << type;
 
     KernelBuilder b(rewriter, op.getLoc());
-    Copy copy{
-        b,
-        kernel,
-        Item::unpack(adaptor.getItem()),
-        isKeys ? CacheArgument::keys(adaptor.getCache())
-               : CacheArgument::values(adaptor.getCache()),
-        adaptor.getTile().front(),
-        keys,
-        pageSize,
-        who,
-        constants,
-        *access,
-        adaptor.getSlot().front(),
-        tile::ringStorage(stored).tileOffsets[op.getIndex()],
-        op.getPages() ? adaptor.getPages().front() : Value(),
-        op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
-    if (op.getWhen())
-      b.ifThen(adaptor.getWhen().front(), [&] { copy.emit(); });
+    Copy copy{b,
+              kernel,
+              Item::unpack(adaptor.getItem()),
+              isKeys ? CacheArgument::keys(adaptor.getCache())
+                     : CacheArgument::values(adaptor.getCache()),
+              adaptor.getTile().front(),
+              keys,
+              pageSize,
+              plan.who,
+              plan.constants,
+              *plan.access,
+              adaptor.getSlot().front(),
+              tile::ringStorage(stored).tileOffsets[op.getIndex()],
+              op.getPages() ? adaptor.getPages().front() : Value(),
+              op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
+    Value when = op.getWhen() ? adaptor.getWhen().front() : Value();
+    // A tile may have too few rows for all warps.
+    if (Value first = isFirstCopy(b, plan.who, kernel.units()))
+      when = when ? b.bitAnd(when, first) : first;
+    if (when)
+      b.ifThen(when, [&] { copy.emit(); });
     else
       copy.emit();
     rewriter.eraseOp(op);
@@ -252,9 +291,15 @@ private:
     Value pages, pageIndex; // null: the block table is read
 
     void emit() {
-      Value lane = b.lane();
+      Value lane = b.lane(), thread = lane;
       Value rowOfLane = applyBasis(b, lane, who.laneBasis(), Dimension::Row);
       Value columnOfLane = applyBasis(b, lane, who.laneBasis(), Dimension::Column);
+      Value rowOfWarp = b.i32(0);
+      if (who.warps() > 1) {
+        thread = b.thread();
+        rowOfWarp = applyBasis(b, b.warp(kernel.units()), who.warpBasis(), Dimension::Row);
+      }
+      Value rowOfThread = b.add(rowOfLane, rowOfWarp);
       int64_t laneRows = 1;
       for (const Coordinate &vector : who.laneBasis())
         laneRows += vector.row;
@@ -266,12 +311,13 @@ private:
 
       // Rows in one group of g tokens lie in one page, one behind the other.
       int64_t g = std::gcd(pageSize, keys), groups = keys / g;
-      bool uniform = laneRows <= g; // an instruction's rows belong to one group
+      bool uniform = g % laneRows == 0; // an instruction's rows belong to one group
       if (uniform)
-        ofLane = b.add(ofLane, b.mul(b.zeroExtend(rowOfLane), tokenBytes));
+        ofLane = b.add(
+            ofLane, b.mul(b.zeroExtend(b.add(rowOfLane, b.remUnsigned(rowOfWarp, g))), tokenBytes));
       Value start = b.offset(cache.pointer, ofLane);
-      Value left = b.sub(b.sub(item.keyEnd, firstKey), rowOfLane);
-      Value slot = b.offset(shared, applyBasis(b, lane, access.basis));
+      Value left = b.sub(b.sub(item.keyEnd, firstKey), rowOfThread);
+      Value slot = b.offset(shared, applyBasis(b, thread, access.basis));
 
       // One page after the other, so that the addresses of one are alive at a time.
       for (size_t begin = 0, end; begin < constants.size(); begin = end) {
@@ -281,14 +327,15 @@ private:
         for (end = begin + 1; end < constants.size() && pageIndexOf(end) == pageIndexOf(begin);)
           ++end;
         int64_t row = uniform ? pageIndexOf(begin) * g : constants[begin].row;
-        Value group = uniform ? b.i32(row / g) : b.divUnsigned(b.add(rowOfLane, row), g);
+        Value group = uniform ? b.add(b.divUnsigned(rowOfWarp, g), row / g)
+                              : b.divUnsigned(b.add(rowOfThread, row), g);
         Value groupKey = b.add(firstKey, b.mul(group, g));
         Value page = pageOf(group, groupKey, groups);
         // Row of the page: the group's first one, and the lane's row inside of the group, which
         // `start` has where the group is the same in all lanes.
         Value rowInPage = b.remUnsigned(groupKey, pageSize);
         if (!uniform)
-          rowInPage = b.add(rowInPage, b.bitAnd(b.add(rowOfLane, row), g - 1));
+          rowInPage = b.add(rowInPage, b.remUnsigned(b.add(rowOfThread, row), g));
         b.ifElse(
             b.compare(Compare::slt, page, 0), {},
             [&]() -> Values {

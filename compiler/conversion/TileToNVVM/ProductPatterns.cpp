@@ -1,11 +1,16 @@
 //===- ProductPatterns.cpp - matrix products and changes of form -----------===//
 //
-// mma.sync m16n8k16 with the operands swapped: the product computes the
+// mma.sync m16n8k16, with the operands swapped, where the product computes the
 // transpose of the result, so that the few query rows stand on the side of
 // n = 8 and both accumulators hold the same rows in the same lanes.
 //
 //   S = Q·Kᵀ   Sᵀ[key][row] = K[key][d] · Qᵀ[d][row]     A = K by ldmatrix
 //   O += P·V   Oᵀ[d][row]  += Vᵀ[d][key] · Pᵀ[key][row]  A = V by ldmatrix.trans
+//
+// or as it is, with the rows on the side of m = 16:
+//
+//   S = Q·Kᵀ   A = Q by ldmatrix, B = K by ldmatrix, two fragments of keys at once
+//   O += P·V   A = P, whose registers are those of S, B = V by ldmatrix.trans
 //
 // Which registers hold what is asked of the layouts: accumulator value v of the
 // fragment (m, n) has m = 8·(v >> 1), n = v & 1 at lane 0 (PTX ISA 9.7.14.5.8).
@@ -37,57 +42,145 @@ struct MatmulPattern : TilePattern<tile::MatmulOp> {
     if (llvm::find(kernel.target.products, mma) == kernel.target.products.end())
       return op.emitOpError() << "the target has no product m16n8k16 of one warp";
 
-    int64_t rows = resultType.getRows(), columns = resultType.getColumns(),
-            depth = lhsType.getColumns();
-    bool transposeB = op.getTransposeB();
-    // A covers (column of the result, contraction); the shared tile holds it as it is, or
-    // transposed.
-    Layout fragment = tile::mmaAOperand(columns, depth);
-    if (rows % 8 != 0 || *lhs != tile::mmaBOperand(rows, depth) || !isSwapped(*result))
-      return op.emitOpError() << "expected the operands of a swapped product, got " << lhsType
-                              << " and " << resultType;
-    std::optional<tile::LdmatrixPlan> plan;
-    if (rhsType.isShared())
-      plan = tile::planLdmatrix(*rhs, transposeB ? fragment : fragment.transposed());
-    if (!plan || plan->matrices != 4)
-      return op.emitOpError() << "expected ldmatrix to read " << rhsType;
-
     KernelBuilder b(rewriter, op.getLoc());
-    Value tile = b.offset(adaptor.getRhs().front(), applyBasis(b, b.lane(), plan->addresses.basis));
-    Values sums = op.getAccumulator() ? Values(adaptor.getAccumulator())
-                                      : Values(result->registersPerThread(), b.f32(0));
-    ValueRange query = adaptor.getLhs();
-    for (int64_t k = 0; k < depth; k += 16)
-      for (int64_t m = 0; m < columns; m += 16) {
-        int64_t instruction = fragment.holderOf({m, k}).reg / 8;
-        const tile::SharedAccess::Access &access = plan->addresses.accesses[instruction];
-        Value address = b.offset(b.flipAddress(tile, access.flip), access.immediate);
-        Values a = b.loadMatrices(address, 4, plan->transposed);
-        for (int64_t n = 0; n < rows; n += 8) {
-          Values operand, accumulator;
-          for (int64_t half : {0, 8})
-            operand.push_back(query[lhs->holderOf({n, k + half}).reg / 2]);
-          std::array<int64_t, 4> registers;
-          for (int64_t v = 0; v < 4; ++v) {
-            registers[v] = result->holderOf({n + (v & 1), m + 8 * (v >> 1)}).reg;
-            accumulator.push_back(sums[registers[v]]);
-          }
-          Values product = b.product(a, operand, accumulator, lhsType.getElementType());
-          for (int64_t v = 0; v < 4; ++v)
-            sums[registers[v]] = product[v];
-        }
-      }
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{sums});
+    Product product{b, op, adaptor, *lhs, *rhs, *result};
+    if (mlir::failed(product.emit()))
+      return mlir::failure();
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{product.sums});
     return mlir::success();
   }
 
 private:
-  /// The lanes hold the transpose of an accumulator fragment, whatever the order of its repeats.
-  static bool isSwapped(const Layout &result) {
-    Layout atom = tile::mmaAccumulator(16, 8).transposed();
-    return result.registerBasis() == atom.registerBasis() &&
-           result.laneBasis() == atom.laneBasis() && result.warps() == 1;
-  }
+  /// The ldmatrix of the instructions of a fragment, and the lane's part of their addresses.
+  struct Matrices {
+    tile::LdmatrixPlan plan;
+    Value tile;
+
+    Values load(KernelBuilder &b, int64_t instruction) const {
+      const tile::SharedAccess::Access &access = plan.addresses.accesses[instruction];
+      return b.loadMatrices(b.offset(b.flipAddress(tile, access.flip), access.immediate), 4,
+                            plan.transposed);
+    }
+  };
+
+  struct Product {
+    KernelBuilder &b;
+    tile::MatmulOp op;
+    Adaptor &adaptor;
+    const Layout &lhs, &rhs, &result;
+    tile::TileType lhsType = llvm::cast<tile::TileType>(op.getLhs().getType()),
+                   rhsType = llvm::cast<tile::TileType>(op.getRhs().getType()),
+                   resultType = llvm::cast<tile::TileType>(op.getResult().getType());
+    int64_t rows = resultType.getRows(), columns = resultType.getColumns(),
+            depth = lhsType.getColumns();
+    Values sums = op.getAccumulator() ? Values(adaptor.getAccumulator())
+                                      : Values(result.registersPerThread(), b.f32(0));
+
+    mlir::LogicalResult emit() {
+      if (rows % 16 == 0 && columns % 16 == 0 && depth % 16 == 0 &&
+          result == tile::mmaAccumulator(rows, columns, /*rowsFirst=*/false))
+        return direct();
+      if (rows % 8 == 0 && columns % 16 == 0 && depth % 16 == 0 &&
+          lhs == tile::mmaBOperand(rows, depth) && isSwapped())
+        return swapped();
+      return op.emitOpError() << "expected the operands of a direct or a swapped product, got "
+                              << lhsType << " and " << resultType;
+    }
+
+    mlir::FailureOr<Matrices> matricesOf(tile::TileType type, const Layout &shared, Value tile,
+                                         const Layout &fragment) {
+      std::optional<tile::LdmatrixPlan> plan;
+      if (type.isShared())
+        plan = tile::planLdmatrix(shared, fragment);
+      if (!plan || plan->matrices != 4)
+        return op.emitOpError() << "expected ldmatrix to read " << type;
+      return Matrices{*plan, b.offset(tile, applyBasis(b, b.lane(), plan->addresses.basis))};
+    }
+
+    /// The right operand read as `fragment`, which is of (column of the result, contraction): the
+    /// tile as it is, or transposed.
+    mlir::FailureOr<Matrices> right(const Layout &fragment) {
+      return matricesOf(rhsType, rhs, adaptor.getRhs().front(),
+                        op.getTransposeB() ? fragment : fragment.transposed());
+    }
+
+    /// sums += first · second; value v of the accumulator is at `place(v)` of the result.
+    void multiply(ValueRange first, ValueRange second,
+                  llvm::function_ref<Coordinate(int64_t)> place) {
+      std::array<int64_t, 4> registers;
+      Values accumulator;
+      for (int64_t v = 0; v < 4; ++v) {
+        registers[v] = result.holderOf(place(v)).reg;
+        accumulator.push_back(sums[registers[v]]);
+      }
+      Values product = b.product(first, second, accumulator, lhsType.getElementType());
+      for (int64_t v = 0; v < 4; ++v)
+        sums[registers[v]] = product[v];
+    }
+
+    mlir::LogicalResult swapped() {
+      Layout fragment = tile::mmaAOperand(columns, depth);
+      mlir::FailureOr<Matrices> matrices = right(fragment);
+      if (mlir::failed(matrices))
+        return mlir::failure();
+      ValueRange query = adaptor.getLhs();
+      for (int64_t k = 0; k < depth; k += 16)
+        for (int64_t m = 0; m < columns; m += 16) {
+          Values a = matrices->load(b, fragment.holderOf({m, k}).reg / 8);
+          for (int64_t n = 0; n < rows; n += 8) {
+            Values operand;
+            for (int64_t half : {0, 8})
+              operand.push_back(query[lhs.holderOf({n, k + half}).reg / 2]);
+            multiply(a, operand, [&](int64_t v) {
+              return Coordinate{n + (v & 1), m + 8 * (v >> 1)};
+            });
+          }
+        }
+      return mlir::success();
+    }
+
+    mlir::LogicalResult direct() {
+      Layout left = tile::mmaAOperand(rows, depth);
+      Layout fragment = tile::mmaBOperandPair(columns, depth);
+      mlir::FailureOr<Matrices> matrices = right(fragment), query = mlir::failure();
+      if (mlir::failed(matrices))
+        return mlir::failure();
+      if (lhsType.isShared()) {
+        // Rows that are copied into shared memory have landed when a slot behind them has.
+        if (!op.getRhs().getDefiningOp<tile::WaitOp>())
+          return op.emitOpError() << "expected a product of shared rows with a tile of a slot";
+        query = matricesOf(lhsType, lhs, adaptor.getLhs().front(), left);
+        if (mlir::failed(query))
+          return mlir::failure();
+      } else if (lhs != left) {
+        return op.emitOpError() << "expected the left operand of a direct product, got " << lhsType;
+      }
+      for (int64_t k = 0; k < depth; k += 16) {
+        std::vector<Values> a; // for each 16 rows
+        for (int64_t m = 0; m < rows; m += 16) {
+          int64_t first = left.holderOf({m, k}).reg;
+          a.push_back(lhsType.isShared() ? query->load(b, first / 8)
+                                         : Values(adaptor.getLhs().slice(first / 2, 4)));
+        }
+        for (int64_t n = 0; n < columns; n += 16) {
+          Values pair = matrices->load(b, fragment.holderOf({n, k}).reg / 8);
+          for (int64_t half : {0, 1})
+            for (int64_t m = 0; m < rows; m += 16)
+              multiply(a[m / 16], ValueRange(pair).slice(2 * half, 2), [&](int64_t v) {
+                return Coordinate{m + 8 * (v >> 1), n + 8 * half + (v & 1)};
+              });
+        }
+      }
+      return mlir::success();
+    }
+
+    /// The lanes hold the transpose of an accumulator fragment, whatever the order of its repeats.
+    bool isSwapped() const {
+      Layout atom = tile::mmaAccumulator(16, 8).transposed();
+      return result.registerBasis() == atom.registerBasis() &&
+             result.laneBasis() == atom.laneBasis() && result.warps() == 1;
+    }
+  };
 };
 
 struct ZeroPattern : TilePattern<tile::ZeroOp> {

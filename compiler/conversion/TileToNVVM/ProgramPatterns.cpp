@@ -4,6 +4,8 @@
 // kernels: docs/architecture.md).
 //
 //   decode  x = kv_head · chunks + chunk, y = split, z = sequence
+//   prefill x = chunk · kv_heads + kv_head, z = sequence; longest_first counts the
+//           chunks from the sequence's last one, whose rows see the most keys
 //   merge   x · units + unit = row (token · query_heads + head), z = sequence
 //   append  x = kv_head, y = token, z = sequence
 //   merge_states  x · units + unit = row (token · heads + head)
@@ -11,6 +13,10 @@
 // The split length is the schedule's step function of the sequence's own length:
 // a chain of selects. An override of the launch is rounded up to whole granules,
 // so that no tile of keys belongs to two splits.
+//
+// A batch may mix sequences of decode and of prefill: those of up to the phase's
+// max_query tokens are decode's. Each kernel leaves the other's alone; where no
+// sequence of a launch may have more, decode answers for all.
 //
 // A sequence whose lengths pass the launch's bounds sets the error word; its item
 // has no keys, and stores make its rows NaN.
@@ -55,9 +61,32 @@ Value maximumSplits(KernelBuilder &b, const SplitRule &rule, Value maxLength, Va
 
 } // namespace
 
-void placeDecodeItem(KernelBuilder &b, const KernelContext &kernel, Item &item) {
-  Value chunks = b.ceilDiv(b.mul(item.maxQueryLength, kernel.group), kernel.schedule.rows);
+Value launchedQueries(KernelBuilder &b, const KernelContext &kernel, const Item &item) {
+  bool limited = kernel.itemKind != tile::ItemKind::Prefill && kernel.maxQuery != 0;
+  return limited ? b.minSigned(item.maxQueryLength, b.i32(kernel.maxQuery)) : item.maxQueryLength;
+}
+
+Value chunksOf(KernelBuilder &b, const KernelContext &kernel, Value queries) {
+  return b.ceilDiv(b.mul(queries, kernel.group), kernel.blockRows());
+}
+
+void placeItem(KernelBuilder &b, const KernelContext &kernel, Item &item) {
   Value x = b.blockIndex(0);
+  if (kernel.itemKind == tile::ItemKind::Prefill) {
+    Value chunk = b.divUnsigned(x, item.kvHeads);
+    item.kvHead = b.sub(x, b.mul(chunk, item.kvHeads));
+    if (kernel.schedule.order == attn::Order::LongestFirst) {
+      Value last = b.sub(chunksOf(b, kernel, item.queryLength), b.i32(1));
+      // A faulty sequence may have more chunks than the launch: they are written from the first on.
+      chunk = b.select(item.faulty, chunk, b.sub(last, chunk));
+    }
+    Value row = b.mul(b.warp(kernel.units()), kernel.schedule.rows);
+    item.rowBegin = b.add(b.mul(chunk, kernel.blockRows()), row);
+    item.split = b.i32(0);
+    item.sequence = b.blockIndex(2);
+    return;
+  }
+  Value chunks = chunksOf(b, kernel, launchedQueries(b, kernel, item));
   item.kvHead = b.divUnsigned(x, chunks);
   Value chunk = b.sub(x, b.mul(item.kvHead, chunks));
   item.rowBegin = b.mul(chunk, kernel.schedule.rows);
@@ -125,7 +154,7 @@ private:
     item.keyBegin = item.keyEnd = item.split = b.i32(0);
     item.maxSplits = item.splits = b.i32(1);
     item.singleSplit = b.i1(true);
-    Value valid;
+    Value valid, answers = answersFor(b, item, batch);
 
     SplitRule rule = kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
     auto setSplits = [&]() -> Value {
@@ -137,7 +166,7 @@ private:
 
     switch (kernel.itemKind) {
     case tile::ItemKind::Decode: {
-      placeDecodeItem(b, kernel, item);
+      placeItem(b, kernel, item);
       item.rowEnd = b.mul(item.queryLength, group);
       Value length = setSplits();
       item.keyBegin = b.mul(item.split, length);
@@ -147,6 +176,16 @@ private:
       valid = b.bitOr(b.compare(Compare::ult, item.keyBegin, keys),
                       b.compare(Compare::eq, item.split, 0));
       valid = b.bitAnd(valid, b.compare(Compare::slt, item.rowBegin, item.rowEnd));
+      break;
+    }
+    case tile::ItemKind::Prefill: {
+      item.rowEnd = b.mul(item.queryLength, group);
+      placeItem(b, kernel, item);
+      item.keyEnd = b.select(item.faulty, b.i32(0), item.kvLength);
+      // The block's first row; of other units there may be none.
+      Value first = b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows));
+      valid =
+          b.bitAnd(b.compare(Compare::sge, first, 0), b.compare(Compare::slt, first, item.rowEnd));
       break;
     }
     case tile::ItemKind::Merge: {
@@ -176,8 +215,20 @@ private:
     case tile::ItemKind::MergeStates:
       llvm_unreachable("items of states are not of a batch");
     }
-    reportFault(b, item.faulty);
+    if (answers)
+      valid = b.bitAnd(valid, answers);
+    reportFault(b, answers ? b.bitAnd(item.faulty, answers) : item.faulty);
     return {item, valid};
+  }
+
+  /// The sequence is this kernel's: i1, or null where all of them are.
+  Value answersFor(KernelBuilder &b, const Item &item, const BatchArgument &batch) const {
+    if (kernel.itemKind == tile::ItemKind::Prefill)
+      return b.compare(Compare::sgt, item.queryLength, kernel.maxQuery);
+    if (kernel.maxQuery == 0)
+      return {};
+    return b.bitOr(b.compare(Compare::sle, item.queryLength, kernel.maxQuery),
+                   b.compare(Compare::sle, batch.maxQueryLength, kernel.maxQuery));
   }
 
   /// First block-table entry of the sequence: a row of the table, or a part of a list (CSR).
@@ -217,22 +268,32 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
 
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
-    Value end = item.keyEnd;
-    if (mask.causal) { // the last row sees the most
-      Value lastRow = b.minSigned(b.add(item.rowBegin, kernel.schedule.rows), item.rowEnd);
-      Value lastToken = b.divUnsigned(b.add(lastRow, -1), kernel.group);
-      Value visible = b.add(b.add(b.sub(item.kvLength, item.queryLength), lastToken), 1);
-      end = b.minSigned(end, visible);
+    Value unit = adaptor.getUnit().front();
+    // Units that divide the rows have one range, that of the block's rows.
+    Value firstRow = kernel.dividesRows() ? b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows))
+                                          : item.rowBegin;
+    Value end = item.keyEnd, plainEnd = item.keyEnd;
+    if (mask.causal) { // the last row sees the most, the first one the fewest
+      Value lastRow = b.minSigned(b.add(firstRow, kernel.blockRows()), item.rowEnd);
+      auto seenBy = [&](Value row) {
+        Value token = b.divUnsigned(row, kernel.group);
+        return b.add(b.add(b.sub(item.kvLength, item.queryLength), token), 1);
+      };
+      end = b.minSigned(end, seenBy(b.add(lastRow, -1)));
+      if (kernel.dividesRows())
+        plainEnd = b.minSigned(plainEnd, seenBy(firstRow));
     }
     Range range;
     Value first = b.divUnsigned(item.keyBegin, keys);
     Value tiles = b.ceilDiv(b.maxSigned(b.sub(end, item.keyBegin), b.i32(0)), keys);
     int64_t step = stepOf(kernel);
-    Value unit = adaptor.getUnit().front();
     range.first = step == 1 ? first : b.add(first, unit);
     range.count = step == 1 ? tiles : b.divUnsigned(b.add(b.sub(tiles, unit), step - 1), step);
     if (step > 1) // fewer tiles than units
       range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
+    range.plain = kernel.dividesRows()
+                      ? b.divUnsigned(b.maxSigned(b.sub(plainEnd, item.keyBegin), b.i32(0)), keys)
+                      : b.i32(0);
     range.keyEnd = item.keyEnd;
     range.table = item.table;
     range.numPages = item.numPages;
@@ -241,7 +302,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
   }
 
   static int64_t stepOf(const KernelContext &kernel) {
-    return kernel.schedule.divide == attn::Divide::Keys ? kernel.units() : 1;
+    return kernel.dividesRows() ? 1 : kernel.units();
   }
 };
 
@@ -250,6 +311,15 @@ struct RangeCountPattern : TilePattern<tile::RangeCountOp> {
   mlir::LogicalResult matchAndRewrite(tile::RangeCountOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).count);
+    return mlir::success();
+  }
+};
+
+struct RangePlainPattern : TilePattern<tile::RangePlainOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::RangePlainOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).plain);
     return mlir::success();
   }
 };
@@ -269,8 +339,9 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
-  patterns.add<GridItemPattern, KeyRangePattern, RangeCountPattern, KeyTilePattern>(
-      converter, patterns.getContext(), kernel);
+  patterns
+      .add<GridItemPattern, KeyRangePattern, RangeCountPattern, RangePlainPattern, KeyTilePattern>(
+          converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

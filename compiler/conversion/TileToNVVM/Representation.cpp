@@ -232,6 +232,26 @@ mlir::FailureOr<Layout> layoutOf(mlir::Operation *op, Type type) {
   return tileType.getLayout().toLayout();
 }
 
+bool isFragment(const Layout &layout) {
+  return layout.registerBasis().size() >= 1 && layout.registerBasis()[0] == Coordinate{0, 1} &&
+         layout.laneBasis() == tile::mmaBOperand(8, 16).laneBasis() && layout.warps() == 1;
+}
+
+void transposeQuad(KernelBuilder &b, Values &words) {
+  Value lane = b.lane();
+  for (int64_t step : {1, 2}) {
+    Value upper = b.compare(Compare::ne, b.bitAnd(lane, step), 0);
+    for (int64_t low = 0; low < 4; ++low) {
+      if (low & step)
+        continue;
+      Value &first = words[low], &second = words[low | step];
+      Value received = b.shuffleXor(b.select(upper, first, second), step);
+      first = b.select(upper, received, first);
+      second = b.select(upper, second, received);
+    }
+  }
+}
+
 int64_t columnRun(const Layout &layout, int64_t limit) {
   int64_t run = 1;
   const Layout::Basis &basis = layout.registerBasis();

@@ -37,6 +37,8 @@ struct KernelContext {
   const attn::Schedule &schedule;
   tile::ItemKind itemKind;
   int64_t group; // query heads of one kv head
+  /// Sequences with more query tokens are prefill's, all others decode's and merge's; 0: no limit.
+  int64_t maxQuery;
   /// The converted workspace argument; the error word is its first word.
   Value workspace;
   /// Rotations whose inverse frequencies are in the module already.
@@ -45,6 +47,9 @@ struct KernelContext {
   int64_t units() const { return schedule.units; }
   bool tensorCopies() const { return schedule.copy == attn::Copy::Tensor; }
   int64_t threads() const { return schedule.threads(); }
+  bool dividesRows() const { return schedule.divide == attn::Divide::Rows; }
+  /// Query rows of one block.
+  int64_t blockRows() const { return dividesRows() ? units() * schedule.rows : schedule.rows; }
 };
 
 /// The type of a member of a structure of values.
@@ -196,18 +201,22 @@ struct Item : Packed<Item> {
   }
 };
 
-/// Sets what the block's place in the grid says of a decode item: kvHead, rowBegin, split,
+/// Sets what the place in the grid says of a decode or prefill item: kvHead, rowBegin, split,
 /// sequence.
-void placeDecodeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item);
+void placeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item);
+/// The most query tokens of a sequence for which the launch of this kernel has blocks and partials.
+Value launchedQueries(KernelBuilder &builder, const KernelContext &kernel, const Item &item);
+/// The chunks of rows, one a block, that so many query tokens of a kv head are.
+Value chunksOf(KernelBuilder &builder, const KernelContext &kernel, Value queries);
 
-/// Key tiles first, first + step, … (`count` of them) of the item's keys below keyEnd; the step is
-/// the kernel's.
+/// Key tiles first, first + step, … (`count` of them, the first `plain` of which need no mask) of
+/// the item's keys below keyEnd; the step is the kernel's.
 struct Range : Packed<Range> {
-  Value first, count, keyEnd;
+  Value first, count, plain, keyEnd;
   Value table, numPages; // as in Item
   Members members() {
     Members m;
-    list(m, Field::Word, {&first, &count, &keyEnd});
+    list(m, Field::Word, {&first, &count, &plain, &keyEnd});
     list(m, Field::Pointer, {&table});
     list(m, Field::Long, {&numPages});
     return m;
@@ -271,6 +280,11 @@ mlir::FailureOr<tile::Layout> layoutOf(mlir::Operation *op, Type type);
 
 /// How the slots of a ring are divided.
 mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring);
+/// Lane (g, c) = (lane / 4, lane mod 4) holds word c of each 16 bytes of row g, as in the fragments
+/// of mma.m16n8k16 but for a swapped accumulator.
+bool isFragment(const tile::Layout &layout);
+/// Word w of lane c of each four lanes becomes word c of lane w.
+void transposeQuad(KernelBuilder &builder, Values &words);
 
 /// How many neighbouring columns, a power of two of at most `limit`, consecutive registers hold.
 int64_t columnRun(const tile::Layout &layout, int64_t limit);

@@ -1,6 +1,6 @@
 //===- RingPatterns.cpp - rings of copies, one role -------------------------===//
 //
-// A ring whose reader is the unit that fills it (dialects/tile, "Ring rules").
+// A ring whose readers are the units that fill it (dialects/tile, "Ring rules").
 // Gathered copies are cp.async (PTX ISA 9.7.9.25.3), tensor copies announce their
 // bytes to the slot's mbarrier themselves (TensorCopyPatterns.cpp, 9.7.13.15):
 //
@@ -16,6 +16,11 @@
 //   release   the unit's barrier: every lane has     the same
 //             finished reading
 //
+// A ring that the units of a block share is filled by all of them, with gathered
+// copies: its wait has the block's barrier, which is also what lets the slot
+// before be filled again, so that its release is nothing. With one slot that would
+// come too late, and acquire has a barrier of its own.
+//
 // Rings of units lie one behind the other, and so do their mbarriers. A position
 // is a stage, and for mbarriers the parity of the phase that its copies complete.
 //
@@ -27,11 +32,16 @@
 namespace attncc::lowering {
 namespace {
 
+bool isShared(tile::RingType ring) { return ring.getSharedBy() == tile::RingScope::Units; }
+
 mlir::LogicalResult checkSupported(mlir::Operation *op, tile::RingType ring,
                                    const KernelContext &kernel) {
-  if (ring.getSharedBy() == tile::RingScope::Unit && kernel.schedule.unit == 1)
+  if (kernel.schedule.unit == 1 && !(isShared(ring) && kernel.tensorCopies()))
     return mlir::success();
-  return op->emitOpError() << "expected a ring of one-warp units, shared_by = unit, got " << ring;
+  return op->emitOpError()
+         << "expected a ring of one-warp units, gathered where they share it, got " << ring
+         << " of units of " << kernel.schedule.unit
+         << " with copy = " << attn::stringifyCopy(kernel.schedule.copy);
 }
 
 mlir::Block *entryBlock(mlir::Operation *op) {
@@ -55,6 +65,10 @@ struct RingPattern : TilePattern<tile::RingOp> {
       rewriter.setInsertionPointToStart(entryBlock(op));
     KernelBuilder b(rewriter, op.getLoc());
     Value base = b.sharedMemory(*op.getOffset());
+    if (isShared(type)) {
+      rewriter.replaceOp(op, base);
+      return mlir::success();
+    }
     Value unit = b.warp(kernel.units());
     base = b.offset(base, b.mul(unit, type.getDepth() * storage->slotBytes));
     if (!kernel.tensorCopies()) {
@@ -129,9 +143,11 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
   mlir::LogicalResult matchAndRewrite(tile::AcquireOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
+    auto ring = llvm::cast<tile::RingType>(op.getRing().getType());
+    if (isShared(ring) && ring.getDepth() == 1)
+      b.blockBarrier();
     mlir::FailureOr<Value> address =
-        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
-                    adaptor.getRing().front(), adaptor.getPosition().front());
+        slotAddress(b, op, ring, adaptor.getRing().front(), adaptor.getPosition().front());
     if (mlir::failed(address))
       return mlir::failure();
     Values slot = {*address};
@@ -169,7 +185,10 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
                        Turn::unpack(adaptor.getPosition()).parity);
     } else {
       b.waitForCopies(op.getAhead());
-      b.warpBarrier();
+      if (isShared(llvm::cast<tile::RingType>(op.getRing().getType())))
+        b.blockBarrier();
+      else
+        b.warpBarrier();
     }
     Values tiles;
     for (int64_t offset : storage.tileOffsets)
@@ -183,7 +202,8 @@ struct ReleasePattern : TilePattern<tile::ReleaseOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::ReleaseOp op, Adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    KernelBuilder(rewriter, op.getLoc()).warpBarrier();
+    if (!isShared(llvm::cast<tile::RingType>(op.getRing().getType())))
+      KernelBuilder(rewriter, op.getLoc()).warpBarrier();
     rewriter.eraseOp(op);
     return mlir::success();
   }

@@ -30,6 +30,26 @@ Values convertTo(KernelBuilder &b, Type from, Type to, ValueRange values) {
   return from == to ? Values(values) : fromF32(b, to, toF32(b, from, values));
 }
 
+/// A fragment of 16-bit elements: lane (g, c) holds word c of each 16 bytes of row g. The four
+/// lanes of a row exchange words and store 16 bytes each, so that no sector is written in parts.
+void storeFragmentRow(KernelBuilder &b, llvm::ArrayRef<int64_t> registers, ValueRange words,
+                      Value exists, Value row) {
+  int64_t chunks = registers.size() / 2; // of 16 bytes in a row, one word of each in a lane
+  Value chunkOfLane = b.bitAnd(b.lane(), 3);
+  Value start = b.offset(row, b.zeroExtend(b.mul(chunkOfLane, 16)));
+  for (int64_t chunk = 0; chunk < chunks; chunk += 4) {
+    int64_t count = std::min<int64_t>(4, chunks - chunk);
+    Values mine;
+    for (int64_t i = 0; i < 4; ++i) // what a shorter row lacks is not stored
+      mine.push_back(words[registers[2 * (chunk + std::min(i, count - 1))] / 2]);
+    transposeQuad(b, mine);
+    Value stores = exists;
+    if (count < 4)
+      stores = b.bitAnd(stores, b.compare(Compare::ult, chunkOfLane, count));
+    b.ifThen(stores, [&] { b.storeVector(mine, b.offset(start, chunk * 16)); });
+  }
+}
+
 /// Stores the registers of one row; `row` points at its first element.
 void storeRow(KernelBuilder &b, ThreadCoordinates &thread, const Layout &layout,
               llvm::ArrayRef<int64_t> registers, Type element, ValueRange values, Value row) {
@@ -69,7 +89,7 @@ struct PartialResults {
                  int64_t dim)
       : dim(dim) {
     heads = b.mul(item.kvHeads, kernel.group);
-    perSplit = b.mul(b.zeroExtend(item.maxQueryLength), b.zeroExtend(heads));
+    perSplit = b.mul(b.zeroExtend(launchedQueries(b, kernel, item)), b.zeroExtend(heads));
     Value splits = b.zeroExtend(item.maxSplits);
     Value index = b.add(b.mul(b.zeroExtend(item.sequence), splits), b.zeroExtend(item.split));
     first = b.mul(index, perSplit);
@@ -99,6 +119,11 @@ struct RowWriter {
     inFirstCopy(b, layout, kernel.units(), [&] {
       for (auto &[constant, registers] : registersByRow(layout)) {
         RowPlace place = placeOfRow(b, kernel, item, kind, b.add(thread.rowOfThread, constant));
+        if (isFragment(layout) && bytesOf(to) == 2) {
+          Value row = b.offset(tensor.pointer, b.mul(place.element(b, tensor), bytesOf(to)));
+          storeFragmentRow(b, registers, converted, place.exists, row);
+          continue;
+        }
         b.ifThen(place.exists, [&] {
           Value row = b.offset(tensor.pointer, b.mul(place.element(b, tensor), bytesOf(to)));
           storeRow(b, thread, layout, registers, to, converted, row);
@@ -253,38 +278,39 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     b.rereadBlock();
     RowWriter writer{b, kernel};
     Item item = Item::unpack(adaptor.getItem());
-    placeDecodeItem(b, kernel, item);
+    placeItem(b, kernel, item);
     auto poisoned = [&](ValueRange values) {
       Values result;
       for (Value v : values)
         result.push_back(b.select(item.faulty, b.notANumber(), v));
       return result;
     };
-    b.ifElse(
-        item.singleSplit, {},
-        [&]() -> Values {
-          Values tile = poisoned(adaptor.getValue()), lse = poisoned(adaptor.getLse());
-          // One turn; a faulty sequence may have more rows than the launch has blocks for.
-          int64_t rows = kernel.schedule.rows;
-          Value chunks = b.ceilDiv(b.mul(item.maxQueryLength, kernel.group), rows);
-          Value end = b.select(item.faulty, item.rowEnd, b.add(item.rowBegin, 1));
-          Value step = b.maxSigned(b.mul(chunks, rows), b.i32(rows));
-          b.loop(item.rowBegin, end, step, {}, [&](Value rowBegin, ValueRange) -> Values {
-            Item turn = item;
-            turn.rowBegin = rowBegin;
-            writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
-                          TensorArgument::unpack(adaptor.getOutput()), to);
-            writer.logSumExps(turn, *lseLayout, lse,
-                              TensorArgument::unpack(adaptor.getLogSumExp()));
-            return {};
-          });
-          return {};
-        },
-        [&]() -> Values {
-          writer.partials(item, *layout, adaptor.getValue(), *lseLayout, adaptor.getLse(),
-                          adaptor.getWorkspace().front(), tileOf(op.getValue()).getColumns());
-          return {};
-        });
+    auto storeResult = [&]() -> Values {
+      Values tile = poisoned(adaptor.getValue()), lse = poisoned(adaptor.getLse());
+      // One turn; a faulty sequence may have more rows than the launch has blocks for.
+      int64_t rows = kernel.blockRows();
+      Value chunks = chunksOf(b, kernel, launchedQueries(b, kernel, item));
+      Value end = b.select(item.faulty, item.rowEnd, b.add(item.rowBegin, 1));
+      Value step = b.maxSigned(b.mul(chunks, rows), b.i32(rows));
+      b.loop(item.rowBegin, end, step, {}, [&](Value rowBegin, ValueRange) -> Values {
+        Item turn = item;
+        turn.rowBegin = rowBegin;
+        writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
+                      TensorArgument::unpack(adaptor.getOutput()), to);
+        writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
+        return {};
+      });
+      return {};
+    };
+    auto storePartial = [&]() -> Values {
+      writer.partials(item, *layout, adaptor.getValue(), *lseLayout, adaptor.getLse(),
+                      adaptor.getWorkspace().front(), tileOf(op.getValue()).getColumns());
+      return {};
+    };
+    if (kernel.itemKind == tile::ItemKind::Prefill)
+      storeResult();
+    else
+      b.ifElse(item.singleSplit, {}, storeResult, storePartial);
     rewriter.eraseOp(op);
     return mlir::success();
   }

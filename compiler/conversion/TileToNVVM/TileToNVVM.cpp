@@ -159,7 +159,8 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << " bytes of shared memory, the target has "
                             << target.maxSharedPerBlock;
 
-  KernelContext kernel{target, schedule, items.getKind(), items.getGroup(), {}, {}};
+  KernelContext kernel{
+      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {}};
   Representation converter(context, kernel.tensorCopies());
   mlir::RewritePatternSet patterns(context);
   patterns.add<KernelPattern, ReturnPattern>(converter, context, kernel);

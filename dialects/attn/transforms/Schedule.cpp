@@ -45,22 +45,38 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
 
   LogicalResult scheduleAttention(AttentionOp attention, PhaseAttr phase, const TargetInfo &info,
                                   const std::optional<attn::Schedule> &given) {
-    if (phase.getRole() != Role::Decode)
+    if (phase.getRole() != Role::Decode && phase.getRole() != Role::Prefill)
       return attention.emitError()
              << "the cost model knows no schedule for phase " << stringifyEnum(phase.getRole());
     if (cast<RankedTensorType>(attention.getQuery().getType()).isDynamicDim(1))
       return attention.emitError("a schedule needs a static number of query heads");
-    if (!attention.getSplit())
+    bool isDecode = phase.getRole() == Role::Decode;
+    if (isDecode && !attention.getSplit())
       return attention.emitError("decode has no split; run --attn-split-kv first");
     KernelShape shape = kernelShape(attention, phase);
-    SplitRule rule = attention.getSplitAttr().toRule();
-    attn::Schedule chosen = given ? *given : decodeSchedule(shape, rule, info);
+    std::optional<SplitRule> rule;
+    if (isDecode)
+      rule = attention.getSplitAttr().toRule();
+    // A given schedule is for the phase whose units divide what it divides.
+    Divide divide = isDecode ? Divide::Keys : Divide::Rows;
+    attn::Schedule chosen = given && given->divide == divide ? *given
+                            : isDecode                       ? decodeSchedule(shape, *rule, info)
+                                                             : prefillSchedule(shape, info);
     // The split is the function's: a schedule that names another one contradicts the merge.
-    if (chosen.split && !(*chosen.split == rule))
-      return attention.emitError()
-             << "the schedule's split " << SplitAttr::get(&getContext(), *chosen.split)
-             << " is not the function's " << attention.getSplitAttr();
+    if (chosen.split && chosen.split != rule) {
+      auto other = SplitAttr::get(&getContext(), *chosen.split);
+      if (!isDecode)
+        return attention.emitError() << "prefill is not split, the schedule has " << other;
+      return attention.emitError() << "the schedule's split " << other << " is not the function's "
+                                   << attention.getSplitAttr();
+    }
     chosen.split = rule;
+    if (!isDecode && chosen.orientation != Orientation::Direct)
+      return attention.emitError() << "divide = rows needs orientation = direct, got "
+                                   << stringifyEnum(chosen.orientation);
+    if (!isDecode && chosen.copy != Copy::Gather)
+      return attention.emitError()
+             << "divide = rows needs copy = gather, got " << stringifyEnum(chosen.copy);
     if (Result<void> legal = checkSchedule(chosen, shape, info); !legal)
       return attention.emitError() << legal.error().diagnostic.message;
     auto attribute =

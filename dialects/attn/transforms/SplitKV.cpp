@@ -58,6 +58,7 @@ static FailureOr<AttentionOp> returnedAttention(func::FuncOp function) {
 /// The merge function behind `function`.
 static void createMerge(func::FuncOp function, AttentionOp attention, PartialsType partials,
                         SplitAttr split) {
+  auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
   OpBuilder builder(function);
   builder.setInsertionPointAfter(function);
   mlir::Location loc = attention.getLoc();
@@ -65,7 +66,8 @@ static void createMerge(func::FuncOp function, AttentionOp attention, PartialsTy
   Type logSumExp = attention.getLogSumExp().getType();
   auto merge = func::FuncOp::create(builder, loc, (function.getName() + "_merge").str(),
                                     builder.getFunctionType(partials, {output, logSumExp}));
-  merge->setAttr(kPhaseAttrName, PhaseAttr::get(builder.getContext(), Role::Merge, 0));
+  merge->setAttr(kPhaseAttrName,
+                 PhaseAttr::get(builder.getContext(), Role::Merge, phase.getMaxQuery()));
   Block *body = merge.addEntryBlock();
   builder.setInsertionPointToStart(body);
   auto joined = MergeOp::create(builder, loc, output, logSumExp, body->getArgument(0), split);

@@ -74,6 +74,19 @@ std::vector<Sequence> defaultSequences(KernelOp kernel) {
   attn::ScheduleAttr schedule = kernel.getSchedule();
   int64_t most = phase.getRole() == attn::Role::Decode ? phase.getMaxQuery() : 8;
   int64_t keys = schedule.getKeys();
+  if (phase.getRole() == attn::Role::Prefill) {
+    int64_t rows = schedule.getUnits() * schedule.getRows();
+    return {{1, 0},
+            {0, 5},
+            {1, 1},
+            {1, keys + 1},
+            {rows + 1, 3},
+            {rows / 2 + 1, rows / 2 + 1},
+            {rows, 4 * keys},
+            {2 * rows + 5, 2 * rows + 5},
+            {11, 3 * keys - 1},
+            {phase.getMaxQuery(), 20}};
+  }
   std::vector<Sequence> sequences = {{1, 0},
                                      {0, 5},
                                      {1, 1},

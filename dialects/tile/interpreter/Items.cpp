@@ -25,7 +25,8 @@ int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLen
 
 std::optional<std::pair<int64_t, int64_t>> Item::row(RowKind rowKind, int64_t row) const {
   switch (kind) {
-  case ItemKind::Decode: {
+  case ItemKind::Decode:
+  case ItemKind::Prefill: {
     int64_t number = firstRow + row;
     if (number / group >= queryLength())
       return std::nullopt;
@@ -54,11 +55,16 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
     mostQueries = std::max(mostQueries, batch.queryLength(s));
     mostSplits = std::max(mostSplits, numSplits(schedule, batch, batch.kvLength[s]));
   }
+  if (items.getKind() == ItemKind::Decode)
+    mostQueries = std::min(mostQueries, decodes);
   int64_t rows = items.getGroup() * mostQueries;
   switch (items.getKind()) {
   case ItemKind::Decode:
     return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, schedule.getRows())),
              mostSplits, batch.sequences()}};
+  case ItemKind::Prefill:
+    return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, blockRows())), 1,
+             batch.sequences()}};
   case ItemKind::Append:
     return {{batch.kvHeads, mostQueries, batch.sequences()}};
   case ItemKind::Merge:
@@ -77,6 +83,8 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   item->group = items.getGroup();
   item->sequence = block[2];
   item->splits = numSplits(schedule, *batch, item->kvLength());
+  // A batch may have sequences of decode and of prefill: each takes its own.
+  bool isDecode = item->queryLength() <= decodes;
   switch (items.getKind()) {
   case ItemKind::Decode: {
     int64_t chunks = gridOf(items, *batch).size[0] / batch->kvHeads;
@@ -86,8 +94,19 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     int64_t length = splitLength(schedule, *batch, item->kvLength());
     item->keys.begin = item->split * length;
     item->keys.end = std::min(item->keys.begin + length, item->kvLength());
-    bool valid = item->split < item->splits && item->row(RowKind::Query, 0);
+    bool valid = isDecode && item->split < item->splits && item->row(RowKind::Query, 0);
     return valid ? item : nullptr;
+  }
+  case ItemKind::Prefill: {
+    item->kvHead = block[0] % batch->kvHeads;
+    int64_t chunks = llvm::divideCeil(item->queryLength() * item->group, blockRows());
+    int64_t chunk = block[0] / batch->kvHeads;
+    if (schedule.getOrder() == attn::Order::LongestFirst) // the last rows see the most keys
+      chunk = chunks - 1 - chunk;
+    item->firstRow = chunk * blockRows() + unit * schedule.getRows();
+    item->keys = {0, item->kvLength()};
+    item->splits = 1;
+    return !isDecode && 0 <= chunk && chunk < chunks ? item : nullptr;
   }
   case ItemKind::Append:
     item->kvHead = block[0];
@@ -106,18 +125,25 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
 
 std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
                                               int64_t unit) const {
-  int64_t lastRow = 0;
-  while (lastRow + 1 < schedule.getRows() && item->row(RowKind::Query, lastRow + 1))
+  // Units that divide the rows visit what any of them may see.
+  bool divideRows = schedule.getDivide() == attn::Divide::Rows;
+  int64_t firstRow = divideRows ? -unit * schedule.getRows() : 0;
+  int64_t rows = divideRows ? blockRows() : schedule.getRows(), lastRow = firstRow;
+  while (lastRow + 1 < firstRow + rows && item->row(RowKind::Query, lastRow + 1))
     ++lastRow;
   attn::TileRange tiles = attn::visitedTiles(
-      op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, 0)->first),
+      op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, firstRow)->first),
       item->indexOf(item->row(RowKind::Query, lastRow)->first), item->queryLength(),
       item->kvLength(), op.getKeys(), item->keys);
   auto range = std::make_shared<Range>();
   range->keys = op.getKeys();
-  range->first = tiles.begin + unit;
-  range->stride = units;
-  range->count = std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, units));
+  range->first = tiles.begin + (divideRows ? 0 : unit);
+  range->stride = divideRows ? 1 : units;
+  if (tiles.plainBegin == tiles.begin)
+    range->plain = llvm::divideCeilSigned(tiles.plainEnd - range->first, range->stride);
+  range->count =
+      std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, range->stride));
+  range->plain = std::clamp<int64_t>(range->plain, 0, range->count);
   range->item = std::move(item);
   return range;
 }

@@ -34,8 +34,9 @@ LogicalResult interpret(KernelOp kernel, ArrayRef<Argument> arguments, const Opt
 }
 
 Machine::Machine(KernelOp kernel, ArrayRef<Argument> arguments, const Options &options)
-    : kernel(kernel), schedule(kernel.getSchedule()), arguments(arguments), options(options),
-      units(schedule.getUnits()), all((Units(1) << units) - 1) {}
+    : kernel(kernel), decodes(kernel.getPhase().getMaxQuery()), schedule(kernel.getSchedule()),
+      arguments(arguments), options(options), units(schedule.getUnits()),
+      all((Units(1) << units) - 1) {}
 
 double Machine::rounded(Type type, double value) const {
   auto element = llvm::dyn_cast<FloatType>(type);
@@ -426,6 +427,10 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       })
       .Case([&](RangeCountOp count) {
         set(count, unit, Cell(range(count.getRange(), unit).count));
+        return success();
+      })
+      .Case([&](RangePlainOp plain) {
+        set(plain, unit, Cell(range(plain.getRange(), unit).plain));
         return success();
       })
       .Case([&](KeyTileOp key) {

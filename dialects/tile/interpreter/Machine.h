@@ -22,11 +22,11 @@ struct Item {
   ItemKind kind = ItemKind::Decode;
   std::shared_ptr<Batch> batch;
   int64_t sequence = 0, kvHead = 0, group = 1;
-  int64_t firstRow = 0; // decode: c·rows
+  int64_t firstRow = 0; // decode: c·rows; prefill: the unit's first row
   int64_t token = 0;    // append, merge, merge_states: of the sequence's queries
   int64_t head = 0;     // merge, merge_states
   int64_t split = 0, splits = 1;
-  attn::KeyInterval keys; // decode
+  attn::KeyInterval keys; // decode, prefill
 
   int64_t queryLength() const { return batch->queryLength(sequence); }
   int64_t kvLength() const { return batch->kvLength[sequence]; }
@@ -40,6 +40,7 @@ struct Item {
 struct Range {
   std::shared_ptr<const Item> item;
   int64_t first = 0, stride = 1, count = 0, keys = 0;
+  int64_t plain = 0; // tiles at the beginning that need no mask
 };
 
 /// One unit's ring, or the block's.
@@ -85,6 +86,8 @@ private:
   };
   /// The batch, or that of states.
   static std::shared_ptr<Batch> batchOf(const Argument &source);
+  /// Query rows of a block whose units divide the rows.
+  int64_t blockRows() const { return units * schedule.getRows(); }
   Grid gridOf(ItemsAttr items, const Batch &batch) const;
   std::shared_ptr<const Item> itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
                                      int64_t unit) const;
@@ -168,6 +171,7 @@ private:
   double rounded(mlir::Type type, double value) const;
 
   KernelOp kernel;
+  int64_t decodes; // sequences of up to so many query tokens are decode's
   attn::ScheduleAttr schedule;
   llvm::ArrayRef<Argument> arguments;
   Options options;

@@ -252,10 +252,12 @@ int64_t bankConflicts(const SharedAccess &plan, int64_t bytes);
 //===----------------------------------------------------------------------===//
 
 /// mma.sync m16n8k16 fragments of 16-bit elements (PTX ISA, "Matrix fragments for mma.m16n8k16").
-/// A[m][k], repeats k then m; B as [n][k], repeats k then n; the accumulator [m][n], repeats m then
-/// n if `rowsFirst`, else n then m.
+/// A[m][k], repeats k then m; B as [n][k], repeats k then n, or two neighbouring fragments along n
+/// as one, which one ldmatrix reads; the accumulator [m][n], repeats m then n if `rowsFirst`, else
+/// n then m.
 Layout mmaAOperand(int64_t m, int64_t k);
 Layout mmaBOperand(int64_t n, int64_t k);
+Layout mmaBOperandPair(int64_t n, int64_t k);
 Layout mmaAccumulator(int64_t m, int64_t n, bool rowsFirst = true);
 
 /// The layouts of one product result[m][n] = lhs[m][k] · rhs[k][n], or · rhs[n][k]ᵀ with
@@ -295,8 +297,9 @@ Layout blockDistributed(int64_t rows, int64_t columns, int64_t units);
 /// (`rotary` = 0: no rotation). Vectors of 8 columns, or shorter ones where only they leave a lane
 /// at most 32 columns of a row: head_dim 80 has 5 chunks of 8 in half a row, but 20 of 2.
 Layout appendRows(int64_t rows, int64_t columns, int64_t rotary);
-/// Who copies what of a shared tile with 16-byte cp.async, one warp.
-Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes);
+/// Who copies what of a shared tile with 16-byte cp.async: one warp, or `warps` of a block
+/// together.
+Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes, int64_t warps = 1);
 
 } // namespace attncc::tile
 

@@ -45,6 +45,15 @@ Layout mmaBOperand(int64_t n, int64_t k) {
                            std::move(repeats));
 }
 
+Layout mmaBOperandPair(int64_t n, int64_t k) {
+  assert(n % 16 == 0 && k % 16 == 0 && "two fragments of B are 16 x 16");
+  std::vector<Repeat> repeats;
+  addRepeat(repeats, Dimension::Column, k / 16, HardwareIndex::Register);
+  addRepeat(repeats, Dimension::Row, n / 16, HardwareIndex::Register);
+  return Layout::registers({{0, 1}, {0, 8}, {8, 0}}, {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}}, {},
+                           std::move(repeats));
+}
+
 Layout mmaAccumulator(int64_t m, int64_t n, bool rowsFirst) {
   assert(m % 16 == 0 && n % 8 == 0 && "the accumulator is made of 16 x 8 fragments");
   std::vector<Repeat> repeats;
@@ -59,9 +68,9 @@ Layout mmaAccumulator(int64_t m, int64_t n, bool rowsFirst) {
 
 std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int64_t k,
                                          bool transposeB) {
-  if (m % (swapped ? 8 : 16) || n % (swapped ? 16 : 8) || k % 16)
+  if (m % (swapped ? 8 : 16) || n % 16 || k % 16)
     return std::nullopt;
-  Layout rhs = swapped ? mmaAOperand(n, k) : mmaBOperand(n, k);
+  Layout rhs = swapped ? mmaAOperand(n, k) : mmaBOperandPair(n, k);
   return ProductLayouts{swapped ? mmaBOperand(m, k) : mmaAOperand(m, k),
                         transposeB ? rhs : rhs.transposed(),
                         swapped ? mmaAccumulator(n, m).transposed() : mmaAccumulator(m, n, false)};
@@ -172,8 +181,8 @@ Layout appendRows(int64_t rows, int64_t columns, int64_t rotary) {
   return rowVectors(rows, columns, chunks.vector, chunks.lanes);
 }
 
-Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes) {
-  return rowVectors(rows, columns, 16 / elementBytes);
+Layout copyRows(int64_t rows, int64_t columns, int64_t elementBytes, int64_t warps) {
+  return rowVectors(rows, columns, 16 / elementBytes, 32, warps);
 }
 
 } // namespace attncc::tile

@@ -17,8 +17,12 @@
 // In three steps: (1) anchors, which know their layout (products, loads of keys and values, merged
 // results, page numbers); (2) ties between values that share a layout, or of which one is the row
 // statistics of the other, are followed in both directions until nothing changes; row loads take
-// what their user needs, or rows as vectors where no product is near; (3) types are set, and where
+// what their user needs, or rows as vectors where no product is near, and the rows of a direct
+// product are a shared tile, for which registers would not suffice; (3) types are set, and where
 // a user needs another layout than the value has, a move is inserted.
+//
+// A direct product's scores are, register by register, the left operand of the next product: the
+// move between them is a renaming.
 //
 // Swapped operands follow "mma.sync m16n8k16" of the PTX ISA; see mmaProduct in layout/Layout.h.
 // Test: test/dialects/tile/assign-layouts.mlir, assign-layouts-errors.mlir.
@@ -115,7 +119,7 @@ private:
       return *layouts;
     return op.emitError() << "a product of " << result.getRows() << "x" << result.getColumns()
                           << "x" << lhs.getColumns() << " is not made of "
-                          << (swapped ? "8x16x16" : "16x8x16")
+                          << (swapped ? "8x16x16" : "16x16x16")
                           << " fragments (rows, columns, depth)";
   }
 
@@ -228,12 +232,15 @@ private:
     Value rows = load.getResult();
     if (known(rows))
       return;
+    TileType type = tileOf(rows);
     for (OpOperand &use : rows.getUses())
       if (auto matmul = dyn_cast<MatmulOp>(use.getOwner()))
         if (FailureOr<ProductLayouts> layouts = product(matmul);
             succeeded(layouts) && use.getOperandNumber() == 0)
-          return set(rows, attr(layouts->lhs));
-    TileType type = tileOf(rows);
+          return set(rows, schedule.getOrientation() == attn::Orientation::Direct
+                               ? attr(sharedSwizzled(type.getRows(), type.getColumns(),
+                                                     elementBytes(type)))
+                               : attr(layouts->lhs));
     set(rows, attr(appendRows(type.getRows(), type.getColumns(), rotaryColumns(rows))));
   }
 

@@ -4,9 +4,10 @@
 //   tile.merge_units %m, %l, %o     →    tile.merge_units %m, %l, %o {scratch = 0 : i32}
 //
 // and the kernel gets `shared_memory`. A ring lives from the first to the last op on it, a loop
-// around such an op counting as a whole; scratch lives while its op runs. What is live at the same
-// time must not overlap; the largest is placed first, at the lowest place that fits. So the scratch
-// of merge_units lies over the rings that are dead by then.
+// around such an op counting as a whole; the shared tile of a load_rows from its op to its last
+// use; scratch lives while its op runs. What is live at the same time must not overlap; the largest
+// is placed first, at the lowest place that fits. So the scratch of merge_units lies over the rings
+// that are dead by then.
 //
 // Behind it stand the mbarriers of rings that tensor copies fill, one a slot and owner: nothing
 // else may ever lie over a live mbarrier. Last comes padding, where `blocks_per_sm` asks for it,
@@ -102,6 +103,16 @@ FailureOr<int64_t> moveBytes(MoveOp move, int64_t units) {
   return from.getNumElements() * bytesPerElement(from) * units;
 }
 
+/// Bytes of the rows that the units load into shared memory, each unit its own; 0 for registers.
+FailureOr<int64_t> rowBytes(LoadRowsOp load, int64_t units) {
+  TileType type = load.getResult().getType();
+  if (!type.isShared())
+    return int64_t(0);
+  if (!type.getLayout())
+    return load.emitError() << "shared rows need a layout, got " << type;
+  return ringStorage({{type.getLayout().toLayout(), bytesPerElement(type)}}).slotBytes * units;
+}
+
 /// The live range of a ring: its uses, each as the op of the ring's own block around it.
 void setLiveRange(Allocation &allocation, RingOp ring, const Numbering &numbers) {
   allocation.begin = numbers.end(ring);
@@ -126,6 +137,11 @@ FailureOr<SmallVector<Allocation>> collect(KernelOp kernel) {
     if (auto ring = dyn_cast<RingOp>(op)) {
       bytes = ringBytes(ring, units);
       setLiveRange(allocation, ring, numbers);
+    } else if (auto load = dyn_cast<LoadRowsOp>(op)) {
+      bytes = rowBytes(load, units);
+      for (Operation *user : load.getResult().getUsers())
+        allocation.end =
+            std::max(allocation.end, numbers.end(load->getBlock()->findAncestorOpInBlock(*user)));
     } else if (auto merge = dyn_cast<MergeUnitsOp>(op)) {
       TileType value = merge.getValue().getType();
       bytes = units * mergeScratch(value.getRows(), value.getColumns()).unitBytes;
@@ -189,6 +205,8 @@ LogicalResult pack(KernelOp kernel, int64_t limit, int64_t multiprocessor) {
     IntegerAttr offset = builder.getI32IntegerAttr(static_cast<int32_t>(a.offset));
     if (auto ring = dyn_cast<RingOp>(a.op))
       ring.setOffsetAttr(offset);
+    else if (auto load = dyn_cast<LoadRowsOp>(a.op))
+      load.setOffsetAttr(offset);
     else if (auto merge = dyn_cast<MergeUnitsOp>(a.op))
       merge.setScratchAttr(offset);
     else

@@ -31,7 +31,7 @@ func.func @softcap(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16>
 // So is a window.
 func.func @window(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16>
     attributes {attn.phase = #attn.phase<decode, max_query = 1>} {
-  // expected-error @below {{the mask #attn.mask<causal, window = 128> is not compiled yet, only causal}}
+  // expected-error @below {{the mask #attn.mask<causal, window = 128> is not compiled yet, only none and causal}}
   %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal, window = 128>) schedule(<>)
       : tensor<?x8x64xbf16>, !kv -> tensor<?x8x64xbf16>, tensor<?x8xf32>
   return %o : tensor<?x8x64xbf16>
@@ -64,8 +64,13 @@ func.func @unfused(%s: tensor<8x?x?xf32>, %v: tensor<?x8x64xbf16>) -> tensor<?x8
 
 // -----
 
-// Prefill has no lowering.
-// expected-error @below {{prefill is not compiled yet}}
-func.func @prefill() attributes {attn.phase = #attn.phase<prefill>} {
-  return
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// Units divide what their phase divides.
+func.func @prefill(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16>
+    attributes {attn.phase = #attn.phase<prefill, max_query = 8>} {
+  // expected-error @below {{a prefill schedule divides the rows among its units, got keys}}
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) schedule(<>)
+      : tensor<?x8x64xbf16>, !kv -> tensor<?x8x64xbf16>, tensor<?x8xf32>
+  return %o : tensor<?x8x64xbf16>
 }

@@ -103,3 +103,28 @@ func.func @merge_states(%states: !attn.states<parts = 16, heads = 8, dim = 64, t
   %o, %lse = attn.merge_states %states : !attn.states<parts = 16, heads = 8, dim = 64, type = bf16> -> tensor<?x8x64xbf16>, tensor<?x8xf32>
   return %o, %lse : tensor<?x8x64xbf16>, tensor<?x8xf32>
 }
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// Prefill is the same program for units that divide the rows: they have nothing to merge. Bidirectional attention has a
+// mask without terms, which keeps the keys of the sequence.
+// CHECK-LABEL: tile.kernel @prefill(
+// CHECK-SAME:    %[[QUERY:.*]]: tensor<?x?x64xbf16>, %[[KV:.*]]: !attn.paged_kv<{{.*}}>, %[[BATCH:.*]]: !tile.batch,
+// CHECK-SAME:    %[[OUT:.*]]: tensor<?x?x64xbf16>, %[[LSE:.*]]: tensor<?x?xf32>, %[[WORKSPACE:.*]]: !tile.workspace, %[[SCALE:.*]]: f32)
+// CHECK-SAME:    phase = #attn.phase<prefill, max_query = 8>
+// CHECK:         tile.work_loop(%[[ITEM:.*]], %[[UNIT:.*]]) in %[[BATCH]] items(<prefill, group = 4>) {
+// CHECK:           tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <32x64xbf16>
+// CHECK:           tile.key_range %[[ITEM]], %[[UNIT]] mask(<none>) {keys = 64 : i64}
+// CHECK:           %[[STATE:.*]]:3 = scf.for
+// CHECK:             tile.mask %{{.*}}[%[[ITEM]], %{{.*}}] mask(<none>)
+// CHECK-NOT:     tile.merge_units
+// CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[STATE]]#2, %[[STATE]]#0, %[[STATE]]#1
+// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]]
+func.func @prefill(%q: tensor<?x32x64xbf16>, %kv: !kv) -> (tensor<?x32x64xbf16>, tensor<?x32xf32>)
+    attributes {attn.phase = #attn.phase<prefill, max_query = 8>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<none>)
+      : tensor<?x32x64xbf16>, !kv -> tensor<?x32x64xbf16>, tensor<?x32xf32>
+  return %o, %lse : tensor<?x32x64xbf16>, tensor<?x32xf32>
+}

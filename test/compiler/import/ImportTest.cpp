@@ -34,12 +34,12 @@ struct Import : testing::Test {
   func::FuncOp function(ModuleOp module, StringRef name) {
     return module.lookupSymbol<func::FuncOp>(name);
   }
-  attn::AttentionOp fused(ModuleOp module) {
+  attn::AttentionOp fused(ModuleOp module, StringRef name = "decode") {
     PassManager passes(&context);
     passes.addPass(attn::createFuseAttentionPass());
     if (failed(passes.run(module)))
       return {};
-    auto found = function(module, "decode").getOps<attn::AttentionOp>();
+    auto found = function(module, name).getOps<attn::AttentionOp>();
     return found.empty() ? attn::AttentionOp() : *found.begin();
   }
   MLIRContext context;
@@ -69,6 +69,23 @@ TEST_F(Import, EveryConfigFusesToItsNumbers) {
       EXPECT_EQ(attention.getKvShape().valueDim, layer.valueDim);
     }
   }
+}
+
+// Prefill is the attention of decode, for the sequences that decode leaves.
+TEST_F(Import, PrefillIsTheSameAttention) {
+  spec::ModelSpec spec = model("llama-3.2-1b");
+  ASSERT_FALSE(spec.classes.empty());
+  OwningOpRef<ModuleOp> module = importLayerClass(context, spec, spec.classes[0], {});
+  ASSERT_TRUE(module);
+  attn::AttentionOp decode = fused(*module), prefill = fused(*module, "prefill");
+  ASSERT_TRUE(decode && prefill);
+  EXPECT_EQ(prefill.getScoresAttr(), decode.getScoresAttr());
+  EXPECT_EQ(prefill.getMask(), decode.getMask());
+  auto phase = [&](StringRef name) {
+    return function(*module, name)->getAttrOfType<attn::PhaseAttr>(attn::kPhaseAttrName);
+  };
+  EXPECT_EQ(phase("prefill").getRole(), attn::Role::Prefill);
+  EXPECT_EQ(phase("prefill").getMaxQuery(), phase("decode").getMaxQuery());
 }
 
 // Norms and rotations of queries and keys; the rotation carries the spec's final frequencies.

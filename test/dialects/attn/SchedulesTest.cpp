@@ -68,7 +68,7 @@ TEST(Schedules, TensorCopiesWherePagesAllow) {
       Schedule deeper = schedule;
       deeper.stages.value = ++deeper.stages.key;
       EXPECT_TRUE(schedule.stages.key == 6 || !checkSchedule(deeper, shape, sm90a()) ||
-                  2 * (ringBytes(deeper, shape) + kSharedReserve) > sm90a().maxSharedPerBlock);
+                  2 * (sharedBytes(deeper, shape) + kSharedReserve) > sm90a().maxSharedPerBlock);
     }
 }
 
@@ -93,14 +93,55 @@ TEST(Schedules, RegisterEstimateByHand) {
   EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 16 + 32);
 }
 
-TEST(Schedules, RingBytesByHand) {
+// Direct products, head_dim 128, 32 rows, 32 keys: S 32, P 16, O 128, statistics 8, and 56.
+TEST(Schedules, RegisterEstimateOfDirectProductsByHand) {
+  Schedule schedule;
+  schedule.orientation = Orientation::Direct;
+  schedule.rows = schedule.keys = 32;
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 32 + 16 + 128 + 8 + 56);
+}
+
+TEST(Schedules, SharedBytesByHand) {
   Schedule schedule; // 4 units, 3 stages, 16 keys
-  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * 16 * (128 + 64) * 2);
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * 16 * (128 + 64) * 2);
   schedule.copy = Copy::Tensor; // and an mbarrier a slot
-  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * (16 * (128 + 64) * 2 + 8));
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 1, 1, 16, 2}), 4 * 3 * (16 * (128 + 64) * 2 + 8));
   schedule.copy = Copy::Gather;
   schedule.divide = Divide::Rows;
-  EXPECT_EQ(ringBytes(schedule, {128, 64, 1, 1, 16, 2}), 3 * 16 * (128 + 64) * 2);
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 1, 1, 16, 2}), 3 * 16 * (128 + 64) * 2);
+  schedule.orientation = Orientation::Direct; // 8 query rows of a unit in shared memory
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 1, 1, 16, 2}),
+            3 * 16 * (128 + 64) * 2 + 4 * 8 * 128 * 2);
+}
+
+// What ptxas compiles without spills: 32 rows up to head_dim 128, with fewer keys from 96 on.
+TEST(Schedules, PrefillRowsAndKeysFollowTheRegisters) {
+  auto tile = [](int64_t dim, int64_t pageSize = 16) {
+    Schedule schedule = prefillSchedule({dim, dim, 4, 8, pageSize, 2}, sm80());
+    return std::pair(schedule.rows, schedule.keys);
+  };
+  EXPECT_EQ(tile(64), std::pair(int64_t(32), int64_t(64)));
+  EXPECT_EQ(tile(80), std::pair(int64_t(32), int64_t(64)));
+  EXPECT_EQ(tile(96), std::pair(int64_t(32), int64_t(32)));
+  EXPECT_EQ(tile(128), std::pair(int64_t(32), int64_t(32)));
+  EXPECT_EQ(tile(144), std::pair(int64_t(16), int64_t(64)));
+  EXPECT_EQ(tile(256), std::pair(int64_t(16), int64_t(32)));
+  EXPECT_EQ(tile(64, /*pageSize=*/1), std::pair(int64_t(32), int64_t(32))); // 32 page numbers
+}
+
+// Every head_dim gets a legal schedule within the shared memory of any device since sm_80, for
+// every page size: a tile has at most 32 page numbers.
+TEST(Schedules, PrefillOfEveryShapeIsLegal) {
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t page : {1, 2, 3, 16, 17, 24, 64, 100, 256}) {
+      KernelShape shape{dim, dim, 4, 8, page, 2};
+      Schedule schedule = prefillSchedule(shape, sm80());
+      Result<void> legal = checkSchedule(schedule, shape, sm80());
+      EXPECT_TRUE(legal) << dim << " " << page << ": " << legal.error().diagnostic.message;
+      EXPECT_LE(sharedBytes(schedule, shape), 99 * 1024);
+      EXPECT_EQ(schedule.divide, Divide::Rows);
+      EXPECT_EQ(schedule.order, Order::LongestFirst);
+    }
 }
 
 // At most 64 splits for any length that the rule provides for, and every split is whole tiles.
@@ -125,9 +166,14 @@ TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {
   EXPECT_EQ(message(schedule),
             "register estimate 90 exceeds the registers per thread of sm_80, 64");
   schedule.blocksPerSm = 2;
-  EXPECT_EQ(message(schedule), "ring bytes of all blocks 196608 exceeds the shared memory of a "
-                               "multiprocessor of sm_80, 166912");
+  EXPECT_EQ(message(schedule),
+            "bytes of all blocks' rings and queries 196608 exceeds the shared memory "
+            "of a multiprocessor of sm_80, 166912");
   schedule.blocksPerSm = 1;
+  schedule.keys = 64;
+  schedule.stages.key = schedule.stages.value = 1;
+  shape.pageSize = 1;
+  EXPECT_EQ(message(schedule), "a tile of 64 keys has 64 page numbers, at most 32 are supported");
   schedule.product = Product::Wgmma;
   EXPECT_EQ(message(schedule), "product = wgmma needs that instruction, which sm_80 has not");
 }

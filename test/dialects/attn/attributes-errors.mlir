@@ -94,8 +94,12 @@ func.func private @c1() attributes {a = #attn.phase<decode>}
 
 // -----
 // phase (C1)
-// expected-error @+1 {{max_query belongs to decode, not to append}}
+// expected-error @+1 {{max_query belongs to decode, prefill and merge, not to append}}
 func.func private @c1() attributes {a = #attn.phase<append, max_query = 2>}
+
+// -----
+// expected-error @+1 {{max_query must not be negative, got -1}}
+func.func private @c1() attributes {a = #attn.phase<prefill, max_query = -1>}
 
 // -----
 // expected-error @+1 {{a phase needs one of prefill, decode, append, merge, merge_states}}

@@ -46,6 +46,6 @@ func.func private @splits() attributes {
 // CHECK-SAME: append = #attn.phase<append>
 // CHECK-SAME: decode = #attn.phase<decode, max_query = 8>
 // CHECK-SAME: merge = #attn.phase<merge>
-// CHECK-SAME: prefill = #attn.phase<prefill>
+// CHECK-SAME: prefill = #attn.phase<prefill, max_query = 8>
 func.func private @phases() attributes {
-  append = #attn.phase<append>, decode = #attn.phase<decode, max_query = 8>, merge = #attn.phase<merge>, prefill = #attn.phase<prefill>}
+  append = #attn.phase<append>, decode = #attn.phase<decode, max_query = 8>, merge = #attn.phase<merge>, prefill = #attn.phase<prefill, max_query = 8>}

@@ -1,6 +1,7 @@
 // RUN: attncc-opt %s --attn-schedule | FileCheck %s
 // RUN: attncc-opt %s --attn-schedule=target=sm_90a | FileCheck %s --check-prefix=HOPPER
 // RUN: attncc-opt %s --attn-schedule="schedule=<units=2,rows=8,stages=2>" | FileCheck %s --check-prefix=GIVEN
+// RUN: attncc-opt %s --attn-schedule="schedule=<units=8,rows=16,keys=32,divide=rows,orientation=direct,stages=2>" | FileCheck %s --check-prefix=ROWS
 
 !kv64 = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
 !kv256 = !attn.paged_kv<page_size = 16, kv_heads = 4, key = 256 x bf16, value = 256 x bf16, order = NHD>
@@ -33,6 +34,21 @@ func.func @eight_tokens(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> !attn.partials<
 func.func @wide_heads(%q: tensor<?x8x256xbf16>, %kv: !kv256) -> !attn.partials<heads = 8, group = 2, dim = 256> attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
   %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<length = 2048>) : tensor<?x8x256xbf16>, !kv256 -> !attn.partials<heads = 8, group = 2, dim = 256>
   return %p : !attn.partials<heads = 8, group = 2, dim = 256>
+}
+
+// Prefill: units share the keys, the rows are on the instruction's side of 16.
+// CHECK-LABEL: @prefill
+// CHECK: schedule(<unit = 1, units = 4, rows = 32, divide = rows, keys = 64, orientation = direct, {{.*}} stages = 2, {{.*}} order = longest_first, {{.*}} split = none,
+// GIVEN-LABEL: @prefill
+// A schedule that divides the keys is decode's.
+// GIVEN: rows = 32, divide = rows,
+// ROWS-LABEL: @one_token
+// ROWS: rows = 8, divide = keys,
+// ROWS-LABEL: @prefill
+// ROWS: schedule(<unit = 1, units = 8, rows = 16, divide = rows, keys = 32, orientation = direct,
+func.func @prefill(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> (tensor<?x32x64xbf16>, tensor<?x32xf32>) attributes {attn.phase = #attn.phase<prefill, max_query = 8>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) : tensor<?x32x64xbf16>, !kv64 -> tensor<?x32x64xbf16>, tensor<?x32xf32>
+  return %o, %lse : tensor<?x32x64xbf16>, tensor<?x32xf32>
 }
 
 // append runs one warp a token and kv head.

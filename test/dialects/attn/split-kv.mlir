@@ -10,7 +10,7 @@
 // CHECK-NEXT: %[[P:.*]] = attn.attention %[[Q]], %[[KV]] scores(<scale = 0.125>) mask(<causal>) split(<steps = {{\[\[}}2048, 256], [8192, 1024], [131072, 2048]]>)
 // CHECK-NEXT: return %[[P]]
 // CHECK-LABEL: func.func @decode_merge(
-// CHECK-SAME: %[[P:.*]]: !attn.partials<heads = 32, group = 4, dim = 32>) -> (tensor<?x32x32xbf16>, tensor<?x32xf32>) attributes {attn.phase = #attn.phase<merge>}
+// CHECK-SAME: %[[P:.*]]: !attn.partials<heads = 32, group = 4, dim = 32>) -> (tensor<?x32x32xbf16>, tensor<?x32xf32>) attributes {attn.phase = #attn.phase<merge, max_query = 4>}
 // CHECK-NEXT: %[[O:.*]], %[[L:.*]] = attn.merge %[[P]] split(<steps = {{\[\[}}2048, 256], [8192, 1024], [131072, 2048]]>)
 // CHECK-NEXT: return %[[O]], %[[L]]
 

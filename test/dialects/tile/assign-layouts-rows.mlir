@@ -52,7 +52,7 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
 
 // -----
 
-// Direct operands: the result is the accumulator as the instruction leaves it, and P becomes the A
+// Direct operands: the query is a shared tile, the result is the accumulator as the instruction leaves it, and P becomes the A
 // operand of the second product by renaming registers.
 // CHECK-DAG: #[[$A:.+]] = #tile.layout<register = {{\[\[}}0,1],[8,0],[0,8]], lane = {{\[\[}}0,2],[0,4],[1,0],[2,0],[4,0]]>
 // CHECK-DAG: #[[$S:.+]] = #tile.layout<register = {{\[\[}}0,1],[8,0]], lane = {{\[\[}}0,2],[0,4],[1,0],[2,0],[4,0]], repeat = [column 2 register]>
@@ -62,7 +62,7 @@ tile.kernel @direct(%query: tensor<?x?x16xbf16>, %kv: !kv16, %batch: !tile.batch
     attributes {schedule = #attn.schedule<units = 1, rows = 16, orientation = direct>, phase = #attn.phase<decode, max_query = 1>} {
   tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
     %c0 = arith.constant 0 : index
-    // CHECK: tile.load_rows query {{.*}} -> <16x16xbf16, registers, #[[$A]]>
+    // CHECK: tile.load_rows query {{.*}} -> <16x16xbf16, shared, #{{.+}}>
     %q = tile.load_rows query %query[%item] : tensor<?x?x16xbf16> -> !tile.tile<16x16xbf16>
     %k = tile.load_keys %kv[%item, %c0] : !kv16 -> !tile.tile<16x16xbf16>
     // CHECK: tile.matmul {{.*}} -> !tile.tile<16x16xf32, registers, #[[$S]]>

@@ -195,6 +195,15 @@ tile.kernel @f(%kv: !kv, %batch: !tile.batch) attributes {schedule = #attn.sched
 
 // -----
 
+// @load_rows_c5
+func.func @f(%q: tensor<?x?x64xbf16>, %item: !tile.item) {
+  // expected-error@+1 {{offset must be a multiple of 128, got 64}}
+  %r = tile.load_rows query %q[%item] {offset = 64 : i32} : tensor<?x?x64xbf16> -> !tile.tile<8x64xbf16>
+  return
+}
+
+// -----
+
 // @store_attention_c1
 func.func @f(%r: !tile.tile<8x64xbf16>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item) {
@@ -221,7 +230,7 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
   %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
   %r = tile.zero : !tile.tile<8x64xf32>
   %lse = tile.zero : !tile.tile<8x1xf32>
-  // expected-error@+1 {{needs items of decode, got append}}
+  // expected-error@+1 {{needs items of decode or prefill, got append}}
   tile.store_attention %r, %lse, %out, %l, %w[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   tile.return
 }

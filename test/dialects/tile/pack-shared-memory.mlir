@@ -64,6 +64,30 @@ tile.kernel @shared(%batch: !tile.batch)
   tile.return
 }
 
+// Query rows in shared memory, 2048 bytes for each of 4 units, live until their last use: beside a ring that is used in
+// the same loop.
+// CHECK-LABEL: tile.kernel @rows
+// CHECK-SAME: shared_memory = 14336 : i32
+// CHECK: tile.load_rows query %{{.+}} {offset = 0 : i32}
+// CHECK: tile.ring {offset = 8192 : i32}
+#rows = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+tile.kernel @rows(%query: tensor<?x?x64xbf16>, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, divide = rows>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<16x64xbf16, shared, #rows>
+  %ring = tile.ring : !narrow
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  scf.for %j = %c0 to %c9 step %c1 {
+    %p = tile.position
+    %k, %v = tile.wait %ring[%p] : !narrow
+    %s = tile.matmul %q, %k {transpose_b} : (!tile.tile<16x64xbf16, shared, #rows>, !tile.tile<16x64xbf16, shared, #wide>) -> !tile.tile<16x16xf32>
+    tile.release %ring[%p] : !narrow
+  }
+  tile.return
+}
+
 // Behind rings and scratch stand 4 x 3 mbarriers. Two blocks are asked for, and nothing is to be added: on a multiprocessor of
 // 167936 bytes a third does not fit.
 // CHECK-LABEL: tile.kernel @barriers

@@ -73,6 +73,17 @@ tile.kernel @f(%batch: !tile.batch)
 
 // -----
 
+// @work_loop_c3
+tile.kernel @f(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<prefill>} {
+  // expected-error@+1 {{prefill items need a schedule with divide = rows}}
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+  }
+  tile.return
+}
+
+// -----
+
 // @grid_item_c1
 func.func @f(%batch: !tile.batch) {
   // expected-error@+1 {{must be inside a tile.kernel}}

@@ -201,6 +201,8 @@ TEST(Interface, StructsMatch) {
             standardInterface("decode/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeTensorParams>()),
             standardInterface("decode.tma/1")->paramsBytes());
+  EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeParams>()),
+            standardInterface("prefill/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeParams>()),
             standardInterface("merge/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeStatesParams>()),
@@ -245,6 +247,9 @@ TEST(Interface, StructsMatch) {
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, output, "output");
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, workspace, "workspace");
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, scaleLog2, "scale_log2");
+  EXPECT_OFFSET("prefill/1", DecodeParams, v.headStride, "v_head_stride");
+  EXPECT_OFFSET("prefill/1", DecodeParams, lse.tokenStride, "lse_token_stride");
+  EXPECT_OFFSET("prefill/1", DecodeParams, scaleLog2, "scale_log2");
   EXPECT_OFFSET("merge/1", MergeParams, batch.queryStart, "query_start");
   EXPECT_OFFSET("merge/1", MergeParams, output.tokenStride, "output_token_stride");
   EXPECT_OFFSET("merge/1", MergeParams, lse, "lse");

@@ -546,8 +546,72 @@ TEST_F(PlanCalls, LongQueriesAppendButDoNotAttend) {
   EXPECT_TRUE(plan->append(*cache, 0, appendArgs(), nullptr));
   Result<void> attended = plan->attend(*cache, 0, attendArgs(), nullptr);
   EXPECT_EQ(messageOf(attended),
-            "max_query_length is 9: attend takes up to 8 until there are prefill kernels");
+            "max_query_length is 9: attend takes up to 8, as this package has no prefill kernel of "
+            "class full");
   EXPECT_EQ(attended.error().status, Status::Unsupported);
+}
+
+/// The sample with a prefill kernel of 16 rows a block.
+class PlanWithPrefill : public PlanCalls {
+protected:
+  void SetUp() override {
+    package::KernelEntry kernel = sample.manifest.kernels[1];
+    ASSERT_EQ(kernel.role, "decode");
+    kernel.role = "prefill";
+    kernel.entry = "sample_prefill";
+    kernel.interface = "prefill/1";
+    kernel.file = "sm_80/prefill.ptx";
+    kernel.rows = 16;
+    kernel.splitRule.clear();
+    kernel.loadClass["max_query_length"] = {9, INT32_MAX};
+    sample.files[kernel.file] = sample.files[sample.manifest.kernels[1].file];
+    sample.manifest.interfaces["prefill/1"] = *package::standardInterface("prefill/1");
+    sample.manifest.kernels.push_back(kernel);
+    PlanCalls::SetUp();
+    attncc_limits prompts = limits();
+    prompts.max_query_length = 100;
+    plan = std::move(*create(prompts));
+    memory.resize(static_cast<size_t>(plan->workspaceBytes()) + 256, 0xcc);
+    workspace = memory.data() + (256 - reinterpret_cast<uint64_t>(memory.data()) % 256) % 256;
+  }
+};
+
+// Which kernel a sequence takes is known on the device only, so a bound above decode's limit
+// launches both; decode and merge have blocks for up to 8 query tokens, and read the bound of all.
+TEST_F(PlanWithPrefill, LongQueriesLaunchAllThree) {
+  ready();
+  attncc_batch next = batch();
+  next.max_query_length = 20;
+  ASSERT_TRUE(plan->update(next, nullptr));
+  ASSERT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+  ASSERT_EQ(device->launches.size(), 3u);
+  using Grid = std::array<uint32_t, 3>;
+  EXPECT_EQ(device->launches[0].entry, "sample_prefill");
+  EXPECT_EQ(device->launches[0].shape.grid, (Grid{2 * 3, 1, 3})); // ceil(2 · 20 / 16) chunks
+  EXPECT_EQ(device->launches[1].entry, "sample_decode");
+  EXPECT_EQ(device->launches[1].shape.grid[0], 2u * 2); // ceil(2 · 8 / 8)
+  EXPECT_EQ(device->launches[2].entry, "sample_merge");
+  EXPECT_EQ(device->launches[2].shape.grid[0], 2u * 2 * 8);
+  for (size_t i : {0, 1})
+    EXPECT_EQ(paramsOf<DecodeParams>(i).batch.maxQueryLength, 20);
+  EXPECT_EQ(paramsOf<MergeParams>(2).batch.maxQueryLength, 20);
+}
+
+TEST_F(PlanWithPrefill, ShortQueriesLaunchNoPrefill) {
+  ready();
+  attncc_batch next = batch();
+  next.max_query_length = 8;
+  ASSERT_TRUE(plan->update(next, nullptr));
+  ASSERT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+  ASSERT_EQ(device->launches.size(), 2u);
+  EXPECT_EQ(device->launches[0].entry, "sample_decode");
+}
+
+// The partials of a plan for prompts are those of decode: longer queries have none.
+TEST_F(PlanWithPrefill, WorkspaceIsDecodes) {
+  attncc_limits decodes = limits();
+  decodes.max_query_length = 8;
+  EXPECT_EQ(plan->workspaceBytes(), (*create(decodes))->workspaceBytes());
 }
 
 TEST_F(PlanCalls, TensorsHaveExactMessages) {

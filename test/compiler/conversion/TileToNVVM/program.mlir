@@ -20,8 +20,9 @@
 // CHECK: %[[RULE:.+]] = arith.select %[[SHORT]], %c256_i32, %c1024_i32
 // CHECK: %[[NONE:.+]] = arith.cmpi eq, %[[SPLIT]], %c0_i32
 // CHECK: arith.select %[[NONE]], %[[RULE]], %{{.+}}
-// A fault is reported by one thread.
-// CHECK: %[[REPORTS:.+]] = arith.andi %[[FAULTY]], %{{.+}} : i1
+// A fault of a sequence that is not prefill's is reported by one thread.
+// CHECK: %[[OWN:.+]] = arith.andi %[[FAULTY]], %{{.+}} : i1
+// CHECK: %[[REPORTS:.+]] = arith.andi %[[OWN]], %{{.+}} : i1
 // CHECK-NEXT: scf.if %[[REPORTS]]
 // CHECK-NEXT: llvm.atomicrmw _or %[[WORKSPACE]], %c1_i32 syncscope("device") monotonic
 tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace, %scale: f32)
@@ -56,5 +57,48 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, 
 tile.kernel @append(%batch: !tile.batch, %workspace: !tile.workspace)
     attributes {schedule = #attn.schedule<units = 1>, phase = #attn.phase<append>} {
   %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  tile.return
+}
+
+!s = !tile.tile<16x16xf32, registers, #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], repeat = [column 2 register]>>
+
+// A prefill item: x = chunk · kv_heads + kv_head, the chunks of 4 · 16 rows counted from the sequence's last one;
+// sequences of up to 8 query tokens are decode's.
+// CHECK-LABEL: gpu.module @prefill
+// CHECK: llvm.func @prefill
+// CHECK: %[[LONG:.+]] = arith.cmpi sgt, %[[QUERIES:.+]], %c8_i32
+// CHECK: %[[X:.+]] = nvvm.read.ptx.sreg.ctaid.x
+// CHECK: %[[CHUNK:.+]] = arith.divui %[[X]], %[[HEADS:.+]] : i32
+// CHECK: arith.muli %[[CHUNK]], %[[HEADS]]
+// CHECK: %[[LAST:.+]] = arith.subi %{{.+}}, %c1_i32
+// CHECK: %[[REVERSED:.+]] = arith.subi %[[LAST]], %[[CHUNK]]
+// CHECK: %[[PLACE:.+]] = arith.select %{{.+}}, %[[CHUNK]], %[[REVERSED]]
+// CHECK: arith.shli %[[PLACE]], %c6_i32
+// CHECK: %[[FIRST:.+]] = arith.subi
+// CHECK: arith.cmpi slt, %[[FIRST]]
+// CHECK: %[[VALID:.+]] = arith.andi %{{.+}}, %[[LONG]] : i1
+// CHECK: scf.if %[[VALID]]
+tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, order = longest_first>,
+                phase = #attn.phase<prefill, max_query = 8>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  scf.if %valid {
+    // The range is the block's: up to what its last row sees, without a mask up to what its first one does.
+    // CHECK: %[[END:.+]] = arith.addi %[[FIRST]], %c64_i32
+    // CHECK: %[[ROWS:.+]] = arith.minsi %[[END]]
+    // CHECK: arith.addi %[[ROWS]], %c-1_i32
+    // CHECK: %[[FIRST_TOKEN:.+]] = arith.shrui %[[FIRST]], %c2_i32
+    // CHECK: scf.for %{{.+}} = %[[PLAIN:.+]] to %[[COUNT:.+]] step
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    %plain = tile.range_plain %range
+    %c1 = arith.constant 1 : index
+    %a = tile.zero : !s
+    %s = scf.for %j = %plain to %n step %c1 iter_args(%i = %a) -> (!s) {
+      %m = tile.mask %i[%item, %j] mask(#attn.mask<causal>) : !s
+      scf.yield %m : !s
+    }
+    tile.store_rows query %s, %out[%item] : !s, tensor<?x?x16xf32>
+  }
   tile.return
 }

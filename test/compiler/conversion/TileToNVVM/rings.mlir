@@ -41,3 +41,38 @@ tile.kernel @rings(%batch: !tile.batch)
   }
   tile.return
 }
+
+#kv64 = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 8 offset]>
+!shared = !tile.ring<2 x (!tile.tile<64x64xbf16, shared, #kv64>), shared_by = units>
+!single = !tile.ring<1 x (!tile.tile<64x64xbf16, shared, #kv64>), shared_by = units>
+
+// A ring of the block: its wait has the block's barrier and its release nothing. One slot can only be filled again
+// behind a barrier of its own.
+// CHECK-LABEL: llvm.func @shared_rings
+// CHECK: llvm.getelementptr %{{.+}}[2048]
+// CHECK: nvvm.cp.async.commit.group
+// CHECK-NEXT: nvvm.cp.async.wait.group 1
+// CHECK-NEXT: nvvm.barrier
+// CHECK-NOT: nvvm.bar.warp.sync
+// CHECK: nvvm.barrier
+// CHECK: nvvm.cp.async.commit.group
+// CHECK: nvvm.cp.async.wait.group 0
+// CHECK: nvvm.barrier
+// CHECK-NOT: nvvm.bar.warp.sync
+// CHECK: llvm.return
+tile.kernel @shared_rings(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, divide = rows>, phase = #attn.phase<prefill>, shared_memory = 51200 : i32} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 1>)
+  %ring = tile.ring {offset = 2048 : i32} : !shared
+  %p = tile.position
+  %slot = tile.acquire %ring[%p] : !shared
+  tile.commit %ring[%p] : !shared
+  %k = tile.wait %ring[%p] {ahead = 1 : i64} : !shared
+  tile.release %ring[%p] : !shared
+  %one = tile.ring {offset = 32768 : i32} : !single
+  %slot1 = tile.acquire %one[%p] : !single
+  tile.commit %one[%p] : !single
+  %k1 = tile.wait %one[%p] : !single
+  tile.release %one[%p] : !single
+  tile.return
+}

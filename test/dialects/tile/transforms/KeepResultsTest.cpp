@@ -48,9 +48,11 @@ protected:
   mlir::MLIRContext context;
 };
 
+// Edge tiles are peeled between persist and canonicalize.
 const std::string assign = "tile-assign-layouts", pipeline = assign + ",tile-pipeline",
                   prefetch = pipeline + ",tile-prefetch", persist = prefetch + ",tile-persist",
-                  whole = persist + ",canonicalize,cse,tile-pack-shared-memory{limit=1048576}";
+                  peel = persist + ",tile-peel-masks",
+                  whole = peel + ",canonicalize,cse,tile-pack-shared-memory{limit=1048576}";
 
 // One shape, the pipeline one pass longer at a time.
 TEST_F(KeepResults, DecodeAfterEachPass) {
@@ -159,6 +161,49 @@ TEST_F(KeepResults, DecodeOfRandomShapes) {
               "")
         << decodeProgram(shape);
   }
+}
+
+TEST_F(KeepResults, PrefillAfterEachPass) {
+  for (const std::string &passes : {assign, pipeline, prefetch, persist, peel, whole})
+    EXPECT_EQ(keeps(prefillProgram({.rows = 16, .keys = 32, .stages = 2}), passes), "") << passes;
+}
+
+TEST_F(KeepResults, PrefillOfEveryHeadDim) {
+  for (int64_t dim : {16, 48, 80, 128, 256})
+    EXPECT_EQ(
+        keeps(prefillProgram({.keyDim = dim, .valueDim = dim, .rows = 16, .stages = 2}), whole), "")
+        << "dim " << dim;
+}
+
+TEST_F(KeepResults, PrefillOfEveryGroupAndMask) {
+  for (int64_t group : {1, 3, 8})
+    for (const char *order : {"natural", "longest_first"})
+      for (const char *mask : {"causal", "none"})
+        EXPECT_EQ(keeps(prefillProgram({.keyDim = 16,
+                                        .valueDim = 16,
+                                        .group = group,
+                                        .rows = 32,
+                                        .units = 2,
+                                        .stages = 2},
+                                       order, mask),
+                        whole),
+                  "")
+            << "group " << group << " " << order << " " << mask;
+}
+
+// Rings of the block: one slot, several, one ring each; pages smaller and larger than a tile.
+TEST_F(KeepResults, PrefillOfEveryRing) {
+  for (const char *stages : {"1", "3", "[2, 2]", "[3, 2]"})
+    for (int64_t page : {1, 24, 64})
+      EXPECT_EQ(keeps(prefillProgram({.keyDim = 16,
+                                      .valueDim = 16,
+                                      .rows = 16,
+                                      .pageSize = page,
+                                      .keys = 32,
+                                      .stagesText = stages}),
+                      whole),
+                "")
+          << "stages " << stages << " page size " << page;
 }
 
 TEST_F(KeepResults, Append) {

@@ -22,7 +22,13 @@ struct Template {
 
 } // namespace
 
-std::string decodeProgram(const DecodeShape &s) {
+namespace {
+struct AttentionForm {
+  std::string role, schedule, mask;
+  bool merge; ///< units meet in merge_units
+};
+
+std::string attentionProgram(const DecodeShape &s, const AttentionForm &form) {
   Template t{R"(
 !kv = !attn.paged_kv<page_size = $PAGE, kv_heads = 2, key = $DK x $TYPE, value = $DV x $TYPE, order = NHD>
 !q = !tile.tile<$ROWSx$DKx$TYPE>
@@ -32,16 +38,16 @@ std::string decodeProgram(const DecodeShape &s) {
 !p = !tile.tile<$ROWSx$KEYSx$TYPE>
 !o = !tile.tile<$ROWSx$DVxf32>
 !m = !tile.tile<$ROWSx1xf32>
-tile.kernel @decode(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
+tile.kernel @$ROLE(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
                     %out: tensor<?x?x$DVx$TYPE>, %lse_out: tensor<?x?xf32>,
                     %workspace: !tile.workspace, %scale: f32)
-    attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS, divide = $DIVIDE, stages = $STAGES$COPY$SPLIT>,
-                phase = #attn.phase<decode, max_query = 8>} {
-  tile.work_loop(%item, %unit) in %batch items(<decode, group = $GROUP>) {
+    attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS$FORM, stages = $STAGES$COPY$SPLIT>,
+                phase = #attn.phase<$ROLE, max_query = 8>} {
+  tile.work_loop(%item, %unit) in %batch items(<$ROLE, group = $GROUP>) {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
     %q = tile.load_rows query %query[%item] : tensor<?x?x$DKx$TYPE> -> !q
-    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = $KEYS : i64}
+    %range = tile.key_range %item, %unit mask(#attn.mask<$MASK>) {keys = $KEYS : i64}
     %n = tile.range_count %range
     %m0, %l0 = tile.softmax_init : !m, !m
     %o0 = tile.zero : !o
@@ -49,7 +55,7 @@ tile.kernel @decode(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch
       %t = tile.key_tile %range[%j]
       %k = tile.load_keys %kv[%item, %t] : !kv -> !k
       %s0 = tile.matmul %q, %k {transpose_b} : (!q, !k) -> !s
-      %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>) : !s
+      %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<$MASK>) : !s
       %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale : !s, !m, !m
       %pb = tile.convert %p : !s -> !p
       %or = tile.rescale %oi, %f : !o, !m
@@ -63,14 +69,27 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
 }
 )"};
   t.put("MERGE",
-        s.merge ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
-                  "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
-                : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+        form.merge
+            ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
+              "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
+            : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
   t.put("COPY", s.box ? ", copy = tensor, box = " + number(s.box) : "");
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
   t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);
-  return t.put("DIVIDE", s.divide).put("SPLIT", s.split).text;
+  t.put("FORM", form.schedule).put("MASK", form.mask).put("ROLE", form.role);
+  return t.put("SPLIT", s.split).text;
+}
+} // namespace
+
+std::string decodeProgram(const DecodeShape &shape) {
+  return attentionProgram(shape, {"decode", "", "causal", /*merge=*/true});
+}
+
+std::string prefillProgram(const DecodeShape &shape, const std::string &order,
+                           const std::string &mask) {
+  return attentionProgram(
+      shape, {"prefill", ", divide = rows, orientation = direct, order = " + order, mask, false});
 }
 
 std::string appendProgram(const AppendShape &s) {

@@ -18,11 +18,13 @@ struct DecodeShape {
   std::string type = "bf16";
   std::string split = "";      ///< `, split = …` of the schedule
   std::string stagesText = ""; ///< replaces the number of stages: "[2, 3]"
-  std::string divide = "keys"; ///< rows: rings are shared by the units
-  bool merge = true;           ///< units meet in merge_units
   int64_t box = 0;             ///< tokens of a tensor copy; 0: gathered copies
 };
 std::string decodeProgram(const DecodeShape &shape);
+/// The same attention with units that divide the rows. `order` is the schedule's, `mask` the body
+/// of an #attn.mask; sequences of up to 8 query tokens are decode's.
+std::string prefillProgram(const DecodeShape &shape, const std::string &order = "longest_first",
+                           const std::string &mask = "causal");
 
 struct AppendShape {
   int64_t dim = 64, group = 4, rotary = 64, pageSize = 16;
