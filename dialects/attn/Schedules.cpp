@@ -36,7 +36,9 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
   // A token's page is a shift where pages are powers of two, else a product with a reciprocal; a
   // tile that spans many pages has as many addresses.
   bool shifts = shape.pageSize == 0 || llvm::isPowerOf2_64(shape.pageSize);
-  int64_t pages = !shifts ? 12 : shape.pageSize == 2 || shape.pageSize == 4 ? 16 : 0;
+  int64_t pages = !shifts || shape.pageSize == 1               ? 12
+                  : shape.pageSize == 2 || shape.pageSize == 4 ? 16
+                                                               : 0;
   int64_t rest = 32;
   if (schedule.orientation == Orientation::Direct) {
     rest = 56;

@@ -11,12 +11,12 @@
 //   query           Q = rows/8 · key_dim/16 · 2   (16 bit)
 //   row statistics  rows/8 · 4                    (maximum and sum, two rows a lane)
 //
-// and 32 for addresses and counters; 12 more where the page size is no power of two, 16 more for
-// pages of 2 or 4 tokens, of which a tile has many. The direct products of prefill have the rows on
-// the instruction's side of 16: S = rows·keys/32, O = rows·value_dim/32, no query, which stays in
-// shared memory, 4 of statistics for each 16 rows, and 56, since operands are read ahead; 16 more
-// for all those page sizes and pages of one token, and 16 for groups that are no power of two.
-// Test: test/dialects/attn/SchedulesTest.cpp
+// and 32 for addresses and counters; 12 more where the page size is no power of two or 1, 16 more
+// for pages of 2 or 4 tokens, of which a tile has many. The direct products of prefill have the
+// rows on the instruction's side of 16: S = rows·keys/32, O = rows·value_dim/32, no query, which
+// stays in shared memory, 4 of statistics for each 16 rows, and 56, since operands are read ahead;
+// 16 more for all those page sizes and pages of one token, and 16 for groups that are no power of
+// two. Test: test/dialects/attn/SchedulesTest.cpp
 //
 //===----------------------------------------------------------------------===//
 #pragma once

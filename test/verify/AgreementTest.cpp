@@ -44,6 +44,8 @@ TEST(Agreement, equalDevicesAgree) {
   ASSERT_TRUE(report);
   EXPECT_TRUE(report->passed()) << report->text();
   for (Role role : kRoles) {
+    if (role == Role::Prefill) // a class without such a kernel
+      continue;
     Agreement agreement = agreementOf(*report, role);
     EXPECT_GT(agreement.elements, 1000);
     EXPECT_EQ(agreement.equal, agreement.elements);
