@@ -7,7 +7,8 @@
 //   update   checks the batch against the limits; picks each class's variants by the host-known
 //            bounds
 //   append   one launch, of the kernel with the class's prologue or of the one without
-//   attend   decode; then merge, if a sequence at the bound would have more than one split
+//   attend   prefill, if a sequence at the bound is too long for decode; decode; then merge, if one
+//            would have more than one split
 //   check    reads and clears the error word, the u32 at offset 0 of the workspace
 //
 // Under the throughput policy the plan asks decode for splits of one length, chosen from the bounds
