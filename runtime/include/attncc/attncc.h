@@ -1,7 +1,7 @@
 /*===- attncc.h - the C interface of the attncc runtime -----------------------===
  *
- * Public. Loads a kernel package, binds paged KV memory, plans a step and launches append, decode
- * and merge. C11 and C++; needs no CUDA header; nothing throws across it. docs/runtime.md is the
+ * Public. Loads a kernel package, binds paged KV memory, plans a step and launches append, prefill,
+ * decode and merge. C11 and C++; needs no CUDA header; nothing throws across it. docs/runtime.md is the
  * manual, with a program.
  *
  * Conventions
