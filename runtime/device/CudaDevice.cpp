@@ -14,7 +14,6 @@ public:
   CudaKernel(std::shared_ptr<const CudaDevice> device, CUmodule module)
       : device(std::move(device)), module(module) {}
   ~CudaKernel() override;
-  KernelResources resources() const override { return used; }
 
   std::shared_ptr<const CudaDevice> device;
   CUmodule module;
@@ -23,7 +22,6 @@ public:
   uint32_t shared = 0;
   bool dependentLaunch = false;
   std::vector<uint32_t> paramOffsets;
-  KernelResources used;
 };
 
 /// Pops what it pushed: the caller's context is current again afterwards.
@@ -335,12 +333,6 @@ Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &sourc
   // Drivers that load lazily would do so at the first launch, which may be in a capture.
   if (found && driver.functionLoad)
     found = inContext("cuFuncLoad", [&] { return driver.functionLoad(kernel->function); });
-  for (auto [attribute, value] : {std::pair(kCudaNumRegisters, &kernel->used.registers),
-                                  std::pair(kCudaLocalBytes, &kernel->used.localBytes)})
-    if (found)
-      found = inContext("cuFuncGetAttribute", [&] {
-        return driver.functionGetAttribute(value, attribute, kernel->function);
-      });
   if (!found)
     return inFile(found.error());
   return std::unique_ptr<Kernel>(std::move(kernel));

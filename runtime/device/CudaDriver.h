@@ -61,7 +61,7 @@ inline void *const kCudaLaunchParamBufferSize = reinterpret_cast<void *>(2);
 // CUdevice_attribute, CUfunction_attribute, CUpointer_attribute, CUjit_option.
 constexpr int kCudaMultiprocessors = 16, kCudaL2Bytes = 38, kCudaCapabilityMajor = 75,
               kCudaCapabilityMinor = 76, kCudaMaxSharedOptin = 97;
-constexpr int kCudaLocalBytes = 3, kCudaNumRegisters = 4, kCudaMaxDynamicShared = 8;
+constexpr int kCudaMaxDynamicShared = 8;
 constexpr int kCudaPointerMemoryType = 2;
 constexpr int kCudaMemoryTypeDevice = 2; ///< CU_MEMORYTYPE_DEVICE
 constexpr int kCudaJitErrorLog = 5, kCudaJitErrorLogBytes = 6;
@@ -86,7 +86,6 @@ constexpr int kCudaTensorMapF16 = 6, kCudaTensorMapBF16 = 9; // CUtensorMapDataT
   F(moduleUnload, "cuModuleUnload", (CUmodule module))                                             \
   F(moduleGetFunction, "cuModuleGetFunction",                                                      \
     (CUfunction * function, CUmodule module, const char *name))                                    \
-  F(functionGetAttribute, "cuFuncGetAttribute", (int *value, int attribute, CUfunction function))  \
   F(functionSetAttribute, "cuFuncSetAttribute", (CUfunction function, int attribute, int value))   \
   F(memoryAllocate, "cuMemAlloc_v2", (CUdeviceptr * memory, size_t bytes))                         \
   F(memoryFree, "cuMemFree_v2", (CUdeviceptr memory))                                              \

@@ -32,17 +32,10 @@ struct DeviceInfo {
   int multiprocessors = 0;
 };
 
-/// What the device's compiler made of a kernel; -1 where it does not say.
-struct KernelResources {
-  int registers = -1;  ///< of a thread
-  int localBytes = -1; ///< of a thread: spilled registers
-};
-
 /// A kernel that is ready to be launched; made by and for one device, which it keeps alive.
 class Kernel {
 public:
   virtual ~Kernel() = default;
-  virtual KernelResources resources() const { return {}; }
 };
 
 struct KernelSource {

@@ -178,7 +178,6 @@ TEST_F(CudaFaults, EveryCallInEveryWay) {
                            "cuModuleLoadDataEx",
                            "cuModuleUnload",
                            "cuModuleGetFunction",
-                           "cuFuncGetAttribute",
                            "cuFuncSetAttribute",
                            "cuFuncLoad",
                            "cuMemAlloc_v2",

@@ -281,11 +281,6 @@ int cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
     }
   return kCudaNotFound;
 }
-int cuFuncGetAttribute(int *value, int attribute, CUfunction) {
-  ENTER_CURRENT(functionGetAttribute)
-  *value = attribute == kCudaNumRegisters ? 40 : 0;
-  return kCudaSuccess;
-}
 int cuFuncSetAttribute(CUfunction, int, int) {
   ENTER_CURRENT(functionSetAttribute)
   return kCudaSuccess;
