@@ -184,6 +184,10 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   OpBuilder &b = kernel.builder;
   Location loc = attention.getLoc();
 
+  // A maximum that is off by less than 2^8 is as good: probabilities stay small numbers.
+  IntegerAttr lazy;
+  if (schedule.getRescale() == attn::Rescale::Lazy)
+    lazy = b.getI64IntegerAttr(8);
   TileType statistics = kernel.f32(rows, 1), scores = kernel.f32(rows, keys);
   TileType sum = kernel.f32(rows, valueDim);
   Value q = tile::LoadRowsOp::create(b, loc, kernel.tileType(rows, keyDim, type),
@@ -205,10 +209,11 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
         Value s = tile::MatmulOp::create(b, loc, scores, q, k, Value(), /*transpose_b=*/true);
         s = tile::MaskOp::create(b, loc, scores, s, kernel.item, t, attention.getMask());
         auto step = tile::SoftmaxStepOp::create(b, loc, scores, statistics, statistics, statistics,
-                                                s, state[0], state[1], kernel.get(scaleArg));
+                                                s, state[0], state[1], kernel.get(scaleArg), lazy);
         Value p = tile::ConvertOp::create(b, loc, kernel.tileType(rows, keys, type),
                                           step.getProbabilities());
-        Value o = tile::RescaleOp::create(b, loc, sum, state[2], step.getFactor());
+        Value o = tile::RescaleOp::create(b, loc, sum, state[2], step.getFactor(),
+                                          /*voted=*/static_cast<bool>(lazy));
         Value v = tile::LoadValuesOp::create(b, loc, kernel.tileType(keys, valueDim, type),
                                              kernel.get(kvArg), kernel.item, t);
         o = tile::MatmulOp::create(b, loc, sum, p, v, o, /*transpose_b=*/false);

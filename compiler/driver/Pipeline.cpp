@@ -7,6 +7,7 @@
 #include "compiler/target/EmitPtx.h"
 #include "dialects/attn/Attn.h"
 #include "dialects/attn/Passes.h"
+#include "dialects/attn/Schedules.h"
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"
 #include "dialects/tile/layout/Layout.h"
@@ -45,9 +46,12 @@ void addTilePasses(OpPassManager &passes, const TargetInfo &target) {
   OpPassManager &kernel = passes.nest<tile::KernelOp>();
   kernel.addPass(tile::createAssignLayoutsPass());
   kernel.addPass(tile::createPipelinePass());
+  kernel.addPass(tile::createAssignRolesPass());
   kernel.addPass(tile::createPrefetchPass());
+  kernel.addPass(tile::createOverlapPass());
   kernel.addPass(tile::createPersistPass());
   kernel.addPass(tile::createPeelMasksPass());
+  kernel.addPass(tile::createIssueMatmulsPass());
   kernel.addPass(createCanonicalizerPass());
   kernel.addPass(createCSEPass());
   tile::PackSharedMemoryPassOptions pack;
@@ -86,7 +90,7 @@ std::string summaryOf(const attn::Schedule &schedule, attn::Role role) {
 /// The rule for the tensor map of one side ("k" or "v") of a paged cache: what the conversion's
 /// boxes and tile::sharedSwizzled take for granted.
 package::TensorMapRule tensorMapRule(const std::string &side, int64_t dim, mlir::Type element,
-                                     int64_t box) {
+                                     int64_t box, bool byPanel) {
   int64_t panelBytes = tile::panelBytes(dim, 2), panel = panelBytes / 2;
   package::TensorMapRule rule;
   rule.dtype = element.isF16() ? package::DType::F16 : package::DType::BF16;
@@ -94,7 +98,7 @@ package::TensorMapRule tensorMapRule(const std::string &side, int64_t dim, mlir:
                "kv_heads", "num_pages"};
   rule.strides = {side + "_token_stride", std::to_string(panel), side + "_head_stride",
                   side + "_page_stride"};
-  rule.box = {panel, box, dim / panel, 1, 1};
+  rule.box = {panel, box, byPanel ? 1 : dim / panel, 1, 1};
   rule.swizzle = panelBytes;
   // Measured on an H200: 256 bytes cost 4 % of the bandwidth, 64 and none are as good.
   rule.l2Promotion = 128;
@@ -259,8 +263,10 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
     for (Type argument : kernel.getArgumentTypes())
       if (auto kv = dyn_cast<attn::PagedKvType>(argument))
         result.tensorMaps = {
-            {"k", tensorMapRule("k", kv.getKeyDim(), kv.getKeyType(), schedule.box)},
-            {"v", tensorMapRule("v", kv.getValueDim(), kv.getValueType(), schedule.box)}};
+            {"k", tensorMapRule("k", kv.getKeyDim(), kv.getKeyType(), schedule.box,
+                                attn::keysByPanel(schedule))},
+            {"v", tensorMapRule("v", kv.getValueDim(), kv.getValueType(), schedule.box,
+                                /*byPanel=*/false)}};
   kernel.setSymName(result.entry);
   if (Result<void> done =
           run(alone, "tile", [&](OpPassManager &passes) { addTilePasses(passes, target); });

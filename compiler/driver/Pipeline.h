@@ -7,8 +7,8 @@
 //                                        prologue, decode, merge_states
 //   attn         dialects/attn           fuse-attention, split-kv, schedule
 //   tile         compiler/conversion     convert-attn-to-tile, then each kernel by itself:
-//                dialects/tile           assign-layouts, pipeline, prefetch, persist,
-//                pack-shared-memory
+//                dialects/tile           assign-layouts, pipeline, assign-roles, prefetch,
+//                overlap, persist, peel-masks, issue-matmuls, pack-shared-memory
 //   nvvm         compiler/conversion     convert-tile-to-nvvm
 //   ptx          compiler/target         LLVM's NVPTX back end
 //

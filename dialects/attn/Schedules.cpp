@@ -40,6 +40,8 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
                   : shape.pageSize == 2 || shape.pageSize == 4 ? 16
                                                                : 0;
   int64_t rest = 32;
+  if (schedule.product == Product::Wgmma) // copies are another role's
+    return scores + scores / 2 + accumulator + rest;
   if (schedule.orientation == Orientation::Direct) {
     rest = 56;
     // Of pages of one token an instruction meets as many as it has rows.
@@ -56,10 +58,11 @@ int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
                  schedule.stages.value * schedule.keys * shape.valueDim;
   int64_t sharers = schedule.divide == Divide::Keys ? schedule.units : 1;
   int64_t query = schedule.orientation == Orientation::Direct
-                      ? schedule.units * schedule.rows * shape.keyDim
+                      ? schedule.stages.query * schedule.units * schedule.rows * shape.keyDim
                       : 0;
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
-  int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots : 0;
+  // One a slot, or the three kinds of a ring that a role fills.
+  int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots * (schedule.specialised() ? 3 : 1) : 0;
   return (sharers * tile + query) * shape.elementBytes + sharers * barriers;
 }
 
@@ -126,12 +129,18 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
       return refuse(schedule, target, "register estimate", estimate, "the registers per thread",
                     perThread);
   } else {
-    // A load and a store warpgroup share the block with the compute units (dialects/tile).
+    // The loading warpgroup gives registers to the units: those that all threads get at launch must
+    // do, else setmaxnreg waits for ever.
     int64_t asked = 128 * std::max(schedule.registers[0], schedule.registers[1]) +
-                    threads * schedule.registers[2];
-    if (asked > target.registersPerSm)
-      return refuse(schedule, target, "registers of all roles", asked,
-                    "the registers of a multiprocessor", target.registersPerSm);
+                    schedule.computeThreads() * schedule.registers[2];
+    if (asked > perThread * threads)
+      return refuse(schedule, target, "registers of all roles", asked, "what a block gets at launch",
+                    perThread * threads);
+    for (int64_t registers : schedule.registers)
+      if (registers < 24 || registers > 240 || registers % 8 != 0)
+        return makeError(Status::Unsupported,
+                         "registers of a role must be a multiple of 8 from 24 to 240, got " +
+                             std::to_string(registers));
     if (int64_t estimate = registerEstimate(schedule, shape); estimate > schedule.registers[2])
       return refuse(schedule, target, "register estimate", estimate,
                     "the compute role's registers in the schedule", schedule.registers[2]);
@@ -212,7 +221,50 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
   return schedule;
 }
 
+/// Prefill by products of warpgroups whose keys and values a role of its own loads; nothing where
+/// the target or the shape does not allow for it.
+static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
+                                                 const TargetInfo &target) {
+  if (!target.asynchronousProducts || !target.tensorCopies || shape.pageSize == 0)
+    return std::nullopt;
+  Schedule schedule = scheduleFor(target);
+  schedule.unit = 4;
+  schedule.rows = 64;
+  schedule.divide = Divide::Rows;
+  schedule.orientation = Orientation::Direct;
+  schedule.product = Product::Wgmma;
+  schedule.copy = Copy::Tensor;
+  schedule.roles = Roles::Specialised;
+  schedule.overlap = Overlap::Tiles;
+  schedule.pingPong = true;
+  schedule.rescale = Rescale::Lazy;
+  schedule.work = Work::Static;
+  schedule.order = Order::LongestFirst;
+  // With a mask the chunks of as many pairs as their keys and values fit in the L2 cache, the
+  // longest first; without, all chunks of one pair after the other.
+  schedule.headGroup = shape.causal ? 32 : 1;
+  schedule.stages.joint = false;
+  // Three units share each tile where two do not need the registers for a wide output; the loading
+  // role needs more of them with two, whose rest is larger.
+  const int64_t dim = std::max(shape.keyDim, shape.valueDim);
+  schedule.units = dim <= 128 ? 3 : 2;
+  schedule.registers = schedule.units == 3 ? std::vector<int64_t>{32, 32, 160}
+                                           : std::vector<int64_t>{40, 40, 232};
+  const int64_t mostKeys = dim <= 64 ? 128 : dim <= 96 ? 96 : 80;
+  for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
+    schedule.box = std::gcd(shape.pageSize, schedule.keys);
+    for (int64_t stages : {3, 2}) {
+      schedule.stages.key = schedule.stages.value = stages;
+      if (schedule.box % 8 == 0 && checkSchedule(schedule, shape, target))
+        return schedule;
+    }
+  }
+  return std::nullopt;
+}
+
 Schedule attn::prefillSchedule(const KernelShape &shape, const TargetInfo &target) {
+  if (std::optional<Schedule> schedule = warpgroupSchedule(shape, target))
+    return *schedule;
   Schedule schedule = scheduleFor(target);
   schedule.divide = Divide::Rows;
   schedule.orientation = Orientation::Direct;

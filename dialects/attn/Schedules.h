@@ -43,6 +43,7 @@ struct KernelShape {
   int64_t maxQuery = 1; // query tokens of one sequence
   int64_t pageSize = 0; // 0: dense keys
   int64_t elementBytes = 2;
+  bool causal = true;
 };
 
 /// The registers of one thread, by the formulas above; the query counts only in the swapped form,
@@ -51,6 +52,12 @@ int64_t registerEstimate(const Schedule &schedule, const KernelShape &shape);
 /// The bytes of the rings of keys and values of one block, with their mbarriers, and of the query
 /// rows where these are in shared memory.
 int64_t sharedBytes(const Schedule &schedule, const KernelShape &shape);
+
+/// Tensor copies of keys have boxes of one panel: the matrix descriptors of a warpgroup's products
+/// know one stride from each 8 rows to the next.
+inline bool keysByPanel(const Schedule &schedule) {
+  return schedule.product == Product::Wgmma && schedule.box != schedule.keys;
+}
 
 /// Shared memory that rings leave to everything else in a block: barriers, and the alignment of
 /// swizzled tiles.
@@ -69,7 +76,9 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
-/// The cost model's schedule for prefill: 4 units share the keys, each with 32 rows where registers
+/// The cost model's schedule for prefill. With products of warpgroups and tensor copies: blocks
+/// that stay for many items, 3 units (2 above a head dim of 128) that take turns, a role that loads
+/// up to 3 stages of as many keys as registers allow. Else 4 units share the keys, each with 32 rows where registers
 /// allow, else 16; 64 keys a tile, fewer where registers, shared memory or the page numbers of a
 /// tile ask for it; the longest items first.
 Schedule prefillSchedule(const KernelShape &shape, const TargetInfo &target);

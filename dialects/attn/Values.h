@@ -78,7 +78,11 @@ struct Schedule {
   DependentLaunch dependentLaunch = DependentLaunch::None;
   int64_t blocksPerSm = 1;
 
-  int64_t threads() const { return 32 * unit * units; }
+  bool specialised() const { return roles == Roles::Specialised; }
+  /// Threads of the units that compute.
+  int64_t computeThreads() const { return 32 * unit * units; }
+  /// Threads of a block: a warpgroup that loads stands behind those that compute.
+  int64_t threads() const { return computeThreads() + (specialised() ? 128 : 0); }
   bool operator==(const Schedule &) const = default;
 };
 llvm::hash_code hash_value(const Schedule &schedule);

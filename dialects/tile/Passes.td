@@ -31,6 +31,34 @@ def PipelinePass : Pass<"tile-pipeline", "::attncc::tile::KernelOp"> {
   let dependentDialects = ["::mlir::scf::SCFDialect"];
 }
 
+def AssignRolesPass : Pass<"tile-assign-roles", "::attncc::tile::KernelOp"> {
+  let summary = "copies of keys and values go to a role of their own";
+  let description = [{
+    `roles = specialised`: the work loop is taken twice, for a warp that acquires slots, copies and
+    commits, and for the units, which wait, compute and release. Rings move before both.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
+def OverlapPass : Pass<"tile-overlap", "::attncc::tile::KernelOp"> {
+  let summary = "one tile's second product overlaps with the next tile's scores";
+  let description = [{
+    `overlap = tiles` or `items`: the loop over the keys is rotated. Scores and softmax of tile j stand beside the
+    product of probabilities and values of tile j − 1; the first tile's scores come before the
+    loop, the last tile's product behind it. An item without keys gets one tile that is masked.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
+def IssueMatmulsPass : Pass<"tile-issue-matmuls", "::attncc::tile::KernelOp"> {
+  let summary = "products become issue and await";
+  let description = [{
+    `product = wgmma`: a product is started where it stands and awaited at its first use. Slots are
+    released behind the await of what reads them; what will be the next product's operand passes
+    through the await of the one in flight. With `ping_pong` units take turns in starting products.
+  }];
+}
+
 def PrefetchPass : Pass<"tile-prefetch", "::attncc::tile::KernelOp"> {
   let summary = "the warps that compute run ahead with their own copies";
   let description = [{
@@ -53,9 +81,9 @@ def PersistPass : Pass<"tile-persist", "::attncc::tile::KernelOp"> {
 def PeelMasksPass : Pass<"tile-peel-masks", "::attncc::tile::KernelOp"> {
   let summary = "only tiles at the edge of a mask are masked";
   let description = [{
-    A loop over the tiles of a range that units share becomes two: the first over the tiles that
-    every row sees whole, without `tile.mask`, the second over the rest. Comes behind the passes that
-    move copies, which expect one loop.
+    A loop over the tiles of a range that units share becomes two: the first over the tiles at the
+    mask's edge, the second, without `tile.mask`, over those that every row sees whole. Comes behind
+    the passes that move copies, which expect one loop.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }

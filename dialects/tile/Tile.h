@@ -32,6 +32,11 @@ struct RingResource : public mlir::SideEffects::Resource::Base<RingResource> {
   llvm::StringRef getName() final { return "tile.ring"; }
 };
 
+/// Products in flight, and the order in which units start them.
+struct ProductResource : public mlir::SideEffects::Resource::Base<ProductResource> {
+  llvm::StringRef getName() final { return "tile.product"; }
+};
+
 } // namespace attncc::tile
 
 #include "dialects/tile/TileDialect.h.inc"

@@ -204,6 +204,13 @@ LogicalResult WorkLoopOp::verify() {
 
 LogicalResult GridItemOp::verify() { return verifyItems(*this, getSource(), getItems()); }
 
+LogicalResult DrawItemOp::verify() {
+  if (getItems().getKind() != ItemKind::Prefill) // (C2)
+    return emitOpError() << "draws items of prefill, got "
+                         << stringifyItemKind(getItems().getKind());
+  return verifyItems(*this, getSource(), getItems()); // (C1)
+}
+
 LogicalResult KeyRangeOp::verify() {
   if (getKeys() < 16 || getKeys() % 16 != 0) // (C1)
     return emitOpError() << "keys must be a positive multiple of 16, got " << getKeys();

@@ -112,6 +112,30 @@ def Tile_YieldOp : Tile_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"Wo
   let assemblyFormat = "attr-dict";
 }
 
+def Tile_RolesOp : Tile_Op<"roles", [RecursiveMemoryEffects, NoTerminator, NoRegionArguments,
+                                     SingleBlock, HasParent<"KernelOp">]> {
+  let summary = "what warps of different roles do at the same time";
+  let description = [{
+    `load` is run by one warp and copies keys and values into rings; `compute` is run by the units
+    and reads them. Both receive the same items, in one order. They meet in rings only: what a
+    region uses from outside are constants, arguments and rings, and a ring that both use is filled
+    by `load` and read by `compute`.
+
+    Example:
+    ```mlir
+    tile.roles load {
+      tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.commit %k[%p] … }
+    } compute {
+      tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.wait %k[%p] … }
+    }
+    ```
+
+    Made by `--tile-assign-roles`.
+  }];
+  let regions = (region SizedRegion<1>:$load, SizedRegion<1>:$compute);
+  let assemblyFormat = "`load` $load `compute` $compute attr-dict";
+}
+
 def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
   let summary = "the item that the block's place in the grid selects";
   let description = [{
@@ -134,14 +158,38 @@ def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead]>]> {
+  let summary = "the next item of a block that stays for many";
+  let description = [{
+    `cursor` counts the places that the block has had so far, from 0; `next` is the cursor for the
+    draw behind this one. Places without an item are passed over. `valid` is false where none is
+    left. Places are dealt to the blocks of the grid forth and back: a block whose item was the
+    longest of a round has the shortest of the next. Of `--tile-persist` with `work = static`.
+
+    (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
+
+    Example:
+    ```mlir
+    %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = 4>)
+    ```
+  }];
+  let arguments = (ins Tile_Source:$source, Index:$cursor, Tile_ItemsAttr:$items);
+  let results = (outs Tile_Item:$item, Index:$unit, I1:$valid, Index:$next);
+  let assemblyFormat = [{
+    custom<Source>($source, type($source)) `[` $cursor `]` `items` `(` $items `)` attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
 def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
   let summary = "the key tiles that a unit visits for an item";
   let description = [{
     Tiles of `keys` keys, numbered from the sequence's first key. The range covers every tile of the
-    item's key interval [begin, end) that any of the item's rows may see under `mask`, ascending.
+    item's key interval [begin, end) that any of the item's rows may see under `mask`.
     Units that divide the keys divide the tiles: with `first` the interval's first tile, unit u of U
     visits first + u, first + u + U, … Units that divide the rows all visit the tiles that any of
-    them may see. A range may be empty.
+    them may see, from the last one, which the mask's edge crosses, to the first. A range may be
+    empty.
 
     (C1) `keys` is a positive multiple of 16.
 
@@ -163,13 +211,13 @@ def Tile_RangeCountOp : Tile_Op<"range_count", [Pure]> {
   let assemblyFormat = "$range attr-dict";
 }
 
-def Tile_RangePlainOp : Tile_Op<"range_plain", [Pure]> {
-  let summary = "how many tiles at the beginning of a range need no mask";
+def Tile_RangeEdgesOp : Tile_Op<"range_edges", [Pure]> {
+  let summary = "how many tiles at the beginning of a range need a mask";
   let description = [{
-    Every row, also of other units that visit the same tiles, sees every key of these tiles. There
-    may be more such tiles; where units divide the keys they are not counted.
+    Every row, also of other units that visit the same tiles, sees every key of the tiles behind
+    these. Where units divide the keys every tile is counted.
 
-    Example: `%n = tile.range_plain %range`
+    Example: `%n = tile.range_edges %range`
   }];
   let arguments = (ins Tile_Range:$range);
   let results = (outs Index:$count);

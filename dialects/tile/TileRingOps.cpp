@@ -80,6 +80,20 @@ LogicalResult CopyValuesOp::verify() {
                     cache.getValueType(), getTile(), getBox(), cache.getPageSize());
 }
 
+LogicalResult CopyRowsOp::verify() {
+  auto acquire = getSlot().getDefiningOp<AcquireOp>();
+  if (!acquire)
+    return success();
+  ArrayRef<TileType> tiles = acquire.getRing().getType().getTiles();
+  auto source = llvm::cast<RankedTensorType>(getSource().getType());
+  if (tiles.size() != 1 || source.getRank() != 3) // (C1)
+    return emitOpError() << "needs a tensor of rank 3 and a slot of one tile, got " << source
+                         << " and " << tiles.size() << " tiles";
+  if (failed(verifyShape(*this, "slot's tile", tiles[0], tiles[0].getRows(), source.getDimSize(2))))
+    return failure();
+  return verifyElement(*this, "slot's tile", tiles[0], source.getElementType());
+}
+
 LogicalResult ZeroRowsOp::verify() {
   TileType tile = getValue().getType();
   if (!tile.isShared()) // (C1)

@@ -18,8 +18,9 @@ def Tile_RingOp : Tile_Op<"ring"> {
   let summary = "a ring of shared-memory slots";
   let description = [{
     `offset` is the ring's place in the block's shared memory, in bytes, and `barriers`, of a ring
-    that tensor copies fill, the place of its mbarriers, one a slot: set by
-    `--tile-pack-shared-memory`.
+    that tensor copies fill, the place of its mbarriers: one a slot that says when it is full and,
+    where another role fills the ring, behind these one a slot that says when it is empty and one
+    that says when a tile of which rows become zero has landed. Set by `--tile-pack-shared-memory`.
 
     (C1) `offset` is a multiple of 128 and not negative. (C2) `barriers` is a multiple of 8 and not
     negative.
@@ -111,7 +112,7 @@ class Tile_CopyOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [
   let arguments = (ins Tile_PagedKv:$cache, Tile_Item:$item, Index:$tile,
                        Optional<Tile_Tile>:$pages, Optional<Index>:$page_index, Tile_Slot:$slot,
                        Optional<I1>:$when, DefaultValuedAttr<I64Attr, "0">:$index,
-                       OptionalAttr<I64Attr>:$box);
+                       OptionalAttr<I64Attr>:$box, UnitAttr:$zeroed);
   let assemblyFormat = [{
     $cache `[` $item `,` $tile `]` (`pages` $pages^ `[` $page_index `]`)? `into` $slot
     (`when` $when^)? attr-dict `:` type($cache) (`,` type($pages)^)?
@@ -128,7 +129,8 @@ def Tile_CopyKeysOp : Tile_CopyOp<"copy_keys", "keys"> {
     false nothing is copied: the slot is only counted.
 
     With `box` it is a tensor copy of boxes of that many tokens, each inside of one page. Rows past
-    the item's last key are then undefined: whatever the page or the slot holds.
+    the item's last key are then undefined: whatever the page or the slot holds; with `zeroed` they
+    are zero.
 
     (C1) `pages` is 1 × 32 of i32. (C2) `index` is a tile of the slot. It has the cache's key
     dimension and type, and the range's keys as rows. (C3) `box` is a multiple of 8 and divides the
@@ -151,6 +153,22 @@ def Tile_CopyValuesOp : Tile_CopyOp<"copy_values", "values"> {
 
     Example: `tile.copy_values %kv[%item, %t] into %slot {index = 1 : i64} : !kv`
   }];
+}
+
+def Tile_CopyRowsOp : Tile_Op<"copy_rows", [MemoryEffects<[MemRead, MemWrite<Tile_RingResource>]>]> {
+  let summary = "starts an asynchronous copy of the item's rows of a ragged tensor into a slot";
+  let description = [{
+    Fills the one tile of the slot with what `tile.load_rows` would give for the same item.
+
+    (C1) The slot holds one tile, of the tensor's inner dimension and type.
+
+    Example: `tile.copy_rows query %query[%item] into %slot : tensor<?x?x128xbf16>`
+  }];
+  let arguments = (ins Tile_RowKind:$kind, Tile_Tensor:$source, Tile_Item:$item, Tile_Slot:$slot);
+  let assemblyFormat = [{
+    $kind $source `[` $item `]` `into` $slot attr-dict `:` type($source)
+  }];
+  let hasVerifier = 1;
 }
 
 def Tile_ZeroRowsOp : Tile_Op<"zero_rows", [

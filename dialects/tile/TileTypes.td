@@ -68,6 +68,13 @@ def Tile_RingType : Tile_Type<"Ring", "ring"> {
   let genVerifyDecl = 1;
 }
 
+def Tile_PendingType : Tile_Type<"Pending", "pending"> {
+  let summary = "the result of a product in flight; `tile.await` gives the tile";
+  let description = [{Example: `!tile.pending<!tile.tile<64x80xf32>>`}];
+  let parameters = (ins "TileType":$tile);
+  let assemblyFormat = "`<` $tile `>`";
+}
+
 def Tile_SlotType : Tile_Type<"Slot", "slot"> {
   let summary = "a slot of a ring that has been acquired and is being filled";
 }
@@ -108,6 +115,7 @@ class Tile_Only<string cppClass, string summary>
 
 def Tile_Tile : Tile_Is<"::attncc::tile::TileType", "tile">;
 def Tile_Ring : Tile_Is<"::attncc::tile::RingType", "ring">;
+def Tile_Pending : Tile_Is<"::attncc::tile::PendingType", "pending product">;
 def Tile_Slot : Tile_Only<"::attncc::tile::SlotType", "slot">;
 def Tile_Position : Tile_Only<"::attncc::tile::PositionType", "ring position">;
 def Tile_Item : Tile_Only<"::attncc::tile::ItemType", "work item">;

@@ -133,4 +133,13 @@ LogicalResult RopeOp::verify() {
   return verifyItem(*this, getItem(), ItemKind::Append); // (C3)
 }
 
+LogicalResult AwaitOp::verify() {
+  if (getTile().getType() != getPending().getType().getTile() ||
+      getPassed().getTypes() != getValues().getTypes()) // (C1)
+    return emitOpError() << "results must be the product's tile and the passed values";
+  if (static_cast<int64_t>(getAhead()) < 0) // (C2)
+    return emitOpError() << "ahead must not be negative, got " << static_cast<int64_t>(getAhead());
+  return success();
+}
+
 } // namespace attncc::tile

@@ -11,6 +11,8 @@
 
 include "dialects/tile/TileOps.td"
 
+def Tile_ProductResource : Resource<"::attncc::tile::ProductResource">;
+
 def Tile_ZeroOp : Tile_Op<"zero", [Pure]> {
   let summary = "a tile of zeros";
   let description = [{Example: `%o = tile.zero : !tile.tile<8x64xf32>`}];
@@ -43,6 +45,68 @@ def Tile_MatmulOp : Tile_Op<"matmul", [Pure]> {
     $lhs `,` $rhs (`,` $accumulator^)? attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+}
+
+def Tile_MatmulIssueOp : Tile_Op<"matmul_issue", [
+    MemoryEffects<[MemRead<Tile_ProductResource>, MemWrite<Tile_ProductResource>]>]> {
+  let summary = "starts a matrix product";
+  let description = [{
+    As `tile.matmul`, but the result is there only after `tile.await`. Until then the operands stay
+    as they are: a slot that one of them lies in is not released, and the accumulator has no other
+    use.
+
+    Example:
+    ```mlir
+    %p = tile.matmul_issue %q, %k {transpose_b}
+        : (!tile.tile<64x128xbf16>, !tile.tile<80x128xbf16>) -> !tile.pending<!tile.tile<64x80xf32>>
+    ```
+  }];
+  let arguments = (ins Tile_Tile:$lhs, Tile_Tile:$rhs, Optional<Tile_Tile>:$accumulator,
+                       UnitAttr:$transpose_b);
+  let results = (outs Tile_Pending:$result);
+  let assemblyFormat = [{
+    $lhs `,` $rhs (`,` $accumulator^)? attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Tile_AwaitOp : Tile_Op<"await", [
+    MemoryEffects<[MemRead<Tile_ProductResource>, MemWrite<Tile_ProductResource>]>]> {
+  let summary = "waits for a product in flight";
+  let description = [{
+    `ahead` products that were started after it may still be in flight. `values` pass through: what
+    is computed of the results comes after the product, so that it cannot overwrite the operands of
+    the product while these are still read.
+
+    (C1) The first result is the product's tile, the others have the types of `values`. (C2) `ahead`
+    is not negative.
+
+    Example: `%s = tile.await %p {ahead = 1} : !tile.pending<…> -> !tile.tile<64x80xf32>`
+  }];
+  let arguments = (ins Tile_Pending:$pending, Variadic<Tile_Tile>:$values,
+                       DefaultValuedAttr<I64Attr, "0">:$ahead);
+  let results = (outs Tile_Tile:$tile, Variadic<Tile_Tile>:$passed);
+  let assemblyFormat = [{
+    $pending (`with` $values^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+class Tile_TurnOp<string opMnemonic, string what> : Tile_Op<opMnemonic, [
+    MemoryEffects<[MemRead<Tile_ProductResource>, MemWrite<Tile_ProductResource>]>]> {
+  let summary = what;
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_TakeTurnOp : Tile_TurnOp<"take_turn", "waits until it is the unit's turn to start products"> {
+  let description = [{
+    Units take turns in the order of their numbers, unit 0 first: while one starts its products the
+    others have time for the softmax. Every unit takes the same number of turns.
+
+    Example: `tile.take_turn`
+  }];
+}
+def Tile_PassTurnOp : Tile_TurnOp<"pass_turn", "hands the turn to the next unit"> {
+  let description = [{Example: `tile.pass_turn`}];
 }
 
 def Tile_MaskOp : Tile_Op<"mask", [Pure, AllTypesMatch<["scores", "result"]>]> {
@@ -89,7 +153,9 @@ def Tile_SoftmaxStepOp : Tile_Op<"softmax_step", [
 
         m' = max(m, c·max_j s_j)    p = exp2(c·s − m')    f = exp2(m − m')    l' = l·f + Σ_j p_j
 
-    Results are p, m', l', f; p is f32 and is rounded by `tile.convert` before the product.
+    Results are p, m', l', f; p is f32 and is rounded by `tile.convert` before the product. With
+    `lazy` the maximum stays as it is, m' = m and f = 1, unless the new one exceeds it by more than
+    that: p is then at most 2^lazy, and the result is as exact.
 
     (C1) Scores are f32, R × C; maximum and sum f32, R × 1, in registers.
 
@@ -99,7 +165,8 @@ def Tile_SoftmaxStepOp : Tile_Op<"softmax_step", [
         : !tile.tile<8x16xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
     ```
   }];
-  let arguments = (ins Tile_Tile:$scores, Tile_Tile:$maximum, Tile_Tile:$sum, F32:$scale);
+  let arguments = (ins Tile_Tile:$scores, Tile_Tile:$maximum, Tile_Tile:$sum, F32:$scale,
+                       OptionalAttr<I64Attr>:$lazy);
   let results = (outs Tile_Tile:$probabilities, Tile_Tile:$new_maximum, Tile_Tile:$new_sum,
                       Tile_Tile:$factor);
   let assemblyFormat = [{
@@ -112,11 +179,13 @@ def Tile_SoftmaxStepOp : Tile_Op<"softmax_step", [
 def Tile_RescaleOp : Tile_Op<"rescale", [Pure, AllTypesMatch<["value", "result"]>]> {
   let summary = "rows times a factor each";
   let description = [{
+    `voted`: the factors are 1 more often than not, and then nothing is multiplied.
+
     (C1) Value f32, R × C; factor f32, R × 1.
 
     Example: `%o1 = tile.rescale %o, %f : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>`
   }];
-  let arguments = (ins Tile_Tile:$value, Tile_Tile:$factor);
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$factor, UnitAttr:$voted);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = "$value `,` $factor attr-dict `:` type($value) `,` type($factor)";
   let hasVerifier = 1;

@@ -69,6 +69,8 @@ inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item,
   ItemsAttr items;
   if (auto grid = item.getDefiningOp<GridItemOp>())
     items = grid.getItems();
+  else if (auto draw = item.getDefiningOp<DrawItemOp>())
+    items = draw.getItems();
   else if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(item))
     if (auto loop = llvm::dyn_cast<WorkLoopOp>(argument.getOwner()->getParentOp()))
       items = loop.getItems();

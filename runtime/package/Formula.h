@@ -47,6 +47,7 @@ enum class Name : uint8_t {
   MaxQueryLength,
   MaxKvLength,
   NumParts,
+  Multiprocessors,
   // of one layer of a bound cache, in elements
   KPageStride,
   KTokenStride,

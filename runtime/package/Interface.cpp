@@ -60,8 +60,9 @@ struct Builder {
           .number(std::string(name) + "_head_stride", ParamType::I64);
     return *this;
   }
-  Builder &batch() {
-    return pointer("query_start", "r", "i32")
+  /// `sequences`: how many there are is no dimension of the grid.
+  Builder &batch(bool sequences = false) {
+    pointer("query_start", "r", "i32")
         .pointer("kv_length", "r", "i32")
         .pointer("block_table", "r", "i32")
         .number("block_table_stride", ParamType::I64)
@@ -71,6 +72,7 @@ struct Builder {
         .number("max_kv_length", ParamType::I32)
         .number("max_query_length", ParamType::I32)
         .number("split_tokens", ParamType::I32, "0: the rule of the kernel");
+    return sequences ? number("num_sequences", ParamType::I32) : *this;
   }
   Builder &workspace(std::string access) {
     return pointer("workspace", std::move(access), "", 256);
@@ -96,16 +98,22 @@ Interface makeAppend() {
   return b.interface;
 }
 
-/// `tensorMaps`: pages come by tensor maps, not by base and strides.
-Interface makeDecode(bool tensorMaps) {
+/// The parameters of decode and prefill. `tensorMaps`: pages come by tensor maps, not by base and
+/// strides; `persistent`: blocks stay for many items.
+Builder attentionParams(bool tensorMaps, bool persistent = false) {
   Builder b;
   b.tensor("query", "r");
   if (tensorMaps)
     b.number("k", ParamType::TensorMap).number("v", ParamType::TensorMap);
   else
     b.kv("r");
-  b.batch().tensor("output", "w").lse("lse", "w", true).workspace("rw");
+  b.batch(persistent).tensor("output", "w").lse("lse", "w", true).workspace("rw");
   b.number("scale_log2", ParamType::F32, "scale * log2(e)");
+  return b;
+}
+
+Interface makeDecode(bool tensorMaps) {
+  Builder b = attentionParams(tensorMaps);
   b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)",
                       "max_splits(max_kv_length)", "num_sequences"};
   b.interface.followedBy = "merge/1";
@@ -117,11 +125,15 @@ Interface makeDecode(bool tensorMaps) {
   return b.interface;
 }
 
-/// As decode, without splits: of the workspace only the error word.
-Interface makePrefill() {
-  Interface interface = makeDecode(/*tensorMaps=*/false);
-  interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)", "1", "num_sequences"};
-  interface.followedBy.clear();
+/// As decode, without splits: of the workspace only the error word. By tensor maps as many blocks
+/// as run at once.
+Interface makePrefill(bool tensorMaps) {
+  Interface interface = attentionParams(tensorMaps, /*persistent=*/tensorMaps).interface;
+  const std::string blocks = "kv_heads*ceil_div(group*max_query_length, rows)";
+  if (tensorMaps)
+    interface.grid = {"min(multiprocessors, " + blocks + "*num_sequences)", "1", "1"};
+  else
+    interface.grid = {blocks, "1", "num_sequences"};
   interface.workspaceBytes = "256";
   interface.trafficBytes = "total_visible_kv*kv_heads*(k_dim*k_bytes+v_dim*v_bytes)"
                            "+num_tokens*query_heads*(k_dim+v_dim)*q_bytes";
@@ -154,11 +166,14 @@ Interface makeMergeStates() {
 
 const Interface *package::standardInterface(std::string_view name) {
   static const Interface append = makeAppend(), decode = makeDecode(/*tensorMaps=*/false),
-                         decodeTma = makeDecode(/*tensorMaps=*/true), prefill = makePrefill(),
+                         decodeTma = makeDecode(/*tensorMaps=*/true),
+                         prefill = makePrefill(/*tensorMaps=*/false),
+                         prefillTma = makePrefill(/*tensorMaps=*/true),
                          merge = makeMerge(), mergeStates = makeMergeStates();
   for (auto [known, interface] :
        {std::pair("append/1", &append), std::pair("decode/1", &decode),
         std::pair("decode.tma/1", &decodeTma), std::pair("prefill/1", &prefill),
+        std::pair("prefill.tma/1", &prefillTma),
         std::pair("merge/1", &merge), std::pair("merge_states/1", &mergeStates)})
     if (name == known)
       return interface;

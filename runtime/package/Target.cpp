@@ -27,7 +27,8 @@ bool package::isLaunchable(const KernelEntry &kernel) {
   return (kernel.role == "append" || kernel.role == "decode" || kernel.role == "prefill" ||
           kernel.role == "merge" || kernel.role == "merge_states") &&
          (kernel.interface == kernel.role + "/1" ||
-          (kernel.role == "decode" && kernel.interface == "decode.tma/1"));
+          ((kernel.role == "decode" || kernel.role == "prefill") &&
+           kernel.interface == kernel.role + ".tma/1"));
 }
 
 std::string package::obstacle(const KernelEntry &kernel, const device::DeviceInfo &device) {

@@ -192,7 +192,10 @@ Result<void> KvCache::encodeTensorMaps() {
     std::array<Side, 2> sides = sidesOf(*cacheGroup, layer);
     auto k = stridesThatMove(sides[0], layer.num_pages, cacheGroup->pageSize, heads);
     auto v = stridesThatMove(sides[1], layer.num_pages, cacheGroup->pageSize, heads);
-    for (const package::LoadedKernel *kernel : owner->kernelsOf(*layerClass).decode) {
+    const package::ClassKernels &kernels = owner->kernelsOf(*layerClass);
+    std::vector<const package::LoadedKernel *> readers = kernels.decode;
+    readers.insert(readers.end(), kernels.prefill.begin(), kernels.prefill.end());
+    for (const package::LoadedKernel *kernel : readers) {
       if (kernel->tensorMaps.empty())
         continue;
       package::NameValues names = kernel->constants;

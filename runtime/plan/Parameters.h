@@ -1,7 +1,7 @@
 //===- Parameters.h - kernel parameters as structs --------------------------===//
 //
 // Internal. The parameter lists of append/1, decode/1, decode.tma/1, prefill/1 (as decode/1),
-// merge/1 and merge_states/1 (runtime/package/Interface.h) laid out by the C++ compiler at the same
+// prefill.tma/1, merge/1 and merge_states/1 (runtime/package/Interface.h) laid out by the C++ compiler at the same
 // natural alignment, so that a launch fills in a struct and passes its bytes. Strides are in
 // elements. Pinned to Interface by test/runtime/package/FormulaTest.cpp.
 //
@@ -80,6 +80,20 @@ struct DecodeTensorParams {
       4 + 8 + 64 + 2 * sizeof(TensorParam) + 2 * sizeof(device::TensorMap) + sizeof(BatchParam);
 };
 static_assert(sizeof(TensorParam) <= 64, "the query's padding");
+
+/// prefill.tma/1: also how many sequences there are.
+struct PrefillTensorParams {
+  TensorParam query;
+  alignas(device::kTensorMapAlignment) device::TensorMap k;
+  alignas(device::kTensorMapAlignment) device::TensorMap v;
+  BatchParam batch;
+  int32_t numSequences = 0;
+  TensorParam output, lse;
+  void *workspace = nullptr;
+  float scaleLog2 = 0;
+
+  static constexpr size_t kBytes = DecodeTensorParams::kBytes + 8;
+};
 
 struct MergeParams {
   void *workspace = nullptr;

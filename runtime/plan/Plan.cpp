@@ -160,6 +160,7 @@ NameValues Plan::names(const LoadedKernel &kernel) const {
   NameValues values = kernel.constants;
   values[Name::KvHeads] = numKvHeads;
   values[Name::QueryHeads] = queryHeads(*kernel.layerClass);
+  values[Name::Multiprocessors] = owner->device().info().multiprocessors;
   if (updated) {
     values[Name::NumSequences] = batch.num_sequences;
     values[Name::NumTokens] = batch.num_tokens;
@@ -534,8 +535,13 @@ Result<void> Plan::attend(const KvCache &cache, uint32_t layer, const attncc_att
       params.scaleLog2 = static_cast<float>(layerClass.scale * M_LOG2E);
       return launch(kernel, rule, params, decodeBuffers, stream);
     };
-    if (const KvCache::TensorMaps *maps = cache.tensorMaps(layer, kernel))
-      return fill(DecodeTensorParams(), maps->k, maps->v);
+    if (const KvCache::TensorMaps *maps = cache.tensorMaps(layer, kernel)) {
+      if (&kernel != one.prefill)
+        return fill(DecodeTensorParams(), maps->k, maps->v);
+      PrefillTensorParams params;
+      params.numSequences = static_cast<int32_t>(batch.num_sequences);
+      return fill(params, maps->k, maps->v);
+    }
     return fill(DecodeParams(), keyPages(pages), valuePages(pages));
   };
   // The longer ones first: decode's blocks then fill the end of its launch.

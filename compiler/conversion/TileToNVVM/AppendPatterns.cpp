@@ -83,7 +83,7 @@ struct RopePattern : TilePattern<tile::RopeOp> {
 
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     // One angle for each pair of columns, whatever the row.
     const int64_t perPair = rope.pairing == attn::Pairing::Interleaved ? 2 : 1;
     Pairs pairs{b.divUnsigned(thread.columnOfThread, perPair), {}};

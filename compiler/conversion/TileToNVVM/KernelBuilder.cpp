@@ -208,6 +208,9 @@ Value KernelBuilder::cosine(Value a) {
 Value KernelBuilder::isGreater(Value a, Value b) {
   return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OGT, a, b);
 }
+Value KernelBuilder::isDifferent(Value a, Value b) {
+  return builder.createOrFold<arith::CmpFOp>(location, arith::CmpFPredicate::UNE, a, b);
+}
 Value KernelBuilder::isZero(Value a) {
   return arith::CmpFOp::create(builder, location, arith::CmpFPredicate::OEQ, a, f32(0));
 }
@@ -391,8 +394,26 @@ Value KernelBuilder::shuffleIndex(Value value, Value fromLane) {
   return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, fromLane, i32(31),
                               NVVM::ShflKind::idx, mlir::UnitAttr());
 }
+Value KernelBuilder::anyLane(Value condition) {
+  return NVVM::VoteSyncOp::create(builder, location, i1Type(), i32(-1), condition,
+                                  NVVM::VoteSyncKind::any);
+}
 void KernelBuilder::warpBarrier() { NVVM::SyncWarpOp::create(builder, location, i32(-1)); }
 void KernelBuilder::blockBarrier() { NVVM::Barrier0Op::create(builder, location); }
+
+void KernelBuilder::namedBarrier(Value number, int64_t threads) {
+  inlineAsm("bar.sync $0, " + std::to_string(threads) + ";", "r,~{memory}", number, Type(),
+            /*hasSideEffects=*/true);
+}
+void KernelBuilder::arriveAtNamedBarrier(Value number, int64_t threads) {
+  inlineAsm("bar.arrive $0, " + std::to_string(threads) + ";", "r,~{memory}", number, Type(),
+            /*hasSideEffects=*/true);
+}
+void KernelBuilder::setRegisters(int64_t count, bool more) {
+  NVVM::SetMaxRegisterOp::create(
+      builder, location, static_cast<uint32_t>(count),
+      more ? NVVM::SetMaxRegisterAction::increase : NVVM::SetMaxRegisterAction::decrease);
+}
 
 void KernelBuilder::copyAsync(Value shared, Value global, Value sourceBytes) {
   NVVM::CpAsyncOp::create(builder, location, shared, global, 16, NVVM::LoadCacheModifierKind::CG,
@@ -416,6 +437,36 @@ void KernelBuilder::initBarriers(Value first, int64_t barriers, int64_t arrivals
 void KernelBuilder::arriveExpecting(Value barrier, Value bytes) {
   inlineAsm("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,~{memory}",
             {barrier, bytes}, Type(), /*hasSideEffects=*/true);
+}
+
+Value KernelBuilder::arriveExpectingState(Value barrier, Value bytes) {
+  return inlineAsm("mbarrier.arrive.expect_tx.shared::cta.b64 $0, [$1], $2;", "=l,r,r,~{memory}",
+                   {barrier, bytes}, i64Type(), /*hasSideEffects=*/true);
+}
+
+void KernelBuilder::waitForState(Value barrier, Value state) {
+  inlineAsm("{\n"
+            ".reg .pred landed;\n"
+            "again: mbarrier.try_wait.shared::cta.b64 landed, [$0], $1;\n"
+            "@!landed bra again;\n"
+            "}",
+            "r,l,~{memory}", {barrier, state}, Type(), /*hasSideEffects=*/true);
+}
+
+void KernelBuilder::arrive(Value barrier, int64_t arrivals) {
+  inlineAsm("mbarrier.arrive.shared::cta.b64 _, [$0], " + std::to_string(arrivals) + ";",
+            "r,~{memory}", barrier, Type(), /*hasSideEffects=*/true);
+}
+
+// One asm: a branch would let the optimizer move what stands around it.
+void KernelBuilder::arriveIf(Value barrier, Value condition) {
+  Value word = arith::ExtUIOp::create(builder, location, i32Type(), condition);
+  inlineAsm("{\n"
+            ".reg .pred arrives;\n"
+            "setp.ne.b32 arrives, $1, 0;\n"
+            "@arrives mbarrier.arrive.shared::cta.b64 _, [$0];\n"
+            "}",
+            "r,r,~{memory}", {barrier, word}, Type(), /*hasSideEffects=*/true);
 }
 
 // One asm: a loop of blocks would let the optimizer duplicate or move what stands around it.
@@ -442,7 +493,7 @@ Value KernelBuilder::evictFirst() {
   return inlineAsm("createpolicy.fractional.L2::evict_first.b64 $0, 1.0;", "=l", {}, i64Type());
 }
 
-void KernelBuilder::fenceTensorCopies() {
+void KernelBuilder::fenceAsyncProxy() {
   NVVM::FenceProxyOp::create(
       builder, location, NVVM::ProxyKind::async_shared,
       NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
@@ -505,6 +556,89 @@ Value KernelBuilder::inlineAsm(llvm::StringRef text, llvm::StringRef constraints
 }
 
 //===----------------------------------------------------------------------===//
+// Products of a warpgroup
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+char constraintOf(Type type) { return type.isF32() ? 'f' : type.isInteger(64) ? 'l' : 'r'; }
+
+/// "$first, $first+1, …"
+std::string operandList(int64_t first, int64_t count) {
+  std::string text;
+  for (int64_t i = 0; i < count; ++i)
+    text += (i ? ", $" : "$") + std::to_string(first + i);
+  return text;
+}
+
+/// Results of the types of `values`, each in the register of the operand of its place.
+std::string tiedConstraints(ValueRange values) {
+  std::string outputs, inputs;
+  for (auto [i, value] : llvm::enumerate(values)) {
+    outputs += std::string(i ? "," : "") + "=" + constraintOf(value.getType());
+    inputs += "," + std::to_string(i);
+  }
+  return outputs + inputs;
+}
+
+} // namespace
+
+void KernelBuilder::fenceProducts() { NVVM::WgmmaFenceAlignedOp::create(builder, location); }
+void KernelBuilder::commitProducts() { NVVM::WgmmaGroupSyncAlignedOp::create(builder, location); }
+
+Values KernelBuilder::awaitProducts(int64_t ahead, ValueRange values) {
+  Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(),
+                                                 llvm::to_vector(values.getTypes()));
+  Value passed = inlineAsm("wgmma.wait_group.sync.aligned " + std::to_string(ahead) + ";",
+                           tiedConstraints(values), values, result, /*hasSideEffects=*/true);
+  return structFields(passed, values.size());
+}
+
+Value KernelBuilder::matrixDescriptor(Value shared, const tile::WgmmaOperand &operand) {
+  // PTX ISA, "Matrix Descriptor": addresses and strides in 16 bytes.
+  constexpr int64_t addressBits = (1 << 18) - 1;
+  int64_t swizzle = operand.swizzleBytes == 128 ? 1 : operand.swizzleBytes == 64 ? 2 : 3;
+  int64_t fields = operand.leading / 16 << 16 | operand.stride / 16 << 32 | swizzle << 62;
+  Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
+  address = shiftRight(bitAnd(address, addressBits), 4);
+  return bitOr(zeroExtend(address), i64(fields));
+}
+
+Values KernelBuilder::warpgroupProduct(ValueRange a, Value b, ValueRange c, int64_t n,
+                                       bool transposedB, Type element) {
+  int64_t sums = n / 2, firstOperand = c.empty() ? sums : 2 * sums;
+  const std::string type = element.isBF16() ? "bf16" : "f16";
+  std::string text = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(n) + "k16.f32." + type +
+                     "." + type + " {" + operandList(0, sums) + "}, ";
+  text += a.size() == 1 ? operandList(firstOperand, 1) : "{" + operandList(firstOperand, 4) + "}";
+  text += ", $" + std::to_string(firstOperand + a.size());
+  // Scale of d (0: it is only written), of a, of b, then which operands are transposed.
+  text += std::string(", ") + (c.empty() ? "0" : "1") + ", 1, 1";
+  if (a.size() == 1)
+    text += ", 0";
+  text += transposedB ? ", 1;" : ", 0;";
+
+  Values operands(c);
+  std::string constraints;
+  if (c.empty()) {
+    for (int64_t i = 0; i < sums; ++i)
+      constraints += i ? ",=f" : "=f";
+  } else {
+    constraints = tiedConstraints(c);
+  }
+  for (Value operand : a) {
+    operands.push_back(operand);
+    constraints += std::string(",") + constraintOf(operand.getType());
+  }
+  operands.push_back(b);
+  constraints += ",l";
+  Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(),
+                                                 llvm::SmallVector<Type>(sums, f32Type()));
+  return structFields(inlineAsm(text, constraints, operands, result, /*hasSideEffects=*/true),
+                      sums);
+}
+
+//===----------------------------------------------------------------------===//
 // Control
 //===----------------------------------------------------------------------===//
 
@@ -541,6 +675,27 @@ Values KernelBuilder::loop(Value begin, Value end, Value step, ValueRange initia
         builder.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
         Values values = body(index, carried);
         scf::YieldOp::create(builder, location, values);
+      });
+  return Values(op.getResults());
+}
+
+Values KernelBuilder::loopWhile(ValueRange initial,
+                                llvm::function_ref<Value(ValueRange)> condition,
+                                llvm::function_ref<Values(ValueRange)> body) {
+  auto within = [&](mlir::OpBuilder &nested, llvm::function_ref<void()> emit) {
+    mlir::OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+    emit();
+  };
+  auto op = scf::WhileOp::create(
+      builder, location, initial.getTypes(), initial,
+      [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
+        within(nested, [&] {
+          scf::ConditionOp::create(builder, location, condition(carried), carried);
+        });
+      },
+      [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
+        within(nested, [&] { scf::YieldOp::create(builder, location, body(carried)); });
       });
   return Values(op.getResults());
 }

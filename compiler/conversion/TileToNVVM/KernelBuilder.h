@@ -14,6 +14,8 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "dialects/tile/layout/Layout.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 
@@ -110,7 +112,8 @@ public:
   Value sine(Value a);   // approximate, for |a| <= pi
   Value cosine(Value a);
   Value isGreater(Value a, Value b); // ordered
-  Value isZero(Value a);             // ordered
+  Value isDifferent(Value a, Value b); // or one is a NaN
+  Value isZero(Value a);               // ordered
   Value isInfinite(Value a);
   Value toFloat(Value integer); // signed, nearest
   Value toInteger64(Value a);   // f32 of integer value -> i64
@@ -166,8 +169,15 @@ public:
   // Warp-wide.
   Value shuffleXor(Value value, int64_t laneMask);
   Value shuffleIndex(Value value, Value fromLane);
+  /// i1, the same in all lanes: it holds in one of them.
+  Value anyLane(Value condition);
   void warpBarrier();
   void blockBarrier();
+  /// Named barriers (PTX ISA 9.7.13.1): waits for, or only counts among, `threads` of them.
+  void namedBarrier(Value number, int64_t threads);
+  void arriveAtNamedBarrier(Value number, int64_t threads);
+  /// Registers that each thread of the warpgroup has from here on: more than before, or fewer.
+  void setRegisters(int64_t count, bool more);
 
   // Asynchronous copies of 16 bytes, PTX ISA 9.7.9.25.3: `sourceBytes` of them are read, the rest
   // is 0.
@@ -180,6 +190,13 @@ public:
   void initBarriers(Value first, int64_t barriers, int64_t arrivals);
   /// One arrival that announces `bytes` more of copies.
   void arriveExpecting(Value barrier, Value bytes);
+  /// The same; the state by which `waitForState` knows the phase.
+  Value arriveExpectingState(Value barrier, Value bytes);
+  void waitForState(Value barrier, Value state);
+  /// So many arrivals at once.
+  void arrive(Value barrier, int64_t arrivals);
+  /// One arrival, of the threads where `condition` holds.
+  void arriveIf(Value barrier, Value condition);
   /// Spins until the phase of this parity is complete. Every thread that reads what was copied
   /// waits.
   void waitForBarrier(Value barrier, Value parity);
@@ -189,8 +206,9 @@ public:
   void copyBox(Value shared, Value tensorMap, ValueRange coordinates, Value barrier, Value policy);
   /// The L2 policy of data that is read once.
   Value evictFirst();
-  /// Orders what this thread has written to shared memory before later tensor copies into it.
-  void fenceTensorCopies();
+  /// Orders what this thread has written to shared memory before later tensor copies into it and
+  /// later products of a warpgroup that read it.
+  void fenceAsyncProxy();
 
   // Matrices of 8 x 8 16-bit elements.
   /// One word for each of the `count` (1, 2 or 4) matrices.
@@ -199,6 +217,19 @@ public:
   /// d[16, 8] = a[16, 16] · b[16, 8] + c.
   Values product(ValueRange a, ValueRange b, ValueRange c, Type element);
 
+  // Products of a warpgroup, PTX ISA 9.7.15. Their results are there after `awaitProducts` only.
+  /// The registers written so far may be read by products from here on.
+  void fenceProducts();
+  void commitProducts();
+  /// What passes through is written after all but `ahead` of the committed products are done.
+  Values awaitProducts(int64_t ahead, ValueRange values);
+  /// The matrix descriptor of the first 16 of the contraction.
+  Value matrixDescriptor(Value shared, const tile::WgmmaOperand &operand);
+  /// d[64, n] = a[64, 16] · b[16, n] + c: `a` is a descriptor or the four words of a fragment, `c`
+  /// may be empty, which stands for zeros.
+  Values warpgroupProduct(ValueRange a, Value b, ValueRange c, int64_t n, bool transposedB,
+                          Type element);
+
   // Control.
   void ifThen(Value condition, llvm::function_ref<void()> then);
   Values ifElse(Value condition, llvm::ArrayRef<Type> types, llvm::function_ref<Values()> then,
@@ -206,6 +237,10 @@ public:
   /// for (i = begin; i < end; i += step), i32.
   Values loop(Value begin, Value end, Value step, ValueRange initial,
               llvm::function_ref<Values(Value, ValueRange)> body);
+
+  /// As long as `condition` holds of what is carried.
+  Values loopWhile(ValueRange initial, llvm::function_ref<Value(ValueRange)> condition,
+                   llvm::function_ref<Values(ValueRange)> body);
 
 private:
   /// Null where `result` is.

@@ -34,22 +34,6 @@ using tile::Layout;
 
 constexpr int64_t elementBytes = 2; // of cached keys and values, queries and weights
 
-/// Which thread copies which 16 bytes of a shared tile, and to which offset.
-struct CopyPlan {
-  CopyPlan(tile::TileType type, const Layout &shared, int64_t warps)
-      : who(tile::copyRows(type.getRows(), type.getColumns(), elementBytes, warps)) {
-    for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
-      constants.push_back(who.registerPart(reg));
-    Layout::Basis threads = who.laneBasis();
-    threads.insert(threads.end(), who.warpBasis().begin(), who.warpBasis().end());
-    access = tile::planSharedAccess(shared, elementBytes, threads, constants);
-  }
-
-  Layout who;
-  std::vector<Coordinate> constants; // of the thread's copies
-  std::optional<tile::SharedAccess> access;
-};
-
 struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
   using TilePattern::TilePattern;
 
@@ -63,14 +47,14 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
     Item item = Item::unpack(adaptor.getItem());
     TensorArgument tensor = TensorArgument::unpack(adaptor.getSource());
     if (type.isShared())
-      return copyRows(op, b, *layout, item, tensor, rewriter);
+      return loadShared(op, b, *layout, item, tensor, rewriter);
     Values words(registerValues(type));
     bool fragment = isFragment(*layout);
     int64_t run = columnRun(*layout, 16 / elementBytes);
     if (!fragment && run < 2)
       return op.emitOpError() << "expected neighbouring columns in the registers of " << type;
 
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     for (auto &[rowConstant, registers] : registersByRow(*layout)) {
       Value row = b.add(thread.rowOfThread, op.getFirstRow() + rowConstant);
       RowPlace place = placeOfRow(b, kernel, item, op.getKind(), row);
@@ -89,36 +73,18 @@ struct LoadRowsPattern : TilePattern<tile::LoadRowsOp> {
 
 private:
   /// Into the unit's tile; see tile.load_rows for when they have landed.
-  mlir::LogicalResult copyRows(tile::LoadRowsOp op, KernelBuilder &b, const Layout &shared,
-                               const Item &item, const TensorArgument &tensor,
-                               mlir::ConversionPatternRewriter &rewriter) const {
+  mlir::LogicalResult loadShared(tile::LoadRowsOp op, KernelBuilder &b, const Layout &shared,
+                                 const Item &item, const TensorArgument &tensor,
+                                 mlir::ConversionPatternRewriter &rewriter) const {
     tile::TileType type = op.getResult().getType();
     if (!op.getOffset())
       return op.emitOpError() << "expected an offset: run --tile-pack-shared-memory first";
-    CopyPlan plan(type, shared, /*warps=*/1);
+    CopyPlan plan(type, shared, kernel.schedule.unit);
     if (!plan.access)
       return op.emitOpError() << "no 16-byte rows in the layout of " << type;
-    Value lane = b.lane();
     int64_t bytes = tile::ringStorage({{shared, elementBytes}}).slotBytes;
-    Value tile = b.offset(b.sharedMemory(*op.getOffset()), b.mul(b.warp(kernel.units()), bytes));
-    Value target = b.offset(tile, applyBasis(b, lane, plan.access->basis));
-    Value rowOfLane = applyBasis(b, lane, plan.who.laneBasis(), Dimension::Row);
-    Value column = applyBasis(b, lane, plan.who.laneBasis(), Dimension::Column);
-    Value start = b.offset(tensor.pointer, b.zeroExtend(b.mul(column, elementBytes)));
-    RowPlace place;
-    for (size_t i = 0; i < plan.constants.size(); ++i) {
-      const Coordinate &constant = plan.constants[i];
-      if (i == 0 || constant.row != plan.constants[i - 1].row)
-        place = placeOfRow(b, kernel, item, op.getKind(),
-                           b.add(rowOfLane, op.getFirstRow() + constant.row));
-      // A row that does not exist is not read: any address of the tensor will do.
-      Value element = b.select(place.exists, place.element(b, tensor), b.i64(0));
-      Value source =
-          b.offset(b.offset(start, b.mul(element, elementBytes)), constant.column * elementBytes);
-      const tile::SharedAccess::Access &access = plan.access->accesses[i];
-      b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate), source,
-                  b.select(place.exists, b.i32(16), b.i32(0)));
-    }
+    Value tile = b.offset(b.sharedMemory(*op.getOffset()), b.mul(kernel.unit(b), bytes));
+    copyRows(b, kernel, plan, tile, item, op.getKind(), op.getFirstRow(), tensor);
     rewriter.replaceOp(op, tile);
     return mlir::success();
   }
@@ -166,6 +132,32 @@ private:
   }
 };
 
+struct CopyRowsPattern : TilePattern<tile::CopyRowsOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::CopyRowsOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    auto acquire = op.getSlot().getDefiningOp<tile::AcquireOp>();
+    if (!acquire)
+      return op.emitOpError() << "expected a slot made by tile.acquire";
+    auto ring = llvm::cast<tile::RingType>(acquire.getRing().getType());
+    tile::TileType type = ring.getTiles().front();
+    mlir::FailureOr<Layout> layout = layoutOf(op, type);
+    if (mlir::failed(layout))
+      return mlir::failure();
+    if (ring.getSharedBy() != tile::RingScope::Unit)
+      return op.emitOpError() << "expected a ring of the unit, got " << ring;
+    CopyPlan plan(type, *layout, kernel.schedule.unit);
+    if (!plan.access)
+      return op.emitOpError() << "no 16-byte rows in the layout of " << type;
+    KernelBuilder b(rewriter, op.getLoc());
+    copyRows(b, kernel, plan, adaptor.getSlot().front(), Item::unpack(adaptor.getItem()),
+             op.getKind(), /*firstRow=*/0, TensorArgument::unpack(adaptor.getSource()));
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
 struct LoadVectorPattern : TilePattern<tile::LoadVectorOp> {
   using TilePattern::TilePattern;
 
@@ -179,7 +171,7 @@ struct LoadVectorPattern : TilePattern<tile::LoadVectorOp> {
     if (run < 2)
       return op.emitOpError() << "expected neighbouring columns in the registers of " << type;
     KernelBuilder b(rewriter, op.getLoc());
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     Values words;
     for (int64_t reg = 0; reg < layout->registersPerThread(); reg += run) {
       Value source = thread.inRow(adaptor.getSource().front(), reg, elementBytes);
@@ -201,13 +193,14 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     int64_t keys = rangeOp.getKeys();
     int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
     int64_t group = std::gcd(pageSize, keys), groups = keys / group;
-    int64_t step = kernel.schedule.divide == attn::Divide::Keys ? kernel.units() : 1;
+    int64_t step = kernel.rangeStep();
 
     KernelBuilder b(rewriter, op.getLoc());
     Range range = Range::unpack(adaptor.getRange());
     Value lane = b.lane();
     Value index = b.add(adaptor.getIndex().front(), b.divUnsigned(lane, groups));
-    Value tileNumber = b.add(range.first, b.mul(index, step));
+    Value steps = b.mul(index, std::abs(step));
+    Value tileNumber = step < 0 ? b.sub(range.first, steps) : b.add(range.first, steps);
     Value key = b.add(b.mul(tileNumber, keys), b.mul(b.remUnsigned(lane, groups), group));
     Value valid = b.bitAnd(b.compare(Compare::slt, index, range.count),
                            b.compare(Compare::slt, key, range.keyEnd));
@@ -265,7 +258,7 @@ template <class Op, bool isKeys> struct CopyPattern : TilePattern<Op> {
               op.getPageIndex() ? adaptor.getPageIndex().front() : Value()};
     Value when = op.getWhen() ? adaptor.getWhen().front() : Value();
     // A tile may have too few rows for all warps.
-    if (Value first = isFirstCopy(b, plan.who, kernel.units()))
+    if (Value first = isFirstCopy(b, plan.who, kernel.warps()))
       when = when ? b.bitAnd(when, first) : first;
     if (when)
       b.ifThen(when, [&] { copy.emit(); });
@@ -383,9 +376,41 @@ private:
 
 } // namespace
 
+CopyPlan::CopyPlan(tile::TileType type, const Layout &shared, int64_t warps)
+    : who(tile::copyRows(type.getRows(), type.getColumns(), elementBytes, warps)) {
+  for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
+    constants.push_back(who.registerPart(reg));
+  Layout::Basis threads = who.laneBasis();
+  threads.insert(threads.end(), who.warpBasis().begin(), who.warpBasis().end());
+  access = tile::planSharedAccess(shared, elementBytes, threads, constants);
+}
+
+void copyRows(KernelBuilder &b, const KernelContext &kernel, const CopyPlan &plan, Value tile,
+              const Item &item, tile::RowKind kind, int64_t firstRow,
+              const TensorArgument &tensor) {
+  Value thread = plan.who.warps() == 1 ? b.lane() : kernel.threadOfUnit(b);
+  ThreadCoordinates place(b, plan.who, kernel.warps());
+  Value target = b.offset(tile, applyBasis(b, thread, plan.access->basis));
+  Value start =
+      b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, elementBytes)));
+  RowPlace row;
+  for (size_t i = 0; i < plan.constants.size(); ++i) {
+    const Coordinate &constant = plan.constants[i];
+    if (i == 0 || constant.row != plan.constants[i - 1].row)
+      row = placeOfRow(b, kernel, item, kind, b.add(place.rowOfThread, firstRow + constant.row));
+    // A row that does not exist is not read: any address of the tensor will do.
+    Value element = b.select(row.exists, row.element(b, tensor), b.i64(0));
+    Value source =
+        b.offset(b.offset(start, b.mul(element, elementBytes)), constant.column * elementBytes);
+    const tile::SharedAccess::Access &access = plan.access->accesses[i];
+    b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate), source,
+                b.select(row.exists, b.i32(16), b.i32(0)));
+  }
+}
+
 void populateLoadPatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
                           KernelContext &kernel) {
-  patterns.add<LoadRowsPattern, LoadVectorPattern, PageNumbersPattern,
+  patterns.add<LoadRowsPattern, CopyRowsPattern, LoadVectorPattern, PageNumbersPattern,
                CopyPattern<tile::CopyKeysOp, true>, CopyPattern<tile::CopyValuesOp, false>>(
       converter, patterns.getContext(), kernel);
 }

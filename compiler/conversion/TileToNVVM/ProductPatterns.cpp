@@ -12,6 +12,11 @@
 //   S = Q·Kᵀ   A = Q by ldmatrix, B = K by ldmatrix, two fragments of keys at once
 //   O += P·V   A = P, whose registers are those of S, B = V by ldmatrix.trans
 //
+// or by a warpgroup, wgmma.m64nNk16, started in one place and awaited in another:
+//
+//   S = Q·Kᵀ   A = Q, B = K, both by matrix descriptors
+//   O += P·V   A = P, whose registers are those of S, B = V, transposed by its descriptor
+//
 // Which registers hold what is asked of the layouts: accumulator value v of the
 // fragment (m, n) has m = 8·(v >> 1), n = v & 1 at lane 0 (PTX ISA 9.7.14.5.8).
 //
@@ -183,6 +188,100 @@ private:
   };
 };
 
+struct MatmulIssuePattern : TilePattern<tile::MatmulIssueOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::MatmulIssueOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    using tile::Dimension;
+    tile::TileType lhsType = op.getLhs().getType(), rhsType = op.getRhs().getType();
+    tile::TileType type = op.getResult().getType().getTile();
+    mlir::FailureOr<Layout> lhs = layoutOf(op, lhsType), rhs = layoutOf(op, rhsType),
+                            result = layoutOf(op, type);
+    if (mlir::failed(lhs) || mlir::failed(rhs) || mlir::failed(result))
+      return mlir::failure();
+    auto expected =
+        tile::wgmmaProduct(type.getRows(), type.getColumns(), lhsType.getColumns());
+    auto left = tile::planWgmmaOperand(*lhs, Dimension::Column);
+    auto right =
+        tile::planWgmmaOperand(*rhs, op.getTransposeB() ? Dimension::Column : Dimension::Row);
+    if (!kernel.isWgmma() || !expected || *result != expected->result || !right ||
+        !(left || *lhs == expected->lhs))
+      return op.emitOpError() << "expected the operands of a warpgroup's product, got " << lhsType
+                              << ", " << rhsType << " and " << type;
+
+    KernelBuilder b(rewriter, op.getLoc());
+    b.fenceProducts();
+    Value rightStart = b.matrixDescriptor(adaptor.getRhs().front(), *right), leftStart;
+    if (left)
+      leftStart = b.matrixDescriptor(adaptor.getLhs().front(), *left);
+    Values sums;
+    if (op.getAccumulator())
+      sums = Values(adaptor.getAccumulator());
+    for (int64_t step = 0; step < lhsType.getColumns() / 16; ++step) {
+      Values a;
+      if (left)
+        a.push_back(b.add(leftStart, left->offsets[step] / 16));
+      else
+        a = Values(adaptor.getLhs().slice(4 * step, 4));
+      sums = b.warpgroupProduct(a, b.add(rightStart, right->offsets[step] / 16), sums,
+                                type.getColumns(), !op.getTransposeB(), lhsType.getElementType());
+    }
+    b.commitProducts();
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{sums});
+    return mlir::success();
+  }
+};
+
+struct AwaitPattern : TilePattern<tile::AwaitOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::AwaitOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    Values values(adaptor.getPending());
+    for (ValueRange passed : adaptor.getValues())
+      llvm::append_range(values, passed);
+    values = b.awaitProducts(op.getAhead(), values);
+    llvm::SmallVector<Values> results;
+    ValueRange rest = values;
+    auto take = [&](size_t count) {
+      results.push_back(Values(rest.take_front(count)));
+      rest = rest.drop_front(count);
+    };
+    take(adaptor.getPending().size());
+    for (ValueRange passed : adaptor.getValues())
+      take(passed.size());
+    rewriter.replaceOpWithMultiple(op, results);
+    return mlir::success();
+  }
+};
+
+/// Unit u has the turn when the barrier u is complete: unit u − 1 has arrived, and u waits.
+struct TakeTurnPattern : TilePattern<tile::TakeTurnOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::TakeTurnOp op, Adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    b.namedBarrier(b.add(kernel.unit(b), kernel.firstTurn()), 64 * kernel.schedule.unit);
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+struct PassTurnPattern : TilePattern<tile::PassTurnOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::PassTurnOp op, Adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    Value next = b.add(kernel.unit(b), 1);
+    next = b.select(b.compare(Compare::eq, next, kernel.units()), b.i32(0), next);
+    b.arriveAtNamedBarrier(b.add(next, kernel.firstTurn()), 64 * kernel.schedule.unit);
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
 struct ZeroPattern : TilePattern<tile::ZeroOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::ZeroOp op, Adaptor,
@@ -268,9 +367,22 @@ struct RescalePattern : TilePattern<tile::RescaleOp> {
     if (!match)
       return op.emitOpError() << "expected each thread to hold the factors of its rows";
     KernelBuilder b(rewriter, op.getLoc());
+    auto rescaled = [&] {
+      Values result;
+      for (auto [reg, v] : llvm::enumerate(adaptor.getValue()))
+        result.push_back(b.fmul(v, adaptor.getFactor()[(*match)[reg]]));
+      return result;
+    };
     Values result;
-    for (auto [reg, v] : llvm::enumerate(adaptor.getValue()))
-      result.push_back(b.fmul(v, adaptor.getFactor()[(*match)[reg]]));
+    if (op.getVoted()) {
+      Value any = b.i1(false);
+      for (Value one : adaptor.getFactor())
+        any = b.bitOr(any, b.isDifferent(one, b.f32(1)));
+      result = b.ifElse(b.anyLane(any), llvm::to_vector(adaptor.getValue().getTypes()), rescaled,
+                        [&] { return Values(adaptor.getValue()); });
+    } else {
+      result = rescaled();
+    }
     rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{result});
     return mlir::success();
   }
@@ -280,7 +392,8 @@ struct RescalePattern : TilePattern<tile::RescaleOp> {
 
 void populateProductPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
-  patterns.add<MatmulPattern, ZeroPattern, ConvertPattern, MovePattern, RescalePattern>(
+  patterns.add<MatmulPattern, MatmulIssuePattern, AwaitPattern, TakeTurnPattern, PassTurnPattern,
+               ZeroPattern, ConvertPattern, MovePattern, RescalePattern>(
       converter, patterns.getContext(), kernel);
 }
 

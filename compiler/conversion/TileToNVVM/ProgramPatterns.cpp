@@ -6,6 +6,8 @@
 //   decode  x = kv_head · chunks + chunk, y = split, z = sequence
 //   prefill x = chunk · kv_heads + kv_head, z = sequence; longest_first counts the
 //           chunks from the sequence's last one, whose rows see the most keys
+//   prefill where blocks stay for many items: place number · blocks + block, forth and back, of
+//           (group of pairs, chunk, pair of sequence and kv head)
 //   merge   x · units + unit = row (token · query_heads + head), z = sequence
 //   append  x = kv_head, y = token, z = sequence
 //   merge_states  x · units + unit = row (token · heads + head)
@@ -70,18 +72,23 @@ Value chunksOf(KernelBuilder &b, const KernelContext &kernel, Value queries) {
   return b.ceilDiv(b.mul(queries, kernel.group), kernel.blockRows());
 }
 
-void placeItem(KernelBuilder &b, const KernelContext &kernel, Item &item) {
+/// The unit's rows of the chunk that stands at place `chunk` in the sequence's order.
+static void placeChunk(KernelBuilder &b, const KernelContext &kernel, Item &item, Value chunk,
+                       Value unit) {
+  if (kernel.schedule.order == attn::Order::LongestFirst) {
+    Value last = b.sub(chunksOf(b, kernel, item.queryLength), b.i32(1));
+    // A faulty sequence may have more chunks than the launch: they are written from the first on.
+    chunk = b.select(item.faulty, chunk, b.sub(last, chunk));
+  }
+  item.rowBegin = b.add(b.mul(chunk, kernel.blockRows()), b.mul(unit, kernel.schedule.rows));
+}
+
+void placeItem(KernelBuilder &b, const KernelContext &kernel, Item &item, Value unit) {
   Value x = b.blockIndex(0);
   if (kernel.itemKind == tile::ItemKind::Prefill) {
     Value chunk = b.divUnsigned(x, item.kvHeads);
     item.kvHead = b.sub(x, b.mul(chunk, item.kvHeads));
-    if (kernel.schedule.order == attn::Order::LongestFirst) {
-      Value last = b.sub(chunksOf(b, kernel, item.queryLength), b.i32(1));
-      // A faulty sequence may have more chunks than the launch: they are written from the first on.
-      chunk = b.select(item.faulty, chunk, b.sub(last, chunk));
-    }
-    Value row = b.mul(b.warp(kernel.units()), kernel.schedule.rows);
-    item.rowBegin = b.add(b.mul(chunk, kernel.blockRows()), row);
+    placeChunk(b, kernel, item, chunk, unit);
     item.split = b.i32(0);
     item.sequence = b.blockIndex(2);
     return;
@@ -96,13 +103,75 @@ void placeItem(KernelBuilder &b, const KernelContext &kernel, Item &item) {
 
 namespace {
 
+/// The sequence is this kernel's: i1, or null where all of them are.
+Value answersFor(KernelBuilder &b, const KernelContext &kernel, const Item &item,
+                 const BatchArgument &batch) {
+  if (kernel.itemKind == tile::ItemKind::Prefill)
+    return b.compare(Compare::sgt, item.queryLength, kernel.maxQuery);
+  if (kernel.maxQuery == 0)
+    return {};
+  return b.bitOr(b.compare(Compare::sle, item.queryLength, kernel.maxQuery),
+                 b.compare(Compare::sle, batch.maxQueryLength, kernel.maxQuery));
+}
+
+/// First block-table entry of the sequence: a row of the table, or a part of a list (CSR).
+Value tableOf(KernelBuilder &b, const BatchArgument &batch, Value sequence) {
+  Value wide = b.zeroExtend(sequence);
+  Value entry = b.ifElse(
+      b.isNull(batch.pageIndptr), {b.i64Type()},
+      [&]() -> Values { return {b.mul(wide, batch.blockTableStride)}; },
+      [&]() -> Values {
+        return {b.signExtend(b.load(b.offset(batch.pageIndptr, b.mul(wide, 4)), b.i32Type(), 4))};
+      })[0];
+  return b.offset(batch.blockTable, b.mul(entry, 4));
+}
+
+void reportFault(KernelBuilder &b, const KernelContext &kernel, Value faulty) {
+  if (!kernel.workspace)
+    return;
+  Value first = b.compare(Compare::eq, b.thread(), 0);
+  b.ifThen(b.bitAnd(faulty, first), [&] { b.atomicOr(kernel.workspace, b.i32(errorLength)); });
+}
+
+/// What an item knows of its sequence and of the launch. It has no keys and one split.
+Item itemOfSequence(KernelBuilder &b, const BatchArgument &batch, Value sequence) {
+  Item item;
+  item.sequence = sequence;
+  Value sequenceBytes = b.mul(b.zeroExtend(sequence), 4);
+  auto loadWord = [&](Value pointer, int64_t word) {
+    return b.load(b.offset(b.offset(pointer, sequenceBytes), 4 * word), b.i32Type(), 4);
+  };
+  item.queryBegin = loadWord(batch.queryStart, 0);
+  item.queryLength = b.sub(loadWord(batch.queryStart, 1), item.queryBegin);
+  item.kvLength = loadWord(batch.kvLength, 0);
+  item.kvHeads = batch.kvHeads;
+  item.maxQueryLength = batch.maxQueryLength;
+  item.numPages = batch.numPages;
+  item.table = tableOf(b, batch, sequence);
+  item.faulty = b.bitOr(b.compare(Compare::ugt, item.kvLength, batch.maxKvLength),
+                        b.compare(Compare::ugt, item.queryLength, batch.maxQueryLength));
+  item.keyBegin = item.keyEnd = item.split = b.i32(0);
+  item.maxSplits = item.splits = b.i32(1);
+  item.singleSplit = b.i1(true);
+  return item;
+}
+
+/// The rows and keys of a prefill item whose rowBegin is known; whether the block has a row.
+Value completePrefill(KernelBuilder &b, const KernelContext &kernel, Item &item, Value unit) {
+  item.rowEnd = b.mul(item.queryLength, kernel.group);
+  item.keyEnd = b.select(item.faulty, b.i32(0), item.kvLength);
+  // The block's first row; of other units there may be none.
+  Value first = b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows));
+  return b.bitAnd(b.compare(Compare::sge, first, 0), b.compare(Compare::slt, first, item.rowEnd));
+}
+
 struct GridItemPattern : TilePattern<tile::GridItemOp> {
   using TilePattern::TilePattern;
 
   mlir::LogicalResult matchAndRewrite(tile::GridItemOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
-    Value unit = b.warp(kernel.units());
+    Value unit = kernel.ofLoadRole.contains(op) ? b.i32(0) : kernel.unit(b);
     auto [item, valid] = kernel.itemKind == tile::ItemKind::MergeStates
                              ? rowOfStates(b, StatesArgument::unpack(adaptor.getSource()), unit)
                              : itemOfBatch(b, BatchArgument::unpack(adaptor.getSource()), unit);
@@ -133,28 +202,10 @@ private:
   /// The item, and whether it is one; reports lengths beyond their bound.
   std::pair<Item, Value> itemOfBatch(KernelBuilder &b, BatchArgument batch, Value unit) const {
     int64_t group = kernel.group;
-
-    Item item;
-    item.sequence = b.blockIndex(2);
-    Value sequenceBytes = b.mul(b.zeroExtend(item.sequence), 4);
-    auto loadWord = [&](Value pointer, int64_t word) {
-      return b.load(b.offset(b.offset(pointer, sequenceBytes), 4 * word), b.i32Type(), 4);
-    };
-    item.queryBegin = loadWord(batch.queryStart, 0);
-    item.queryLength = b.sub(loadWord(batch.queryStart, 1), item.queryBegin);
-    item.kvLength = loadWord(batch.kvLength, 0);
-    item.kvHeads = batch.kvHeads;
-    item.maxQueryLength = batch.maxQueryLength;
-    item.numPages = batch.numPages;
-    item.table = tableOf(b, batch, item.sequence);
-    item.faulty = b.bitOr(b.compare(Compare::ugt, item.kvLength, batch.maxKvLength),
-                          b.compare(Compare::ugt, item.queryLength, batch.maxQueryLength));
+    Item item = itemOfSequence(b, batch, b.blockIndex(2));
     if (kernel.itemKind == tile::ItemKind::Append) // every token of an append is among the keys
       item.faulty = b.bitOr(item.faulty, b.compare(Compare::slt, item.kvLength, item.queryLength));
-    item.keyBegin = item.keyEnd = item.split = b.i32(0);
-    item.maxSplits = item.splits = b.i32(1);
-    item.singleSplit = b.i1(true);
-    Value valid, answers = answersFor(b, item, batch);
+    Value valid, answers = answersFor(b, kernel, item, batch);
 
     SplitRule rule = kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
     auto setSplits = [&]() -> Value {
@@ -166,7 +217,7 @@ private:
 
     switch (kernel.itemKind) {
     case tile::ItemKind::Decode: {
-      placeItem(b, kernel, item);
+      placeItem(b, kernel, item, unit);
       item.rowEnd = b.mul(item.queryLength, group);
       Value length = setSplits();
       item.keyBegin = b.mul(item.split, length);
@@ -179,13 +230,8 @@ private:
       break;
     }
     case tile::ItemKind::Prefill: {
-      item.rowEnd = b.mul(item.queryLength, group);
-      placeItem(b, kernel, item);
-      item.keyEnd = b.select(item.faulty, b.i32(0), item.kvLength);
-      // The block's first row; of other units there may be none.
-      Value first = b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows));
-      valid =
-          b.bitAnd(b.compare(Compare::sge, first, 0), b.compare(Compare::slt, first, item.rowEnd));
+      placeItem(b, kernel, item, unit);
+      valid = completePrefill(b, kernel, item, unit);
       break;
     }
     case tile::ItemKind::Merge: {
@@ -217,37 +263,92 @@ private:
     }
     if (answers)
       valid = b.bitAnd(valid, answers);
-    reportFault(b, answers ? b.bitAnd(item.faulty, answers) : item.faulty);
+    reportFault(b, kernel, answers ? b.bitAnd(item.faulty, answers) : item.faulty);
     return {item, valid};
   }
+};
 
-  /// The sequence is this kernel's: i1, or null where all of them are.
-  Value answersFor(KernelBuilder &b, const Item &item, const BatchArgument &batch) const {
-    if (kernel.itemKind == tile::ItemKind::Prefill)
-      return b.compare(Compare::sgt, item.queryLength, kernel.maxQuery);
-    if (kernel.maxQuery == 0)
-      return {};
-    return b.bitOr(b.compare(Compare::sle, item.queryLength, kernel.maxQuery),
-                   b.compare(Compare::sle, batch.maxQueryLength, kernel.maxQuery));
+/// Places are (group of pairs, chunk, pair) with the pair of sequence and kv head fastest: a group's
+/// keys and values stay in the L2 cache while all of its chunks are drawn, the longest first.
+struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::DrawItemOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    bool loads = kernel.ofLoadRole.contains(op);
+    Value unit = loads ? b.i32(0) : kernel.unit(b);
+    auto [batch, sequences] = PersistentBatch::unpack(adaptor.getSource());
+    Value chunks = b.ceilDiv(b.mul(batch.maxQueryLength, kernel.group), kernel.blockRows());
+    Value pairs = b.mul(sequences, batch.kvHeads);
+    Value places = b.mul(pairs, chunks);
+    Value blocks = b.gridSize(0), block = b.blockIndex(0);
+
+    // Until an item is there, or no place is left.
+    Values state = {adaptor.getCursor().front()};
+    for (Value v : emptyItem(b, batch).pack())
+      state.push_back(v);
+    state.push_back(b.i1(false));
+    Values drawn = b.loopWhile(
+        state,
+        [&](ValueRange s) {
+          Value begins = b.compare(Compare::ult, b.mul(s.front(), blocks), places);
+          return b.bitAnd(begins, b.compare(Compare::eq, s.back(), b.i1(false)));
+        },
+        [&](ValueRange s) -> Values {
+          Value round = b.mul(s.front(), blocks);
+          Value forth = b.compare(Compare::eq, b.bitAnd(s.front(), 1), 0);
+          Value place =
+              b.add(round, b.select(forth, block, b.sub(b.add(blocks, -1), block)));
+          auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
+          Value exists = b.compare(Compare::ult, place, places);
+          pair = b.select(exists, pair, b.i32(0));
+          Value sequence = b.divUnsigned(pair, batch.kvHeads);
+          Item item = itemOfSequence(b, batch, sequence);
+          item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
+          placeChunk(b, kernel, item, chunk, unit);
+          Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
+          Value answers = answersFor(b, kernel, item, batch);
+          if (!loads)
+            reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)));
+          Values next = {b.add(s.front(), 1)};
+          next.append(item.pack());
+          next.push_back(b.bitAnd(valid, answers));
+          return next;
+        });
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{Values(ValueRange(drawn).drop_front().drop_back()),
+                                      {unit},
+                                      {drawn.back()},
+                                      {drawn.front()}});
+    return mlir::success();
   }
 
-  /// First block-table entry of the sequence: a row of the table, or a part of a list (CSR).
-  static Value tableOf(KernelBuilder &b, BatchArgument &batch, Value sequence) {
-    Value wide = b.zeroExtend(sequence);
-    Value entry = b.ifElse(
-        b.isNull(batch.pageIndptr), {b.i64Type()},
-        [&]() -> Values { return {b.mul(wide, batch.blockTableStride)}; },
-        [&]() -> Values {
-          return {b.signExtend(b.load(b.offset(batch.pageIndptr, b.mul(wide, 4)), b.i32Type(), 4))};
-        })[0];
-    return b.offset(batch.blockTable, b.mul(entry, 4));
+private:
+  /// All fields, of no sequence.
+  static Item emptyItem(KernelBuilder &b, const BatchArgument &batch) {
+    Item item;
+    for (auto &[member, field] : item.members())
+      *member = field == Field::Bit       ? b.i1(false)
+                : field == Field::Pointer ? batch.blockTable
+                : field == Field::Long    ? b.i64(0)
+                                          : b.i32(0);
+    return item;
   }
 
-  void reportFault(KernelBuilder &b, Value faulty) const {
-    if (!kernel.workspace)
-      return;
-    Value first = b.compare(Compare::eq, b.thread(), 0);
-    b.ifThen(b.bitAnd(faulty, first), [&] { b.atomicOr(kernel.workspace, b.i32(errorLength)); });
+  std::pair<Value, Value> chunkAndPair(KernelBuilder &b, Value place, Value chunks,
+                                       Value pairs) const {
+    if (kernel.schedule.headGroup == 0) {
+      Value chunk = b.divUnsigned(place, pairs);
+      return {chunk, b.sub(place, b.mul(chunk, pairs))};
+    }
+    Value most = b.i32(kernel.schedule.headGroup);
+    Value perGroup = b.mul(most, chunks);
+    Value group = b.divUnsigned(place, perGroup);
+    Value first = b.mul(group, most), rest = b.sub(place, b.mul(group, perGroup));
+    Value size = b.maxSigned(b.minSigned(most, b.sub(pairs, first)), b.i32(1));
+    Value chunk = b.divUnsigned(rest, size);
+    return {chunk, b.add(first, b.sub(rest, b.mul(chunk, size)))};
   }
 };
 
@@ -263,7 +364,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
       return op.emitOpError() << "mask " << op.getMask()
                               << " is not lowered: expected none or causal";
     int64_t keys = op.getKeys();
-    if (splitGranule % keys != 0)
+    if (!kernel.dividesRows() && splitGranule % keys != 0)
       return op.emitOpError() << "keys per tile must divide " << splitGranule << ", got " << keys;
 
     KernelBuilder b(rewriter, op.getLoc());
@@ -286,23 +387,24 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
     Range range;
     Value first = b.divUnsigned(item.keyBegin, keys);
     Value tiles = b.ceilDiv(b.maxSigned(b.sub(end, item.keyBegin), b.i32(0)), keys);
-    int64_t step = stepOf(kernel);
-    range.first = step == 1 ? first : b.add(first, unit);
-    range.count = step == 1 ? tiles : b.divUnsigned(b.add(b.sub(tiles, unit), step - 1), step);
-    if (step > 1) // fewer tiles than units
-      range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
-    range.plain = kernel.dividesRows()
-                      ? b.divUnsigned(b.maxSigned(b.sub(plainEnd, item.keyBegin), b.i32(0)), keys)
-                      : b.i32(0);
+    if (kernel.dividesRows()) { // from the last tile to the first
+      range.first = b.add(first, b.maxSigned(b.add(tiles, -1), b.i32(0)));
+      range.count = tiles;
+      range.edges = b.sub(
+          tiles, b.divUnsigned(b.maxSigned(b.sub(plainEnd, item.keyBegin), b.i32(0)), keys));
+    } else {
+      int64_t step = kernel.rangeStep();
+      range.first = step == 1 ? first : b.add(first, unit);
+      range.count = step == 1 ? tiles : b.divUnsigned(b.add(b.sub(tiles, unit), step - 1), step);
+      if (step > 1) // fewer tiles than units
+        range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
+      range.edges = range.count;
+    }
     range.keyEnd = item.keyEnd;
     range.table = item.table;
     range.numPages = item.numPages;
     rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{range.pack()});
     return mlir::success();
-  }
-
-  static int64_t stepOf(const KernelContext &kernel) {
-    return kernel.dividesRows() ? 1 : kernel.units();
   }
 };
 
@@ -315,11 +417,11 @@ struct RangeCountPattern : TilePattern<tile::RangeCountOp> {
   }
 };
 
-struct RangePlainPattern : TilePattern<tile::RangePlainOp> {
+struct RangeEdgesPattern : TilePattern<tile::RangeEdgesOp> {
   using TilePattern::TilePattern;
-  mlir::LogicalResult matchAndRewrite(tile::RangePlainOp op, Adaptor adaptor,
+  mlir::LogicalResult matchAndRewrite(tile::RangeEdgesOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).plain);
+    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).edges);
     return mlir::success();
   }
 };
@@ -329,8 +431,10 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
   mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
-    Value steps = b.mul(adaptor.getIndex().front(), KeyRangePattern::stepOf(kernel));
-    rewriter.replaceOp(op, b.add(Range::unpack(adaptor.getRange()).first, steps));
+    int64_t step = kernel.rangeStep();
+    Value steps = b.mul(adaptor.getIndex().front(), std::abs(step));
+    Value first = Range::unpack(adaptor.getRange()).first;
+    rewriter.replaceOp(op, step < 0 ? b.sub(first, steps) : b.add(first, steps));
     return mlir::success();
   }
 };
@@ -340,7 +444,7 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns
-      .add<GridItemPattern, KeyRangePattern, RangeCountPattern, RangePlainPattern, KeyTilePattern>(
+      .add<GridItemPattern, DrawItemPattern, KeyRangePattern, RangeCountPattern, RangeEdgesPattern, KeyTilePattern>(
           converter, patterns.getContext(), kernel);
 }
 

@@ -54,7 +54,22 @@ int64_t registerValues(tile::TileType type) {
   return isHalf(type.getElementType()) ? (registers + 1) / 2 : registers;
 }
 
-Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
+Value KernelContext::unit(KernelBuilder &b) const {
+  Value warp = b.warp(warps());
+  return schedule.unit == 1 ? warp : b.divUnsigned(warp, schedule.unit);
+}
+Value KernelContext::threadOfUnit(KernelBuilder &b) const {
+  return units() == 1 ? b.thread() : b.bitAnd(b.thread(), 32 * schedule.unit - 1);
+}
+void KernelContext::unitBarrier(KernelBuilder &b) const {
+  if (schedule.unit == 1)
+    b.warpBarrier();
+  else // barrier 0 is the block's
+    b.namedBarrier(b.add(unit(b), 1), 32 * schedule.unit);
+}
+
+Representation::Representation(mlir::MLIRContext *context, const KernelContext &kernel) {
+  const bool tensorCopies = kernel.tensorCopies(), persists = kernel.persists();
   mlir::OpBuilder opBuilder(context);
   KernelBuilder types(opBuilder, mlir::UnknownLoc::get(context));
   Type i1 = types.i1Type(), i32 = types.i32Type(), i64 = types.i64Type();
@@ -87,8 +102,12 @@ Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
   addConversion([=](attn::StatesType type, Types &flat) {
     return append(flat, StatesArgument::fields(type.getParts()));
   });
-  addConversion(
-      [=](tile::BatchType, Types &flat) { return append(flat, BatchArgument::fields()); });
+  addConversion([=](tile::BatchType, Types &flat) {
+    llvm::SmallVector<Field> fields = BatchArgument::fields();
+    if (persists)
+      fields.push_back(Field::Word);
+    return append(flat, fields);
+  });
   addConversion([=](tile::ItemType, Types &flat) { return append(flat, Item::fields()); });
   addConversion([=](tile::RangeType, Types &flat) { return append(flat, Range::fields()); });
   addConversion([=](tile::WorkspaceType) { return global; });
@@ -101,6 +120,9 @@ Representation::Representation(mlir::MLIRContext *context, bool tensorCopies) {
     addConversion([=](tile::SlotType) { return shared; });
     addConversion([=](tile::PositionType) { return i32; });
   }
+  addConversion([this](tile::PendingType type, Types &flat) -> std::optional<mlir::LogicalResult> {
+    return convertType(type.getTile(), flat);
+  });
   addConversion([=](tile::TileType type, Types &flat) -> std::optional<mlir::LogicalResult> {
     if (type.isShared()) {
       flat.push_back(shared);
@@ -182,7 +204,15 @@ Value applyBasis(KernelBuilder &builder, Value index, llvm::ArrayRef<int64_t> ba
   return sum ? sum : builder.i32(0);
 }
 
-ThreadCoordinates::ThreadCoordinates(KernelBuilder &builder, const Layout &layout, int64_t units)
+namespace {
+/// Of the `warps` of the block's units: all, or those of the thread's unit.
+Value warpIn(KernelBuilder &b, const Layout &layout, int64_t warps) {
+  Value warp = b.warp(warps);
+  return layout.warps() < warps ? b.bitAnd(warp, layout.warps() - 1) : warp;
+}
+} // namespace
+
+ThreadCoordinates::ThreadCoordinates(KernelBuilder &builder, const Layout &layout, int64_t warps)
     : builder(builder), layout(layout) {
   Value lane = builder.lane();
   rowOfThread = applyBasis(builder, lane, layout.laneBasis(), Dimension::Row);
@@ -190,12 +220,12 @@ ThreadCoordinates::ThreadCoordinates(KernelBuilder &builder, const Layout &layou
   if (layout.warps() == 1)
     return;
   // Repeats over warps count above the atom's warp bits; each warp bit's vector comes from `at`.
-  Layout::Basis warps;
+  Layout::Basis basis;
   for (int64_t warp = 1; warp < layout.warps(); warp *= 2)
-    warps.push_back(layout.warpPart(warp));
-  Value warp = builder.warp(units);
-  rowOfThread = builder.add(rowOfThread, applyBasis(builder, warp, warps, Dimension::Row));
-  columnOfThread = builder.add(columnOfThread, applyBasis(builder, warp, warps, Dimension::Column));
+    basis.push_back(layout.warpPart(warp));
+  Value warp = warpIn(builder, layout, warps);
+  rowOfThread = builder.add(rowOfThread, applyBasis(builder, warp, basis, Dimension::Row));
+  columnOfThread = builder.add(columnOfThread, applyBasis(builder, warp, basis, Dimension::Column));
 }
 
 Value ThreadCoordinates::row(int64_t reg) {
@@ -211,7 +241,7 @@ Value ThreadCoordinates::inRow(Value row, int64_t reg, int64_t elementBytes) {
   return builder.offset(ofThread, layout.registerPart(reg).column * elementBytes);
 }
 
-Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t units) {
+Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t warps) {
   Value first;
   auto require = [&](Value index, int64_t mask) {
     if (mask == 0)
@@ -221,7 +251,7 @@ Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t units) {
   };
   require(builder.lane(), layout.replicatedLanes());
   if (layout.replicatedWarps())
-    require(builder.warp(units), layout.replicatedWarps());
+    require(warpIn(builder, layout, warps), layout.replicatedWarps());
   return first;
 }
 
@@ -234,7 +264,7 @@ mlir::FailureOr<Layout> layoutOf(mlir::Operation *op, Type type) {
 
 bool isFragment(const Layout &layout) {
   return layout.registerBasis().size() >= 1 && layout.registerBasis()[0] == Coordinate{0, 1} &&
-         layout.laneBasis() == tile::mmaBOperand(8, 16).laneBasis() && layout.warps() == 1;
+         layout.laneBasis() == tile::mmaBOperand(8, 16).laneBasis();
 }
 
 void transposeQuad(KernelBuilder &b, Values &words) {

@@ -7,6 +7,7 @@
 //   register tile of f32, i32   one value for each register of the layout
 //   register tile of 16 bits    one i32 for each two registers (2w in the lower half of word w)
 //   shared tile, ring, slot     a pointer to shared memory
+//   product in flight           as its tile, of which nothing may be read
 //   position                    i32, the stage of its ring
 //   where tensor copies fill rings:
 //     ring, slot                and a pointer to the first or to its own mbarrier
@@ -44,10 +45,30 @@ struct KernelContext {
   /// Rotations whose inverse frequencies are in the module already.
   llvm::SmallVector<mlir::Attribute> rotations;
 
+  /// Ops of the loading role, whose warp is none of the units'.
+  llvm::DenseSet<mlir::Operation *> ofLoadRole;
+  /// Releases of slots that a product has read which the unit has awaited: all of its warps have
+  /// passed their wait for the slot then.
+  llvm::DenseSet<mlir::Operation *> behindAwait;
+
   int64_t units() const { return schedule.units; }
+  /// Warps of all units.
+  int64_t warps() const { return schedule.unit * schedule.units; }
+  /// The blocks stay for many items.
+  bool persists() const { return schedule.work != attn::Work::Grid; }
+  /// The number of the thread's unit, and of the thread in it.
+  Value unit(KernelBuilder &builder) const;
+  Value threadOfUnit(KernelBuilder &builder) const;
+  /// Named barriers: 0 is the block's, then the units', then those of their turns.
+  int64_t firstTurn() const { return 1 + units(); }
+  /// Waits for the threads of the unit.
+  void unitBarrier(KernelBuilder &builder) const;
   bool tensorCopies() const { return schedule.copy == attn::Copy::Tensor; }
   int64_t threads() const { return schedule.threads(); }
   bool dividesRows() const { return schedule.divide == attn::Divide::Rows; }
+  /// From one tile of a unit's range to the next.
+  int64_t rangeStep() const { return dividesRows() ? -1 : units(); }
+  bool isWgmma() const { return schedule.product == attn::Product::Wgmma; }
   /// Query rows of one block.
   int64_t blockRows() const { return dividesRows() ? units() * schedule.rows : schedule.rows; }
 };
@@ -176,6 +197,15 @@ struct BatchArgument : Packed<BatchArgument> {
   }
 };
 
+/// The launch's sequences, which a batch has at its end where blocks stay for many items.
+struct PersistentBatch {
+  BatchArgument batch;
+  Value sequences;
+  static PersistentBatch unpack(ValueRange values) {
+    return {BatchArgument::unpack(values.drop_back()), values.back()};
+  }
+};
+
 /// A work item. Row R of the item's sequence is query token R / group, head
 /// kvHead·group + R % group; an item owns rows rowBegin … rowEnd - 1. A merge item is one such row:
 /// rowBegin and kvHead give its token and head; so is a merge_states item, of one sequence with a
@@ -202,21 +232,21 @@ struct Item : Packed<Item> {
 };
 
 /// Sets what the place in the grid says of a decode or prefill item: kvHead, rowBegin, split,
-/// sequence.
-void placeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item);
+/// sequence. `unit` is the number of the thread's unit.
+void placeItem(KernelBuilder &builder, const KernelContext &kernel, Item &item, Value unit);
 /// The most query tokens of a sequence for which the launch of this kernel has blocks and partials.
 Value launchedQueries(KernelBuilder &builder, const KernelContext &kernel, const Item &item);
 /// The chunks of rows, one a block, that so many query tokens of a kv head are.
 Value chunksOf(KernelBuilder &builder, const KernelContext &kernel, Value queries);
 
-/// Key tiles first, first + step, … (`count` of them, the first `plain` of which need no mask) of
-/// the item's keys below keyEnd; the step is the kernel's.
+/// Key tiles first, first + step, … (`count` of them, of which all but the first `edges` need no
+/// mask) of the item's keys below keyEnd; the step is the kernel's.
 struct Range : Packed<Range> {
-  Value first, count, plain, keyEnd;
+  Value first, count, edges, keyEnd;
   Value table, numPages; // as in Item
   Members members() {
     Members m;
-    list(m, Field::Word, {&first, &count, &plain, &keyEnd});
+    list(m, Field::Word, {&first, &count, &edges, &keyEnd});
     list(m, Field::Pointer, {&table});
     list(m, Field::Long, {&numPages});
     return m;
@@ -226,7 +256,7 @@ struct Range : Packed<Range> {
 /// The conversion above.
 class Representation : public mlir::TypeConverter {
 public:
-  Representation(mlir::MLIRContext *context, bool tensorCopies);
+  Representation(mlir::MLIRContext *context, const KernelContext &kernel);
 };
 
 /// Number of values of a register tile.
@@ -249,9 +279,10 @@ protected:
   KernelContext &kernel;
 };
 
-/// row and column of register `reg` of this thread; the register's part is a constant.
+/// row and column of register `reg` of this thread; the register's part is a constant. Of the
+/// `warps` of the block's units the layout has all, or those of one unit.
 struct ThreadCoordinates {
-  ThreadCoordinates(KernelBuilder &builder, const tile::Layout &layout, int64_t units);
+  ThreadCoordinates(KernelBuilder &builder, const tile::Layout &layout, int64_t warps);
   /// The thread's part plus the register's.
   Value row(int64_t reg);
   Value column(int64_t reg);
@@ -273,15 +304,28 @@ Value applyBasis(KernelBuilder &builder, Value index, llvm::ArrayRef<int64_t> ba
 
 /// This thread holds the copy of its elements that stores them: all replicated bits are zero. Null
 /// if every thread does.
-Value isFirstCopy(KernelBuilder &builder, const tile::Layout &layout, int64_t units);
+Value isFirstCopy(KernelBuilder &builder, const tile::Layout &layout, int64_t warps);
 
 /// The layout of a register tile; a diagnostic at `op` where there is none.
 mlir::FailureOr<tile::Layout> layoutOf(mlir::Operation *op, Type type);
 
+/// Which thread copies which 16 bytes of a shared tile of 16-bit elements, and to which offset.
+struct CopyPlan {
+  CopyPlan(tile::TileType type, const tile::Layout &shared, int64_t warps);
+
+  tile::Layout who;
+  std::vector<tile::Coordinate> constants; // of the thread's copies
+  std::optional<tile::SharedAccess> access;
+};
+/// Copies the item's rows of `tensor` from row `firstRow` on into a shared tile; of `warps`, each
+/// its part.
+void copyRows(KernelBuilder &builder, const KernelContext &kernel, const CopyPlan &plan, Value tile,
+              const Item &item, tile::RowKind kind, int64_t firstRow, const TensorArgument &tensor);
+
 /// How the slots of a ring are divided.
 mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring);
 /// Lane (g, c) = (lane / 4, lane mod 4) holds word c of each 16 bytes of row g, as in the fragments
-/// of mma.m16n8k16 but for a swapped accumulator.
+/// of mma.m16n8k16 but for a swapped accumulator, and of each warp's rows of a wgmma.
 bool isFragment(const tile::Layout &layout);
 /// Word w of lane c of each four lanes becomes word c of lane w.
 void transposeQuad(KernelBuilder &builder, Values &words);

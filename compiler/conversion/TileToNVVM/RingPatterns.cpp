@@ -34,14 +34,24 @@ namespace {
 
 bool isShared(tile::RingType ring) { return ring.getSharedBy() == tile::RingScope::Units; }
 
-mlir::LogicalResult checkSupported(mlir::Operation *op, tile::RingType ring,
-                                   const KernelContext &kernel) {
-  if (kernel.schedule.unit == 1 && !(isShared(ring) && kernel.tensorCopies()))
+/// Tensor copies fill the ring.
+bool hasBarriers(Value ring) {
+  auto op = ring.getDefiningOp<tile::RingOp>();
+  return op && op.getBarriers();
+}
+
+/// Who fills a ring that units share: all of them by gathering, or the loading role by tensor
+/// copies.
+mlir::LogicalResult checkSupported(tile::RingOp op, const KernelContext &kernel) {
+  bool ofRole = isShared(op.getType()) && op.getBarriers();
+  bool ofUnits = isShared(op.getType()) && !op.getBarriers();
+  if (ofRole == (isShared(op.getType()) && kernel.schedule.specialised()) &&
+      !(ofUnits && kernel.schedule.unit != 1))
     return mlir::success();
-  return op->emitOpError()
-         << "expected a ring of one-warp units, gathered where they share it, got " << ring
-         << " of units of " << kernel.schedule.unit
-         << " with copy = " << attn::stringifyCopy(kernel.schedule.copy);
+  return op.emitOpError() << "expected a ring that a role fills with tensor copies, or one that "
+                             "one-warp units gather, got "
+                          << op.getType() << " of units of " << kernel.schedule.unit
+                          << ", roles = " << attn::stringifyRoles(kernel.schedule.roles);
 }
 
 mlir::Block *entryBlock(mlir::Operation *op) {
@@ -59,36 +69,46 @@ struct RingPattern : TilePattern<tile::RingOp> {
     if (!op.getOffset())
       return op.emitOpError() << "expected an offset: run --tile-pack-shared-memory first";
     mlir::FailureOr<tile::RingStorage> storage = storageOf(op, type);
-    if (mlir::failed(checkSupported(op, type, kernel)) || mlir::failed(storage))
+    if (mlir::failed(checkSupported(op, kernel)) || mlir::failed(storage))
       return mlir::failure();
     if (kernel.tensorCopies()) // mbarriers are made before the wait for the launch in front
       rewriter.setInsertionPointToStart(entryBlock(op));
     KernelBuilder b(rewriter, op.getLoc());
     Value base = b.sharedMemory(*op.getOffset());
-    if (isShared(type)) {
-      rewriter.replaceOp(op, base);
-      return mlir::success();
-    }
-    Value unit = b.warp(kernel.units());
-    base = b.offset(base, b.mul(unit, type.getDepth() * storage->slotBytes));
+    if (!isShared(type))
+      base = b.offset(base, b.mul(kernel.unit(b), type.getDepth() * storage->slotBytes));
     if (!kernel.tensorCopies()) {
       rewriter.replaceOp(op, base);
       return mlir::success();
     }
-    if (!op.getBarriers())
-      return op.emitOpError() << "expected a place of its mbarriers: run --tile-pack-shared-memory "
-                                 "first";
-    Value barriers = b.offset(b.sharedMemory(*op.getBarriers()), b.mul(unit, 8 * type.getDepth()));
+    Value barriers = op.getBarriers() ? makeBarriers(b, op) : base;
+    rewriter.replaceOpWithMultiple(op,
+                                   llvm::SmallVector<Values>{Landing{{}, base, barriers}.pack()});
+    return mlir::success();
+  }
+
+private:
+  /// Initialises the ring's mbarriers; the first of them.
+  Value makeBarriers(KernelBuilder &b, tile::RingOp op) const {
+    tile::RingType type = op.getType();
+    int64_t depth = type.getDepth();
+    Value barriers = b.sharedMemory(*op.getBarriers());
     // Each box of a slot is announced by the lane that copies it.
     int64_t boxes = 0;
     for (tile::TileType tile : type.getTiles())
       boxes += tile.getRows() / kernel.schedule.box;
-    b.ifThen(b.compare(Compare::eq, b.lane(), 0),
-             [&] { b.initBarriers(barriers, type.getDepth(), boxes); });
+    if (isShared(type)) { // the roles meet before they use it
+      b.ifThen(b.compare(Compare::eq, b.thread(), 0), [&] {
+        b.initBarriers(barriers, depth, boxes);
+        b.initBarriers(b.offset(barriers, 8 * depth), depth, kernel.units());
+        b.initBarriers(b.offset(barriers, 16 * depth), depth, 1);
+      });
+      return barriers;
+    }
+    barriers = b.offset(barriers, b.mul(kernel.unit(b), 8 * depth));
+    b.ifThen(b.compare(Compare::eq, b.lane(), 0), [&] { b.initBarriers(barriers, depth, boxes); });
     b.warpBarrier();
-    rewriter.replaceOpWithMultiple(op,
-                                   llvm::SmallVector<Values>{Landing{{}, base, barriers}.pack()});
-    return mlir::success();
+    return barriers;
   }
 };
 
@@ -133,9 +153,14 @@ mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::
   return b.offset(base, b.mul(position, found->slotBytes));
 }
 
-/// The mbarrier of the slot at a position.
+/// The mbarrier that says when the slot at a position is full.
 Value slotBarrier(KernelBuilder &b, ValueRange ring, ValueRange position) {
   return b.offset(Landing::unpack(ring).barrier, b.mul(position.front(), 8));
+}
+
+/// That says when the slot is empty, of a ring that a role fills.
+Value emptyBarrier(KernelBuilder &b, tile::RingType type, ValueRange ring, ValueRange position) {
+  return b.offset(slotBarrier(b, ring, position), 8 * type.getDepth());
 }
 
 struct AcquirePattern : TilePattern<tile::AcquireOp> {
@@ -144,7 +169,10 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
     auto ring = llvm::cast<tile::RingType>(op.getRing().getType());
-    if (isShared(ring) && ring.getDepth() == 1)
+    if (isShared(ring) && hasBarriers(op.getRing())) // the first time around it is empty
+      b.waitForBarrier(emptyBarrier(b, ring, adaptor.getRing(), adaptor.getPosition()),
+                       b.bitXor(Turn::unpack(adaptor.getPosition()).parity, 1));
+    else if (isShared(ring) && ring.getDepth() == 1)
       b.blockBarrier();
     mlir::FailureOr<Value> address =
         slotAddress(b, op, ring, adaptor.getRing().front(), adaptor.getPosition().front());
@@ -162,7 +190,7 @@ struct CommitPattern : TilePattern<tile::CommitOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::CommitOp op, Adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!kernel.tensorCopies())
+    if (!hasBarriers(op.getRing()))
       KernelBuilder(rewriter, op.getLoc()).commitCopies();
     rewriter.eraseOp(op);
     return mlir::success();
@@ -180,15 +208,17 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
                     adaptor.getRing().front(), adaptor.getPosition().front(), &storage);
     if (mlir::failed(slot))
       return mlir::failure();
-    if (kernel.tensorCopies()) {
+    if (hasBarriers(op.getRing())) {
       b.waitForBarrier(slotBarrier(b, adaptor.getRing(), adaptor.getPosition()),
                        Turn::unpack(adaptor.getPosition()).parity);
     } else {
       b.waitForCopies(op.getAhead());
+      if (kernel.isWgmma())
+        b.fenceAsyncProxy();
       if (isShared(llvm::cast<tile::RingType>(op.getRing().getType())))
         b.blockBarrier();
       else
-        b.warpBarrier();
+        kernel.unitBarrier(b);
     }
     Values tiles;
     for (int64_t offset : storage.tileOffsets)
@@ -200,10 +230,19 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
 
 struct ReleasePattern : TilePattern<tile::ReleaseOp> {
   using TilePattern::TilePattern;
-  mlir::LogicalResult matchAndRewrite(tile::ReleaseOp op, Adaptor,
+  mlir::LogicalResult matchAndRewrite(tile::ReleaseOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!isShared(llvm::cast<tile::RingType>(op.getRing().getType())))
-      KernelBuilder(rewriter, op.getLoc()).warpBarrier();
+    KernelBuilder b(rewriter, op.getLoc());
+    auto ring = llvm::cast<tile::RingType>(op.getRing().getType());
+    if (!isShared(ring)) {
+      kernel.unitBarrier(b);
+    } else if (hasBarriers(op.getRing())) {
+      // A warp that has not passed its wait when the slot is filled again would wait for ever.
+      if (!kernel.behindAwait.contains(op))
+        kernel.unitBarrier(b);
+      b.arriveIf(emptyBarrier(b, ring, adaptor.getRing(), adaptor.getPosition()),
+                 b.compare(Compare::eq, kernel.threadOfUnit(b), 0));
+    }
     rewriter.eraseOp(op);
     return mlir::success();
   }

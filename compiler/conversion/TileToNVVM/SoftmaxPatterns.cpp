@@ -35,7 +35,7 @@ struct MaskPattern : TilePattern<tile::MaskOp> {
     bool causal = op.getMask().getValue().causal; // tile.key_range has refused all other terms
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     // Keys of this thread that come before `end(row)` are kept; the rest of the column is a
     // constant.
     Value first = b.add(b.mul(adaptor.getTile().front(), type.getColumns()), thread.columnOfThread);
@@ -99,33 +99,60 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
     int64_t rows = reduced->registersPerThread();
     Value scale = adaptor.getScale().front();
 
-    Values rowMaximum(rows);
-    for (auto [reg, score] : llvm::enumerate(adaptor.getScores())) {
-      Value &m = rowMaximum[plan->target[reg]];
-      m = m ? b.fmax(m, score) : score;
-    }
-    for (Value &m : rowMaximum)
+    std::vector<Values> ofRow(rows);
+    for (auto [reg, score] : llvm::enumerate(adaptor.getScores()))
+      ofRow[plan->target[reg]].push_back(score);
+    Values newMaximum, negative, factor;
+    for (int64_t row = 0; row < rows; ++row) {
+      Value m = inChains(ofRow[row], [&](Value x, Value y) { return b.fmax(x, y); });
       for (int64_t mask : plan->laneMasks)
         m = b.fmax(m, b.shuffleXor(m, mask));
-
-    Values newMaximum, negative, factor, newSum;
-    for (int64_t row = 0; row < rows; ++row) {
-      newMaximum.push_back(b.fmax(adaptor.getMaximum()[row], b.fmul(rowMaximum[row], scale)));
-      negative.push_back(b.fneg(newMaximum[row]));
-      factor.push_back(b.exp2(b.fadd(adaptor.getMaximum()[row], negative[row])));
-      newSum.push_back(b.fmul(adaptor.getSum()[row], factor[row]));
+      Value old = adaptor.getMaximum()[row];
+      m = b.fmax(old, b.fmul(m, scale));
+      if (op.getLazy())
+        m = b.select(b.isGreater(b.fsub(m, old), b.f32(*op.getLazy())), m, old);
+      newMaximum.push_back(m);
+      negative.push_back(b.fneg(m));
+      factor.push_back(b.exp2(b.fadd(old, negative[row])));
     }
     Values probabilities;
+    for (Values &row : ofRow)
+      row.clear();
     for (auto [reg, score] : llvm::enumerate(adaptor.getScores())) {
       int64_t row = plan->target[reg];
       probabilities.push_back(b.exp2(b.fma(score, scale, negative[row])));
-      newSum[row] = b.fadd(newSum[row], probabilities.back());
+      ofRow[row].push_back(probabilities.back());
+    }
+    Values newSum;
+    for (int64_t row = 0; row < rows; ++row) {
+      ofRow[row].insert(ofRow[row].begin(), b.fmul(adaptor.getSum()[row], factor[row]));
+      newSum.push_back(inChains(ofRow[row], [&](Value x, Value y) { return b.fadd(x, y); }));
     }
     rewriter.replaceOpWithMultiple(
         op, llvm::SmallVector<Values>{probabilities, newMaximum, newSum, factor});
     return mlir::success();
   }
+
+private:
+  static Value inChains(ValueRange values, llvm::function_ref<Value(Value, Value)> join);
 };
+
+/// Four at a time, where there are enough that one after the other would take long: they do not
+/// wait for each other.
+Value SoftmaxStepPattern::inChains(ValueRange values,
+                                   llvm::function_ref<Value(Value, Value)> join) {
+  constexpr size_t chains = 4;
+  if (values.size() < 4 * chains) {
+    Value all = values.front();
+    for (Value v : values.drop_front())
+      all = join(all, v);
+    return all;
+  }
+  Values parts(values.take_front(chains));
+  for (auto [i, v] : llvm::enumerate(values.drop_front(chains)))
+    parts[i % chains] = join(parts[i % chains], v);
+  return join(join(parts[0], parts[1]), join(parts[2], parts[3]));
+}
 
 struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
   using TilePattern::TilePattern;
@@ -158,9 +185,9 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
     b.blockBarrier();
 
     // Statistics of this thread's rows, of all units.
-    ThreadCoordinates place(b, *merged, kernel.units());
+    ThreadCoordinates place(b, *merged, kernel.warps());
     int64_t rows = statistics->registersPerThread();
-    ThreadCoordinates rowPlace(b, *statistics, kernel.units());
+    ThreadCoordinates rowPlace(b, *statistics, kernel.warps());
     Values newMaximum(rows), newSum(rows);
     std::vector<Values> weights(rows);
     for (int64_t row = 0; row < rows; ++row) {
@@ -199,7 +226,7 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
 private:
   void storeOwn(KernelBuilder &b, const Layout &value, const Layout &maximum, Adaptor &adaptor,
                 const tile::MergeScratch &scratch, Value own, const Layout &sum) const {
-    ThreadCoordinates place(b, value, kernel.units());
+    ThreadCoordinates place(b, value, kernel.warps());
     Value address = b.offset(
         own, b.add(b.mul(place.rowOfThread, scratch.pitchBytes), b.mul(place.columnOfThread, 4)));
     for (auto [reg, v] : llvm::enumerate(adaptor.getValue())) {
@@ -213,8 +240,8 @@ private:
         for (int64_t mask = 1; mask < 32; mask *= 2)
           if (sum.replicatedLanes() & mask)
             s = b.fadd(s, b.shuffleXor(s, mask));
-    ThreadCoordinates rowPlace(b, maximum, kernel.units());
-    Value first = isFirstCopy(b, maximum, kernel.units());
+    ThreadCoordinates rowPlace(b, maximum, kernel.warps());
+    Value first = isFirstCopy(b, maximum, kernel.warps());
     auto storeStatistics = [&] {
       Value rows = b.offset(own, b.add(b.mul(rowPlace.rowOfThread, 8), scratch.statisticsOffset));
       for (auto [reg, m] : llvm::enumerate(adaptor.getMaximum()))

@@ -41,7 +41,7 @@ struct MergeStatesPattern : TilePattern<tile::MergeStatesOp> {
     StatesArgument states = StatesArgument::unpack(adaptor.getStates());
     Type element = llvm::cast<attn::StatesType>(op.getStates().getType()).getType();
     RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, b.i32(0));
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     const int64_t parts = states.outputs.size();
 
     Values lses;

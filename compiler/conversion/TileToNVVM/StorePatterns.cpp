@@ -69,9 +69,9 @@ mlir::LogicalResult checkRun(mlir::Operation *op, const Layout &layout, Type ele
 }
 
 /// Runs `store` in the threads that hold the first copy of the layout's elements.
-void inFirstCopy(KernelBuilder &b, const Layout &layout, int64_t units,
+void inFirstCopy(KernelBuilder &b, const Layout &layout, int64_t warps,
                  llvm::function_ref<void()> store) {
-  if (Value first = isFirstCopy(b, layout, units))
+  if (Value first = isFirstCopy(b, layout, warps))
     b.ifThen(first, store);
   else
     store();
@@ -115,8 +115,8 @@ struct RowWriter {
   void values(const Item &item, tile::RowKind kind, const Layout &layout, Type from,
               ValueRange tile, const TensorArgument &tensor, Type to) {
     Values converted = convertTo(b, from, to, tile);
-    ThreadCoordinates thread(b, layout, kernel.units());
-    inFirstCopy(b, layout, kernel.units(), [&] {
+    ThreadCoordinates thread(b, layout, kernel.warps());
+    inFirstCopy(b, layout, kernel.warps(), [&] {
       for (auto &[constant, registers] : registersByRow(layout)) {
         RowPlace place = placeOfRow(b, kernel, item, kind, b.add(thread.rowOfThread, constant));
         if (isFragment(layout) && bytesOf(to) == 2) {
@@ -135,8 +135,8 @@ struct RowWriter {
   void logSumExps(const Item &item, const Layout &layout, ValueRange lse,
                   const TensorArgument &tensor) {
     b.ifThen(b.isGiven(tensor.pointer), [&] {
-      ThreadCoordinates thread(b, layout, kernel.units());
-      inFirstCopy(b, layout, kernel.units(), [&] {
+      ThreadCoordinates thread(b, layout, kernel.warps());
+      inFirstCopy(b, layout, kernel.warps(), [&] {
         for (auto [reg, value] : llvm::enumerate(lse)) {
           RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, thread.row(reg));
           b.ifThen(place.exists, [&] {
@@ -150,8 +150,8 @@ struct RowWriter {
   void partials(const Item &item, const Layout &layout, ValueRange tile, const Layout &lseLayout,
                 ValueRange lse, Value workspace, int64_t dim) {
     PartialResults results(b, kernel, item, workspace, dim);
-    ThreadCoordinates thread(b, layout, kernel.units());
-    inFirstCopy(b, layout, kernel.units(), [&] {
+    ThreadCoordinates thread(b, layout, kernel.warps());
+    inFirstCopy(b, layout, kernel.warps(), [&] {
       for (auto &[constant, registers] : registersByRow(layout)) {
         RowPlace place =
             placeOfRow(b, kernel, item, tile::RowKind::Query, b.add(thread.rowOfThread, constant));
@@ -161,8 +161,8 @@ struct RowWriter {
         });
       }
     });
-    ThreadCoordinates lseThread(b, lseLayout, kernel.units());
-    inFirstCopy(b, lseLayout, kernel.units(), [&] {
+    ThreadCoordinates lseThread(b, lseLayout, kernel.warps());
+    inFirstCopy(b, lseLayout, kernel.warps(), [&] {
       for (auto [reg, value] : llvm::enumerate(lse)) {
         RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, lseThread.row(reg));
         b.ifThen(place.exists,
@@ -257,9 +257,9 @@ private:
     Value element = b.add(b.mul(place[0], cache.pageStride), b.mul(place[1], cache.tokenStride));
     element = b.add(element, b.mul(b.zeroExtend(item.kvHead), cache.headStride));
     Value row = b.offset(cache.pointer, b.mul(element, bytesOf(to)));
-    ThreadCoordinates thread(b, layout, kernel.units());
+    ThreadCoordinates thread(b, layout, kernel.warps());
     llvm::SmallVector<int64_t> registers = registersByRow(layout).begin()->second;
-    inFirstCopy(b, layout, kernel.units(),
+    inFirstCopy(b, layout, kernel.warps(),
                 [&] { storeRow(b, thread, layout, registers, to, converted, row); });
   }
 };
@@ -275,10 +275,12 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
     b.rereadThread();
-    b.rereadBlock();
+    if (!kernel.persists())
+      b.rereadBlock();
     RowWriter writer{b, kernel};
     Item item = Item::unpack(adaptor.getItem());
-    placeItem(b, kernel, item);
+    if (!kernel.persists()) // what the place in the grid says is not kept through the loop
+      placeItem(b, kernel, item, kernel.unit(b));
     auto poisoned = [&](ValueRange values) {
       Values result;
       for (Value v : values)
@@ -334,7 +336,7 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
     PartialResults results(b, kernel, item, adaptor.getWorkspace().front(), type.getColumns());
-    ThreadCoordinates thread(b, *layout, kernel.units());
+    ThreadCoordinates thread(b, *layout, kernel.warps());
     RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, b.i32(0));
     Value firstIndex = results.index(b, place);
     int64_t registers = layout->registersPerThread(), run = columnRun(*layout, 4);

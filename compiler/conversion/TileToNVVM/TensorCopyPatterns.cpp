@@ -6,7 +6,8 @@
 //   dimension   panel columns | token of the page | panel | kv head | page
 //   box         all           | box               | all   | 1       | 1
 //
-// so that a box arrives as tile::sharedSwizzled lays it out. The lane that holds the
+// so that a box arrives as tile::sharedSwizzled lays it out; of keys for products of a
+// warpgroup, whose panels hold all rows of the tile, a box has one panel. The lane that holds the
 // page number of a box (tile.page_numbers) copies it, and announces its bytes to the
 // slot's mbarrier; no lane asks another one for anything. Boxes past the last key
 // are announced without bytes. Page -1, an entry outside of the pool, is out of the
@@ -19,6 +20,8 @@
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
 
+#include "dialects/attn/Schedules.h"
+
 #include <numeric>
 
 namespace attncc::lowering {
@@ -29,6 +32,101 @@ using tile::Dimension;
 using tile::Layout;
 
 constexpr int64_t elementBytes = 2; // of cached keys and values
+
+/// Zeros in the rows from `left` on, by the threads of the plan: `row` is the thread's first one
+/// and `number` its number among them.
+void zeroRows(KernelBuilder &b, const CopyPlan &plan, Value tile, Value left, Value row,
+              Value number) {
+  Value leftOfThread = b.sub(left, row);
+  Value place = b.offset(tile, applyBasis(b, number, plan.access->basis));
+  Values zeros(4, b.i32(0));
+  for (size_t i = 0; i < plan.constants.size(); ++i)
+    b.ifThen(b.compare(Compare::sle, leftOfThread, plan.constants[i].row), [&] {
+      const tile::SharedAccess::Access &a = plan.access->accesses[i];
+      b.storeVector(zeros, b.offset(b.flipAddress(place, a.flip), a.immediate));
+    });
+  b.fenceAsyncProxy();
+}
+
+/// The boxes of one tile, by the lanes of a warp.
+struct TileCopy {
+  KernelBuilder &b;
+  const KernelContext &kernel;
+  tile::TileType type;
+  int64_t pageSize, panels; // boxes side by side in a row
+  Value map, target, barrier;
+  Item item;
+  Value tileNumber, pages, pageIndex, when; // `when` may be null
+
+  int64_t keys() const { return type.getRows(); }
+  int64_t box() const { return kernel.schedule.box; }
+  int64_t group() const { return std::gcd(pageSize, keys()); }
+  int64_t boxBytes() const { return box() * type.getColumns() * elementBytes; }
+
+  /// Each lane announces the boxes that it copies to the slot's mbarrier.
+  void emit() {
+    boxes([&](Value exists, llvm::function_ref<void()> copy) {
+      b.arriveExpecting(barrier, exists ? b.select(exists, b.i32(boxBytes()), b.i32(0))
+                                        : b.i32(boxBytes()));
+      exists ? b.ifThen(exists, copy) : copy();
+    });
+  }
+
+  /// The rows from `left` on become zero before the slot is handed over. `landed` is an mbarrier
+  /// of one arrival that says when the boxes are there.
+  void emitZeroed(Value landed, const CopyPlan &plan, Value left) {
+    Value first = b.compare(Compare::eq, b.lane(), 0);
+    Value handedOver = barrier;
+    barrier = landed;
+    Value some = b.ceilDiv(b.maxSigned(left, b.i32(0)), box());
+    Value state = b.ifElse(
+        first, {b.i64Type()},
+        [&]() -> Values { return {b.arriveExpectingState(landed, b.mul(some, boxBytes()))}; },
+        [&]() -> Values { return {b.i64(0)}; })[0];
+    b.warpBarrier();
+    boxes([&](Value exists, llvm::function_ref<void()> copy) {
+      exists ? b.ifThen(exists, copy) : copy();
+    });
+    b.ifThen(first, [&] { b.waitForState(landed, state); });
+    b.warpBarrier();
+    Value row = applyBasis(b, b.lane(), plan.who.laneBasis(), Dimension::Row);
+    zeroRows(b, plan, target, left, row, b.lane());
+    b.warpBarrier();
+    b.ifThen(first, [&] { b.arrive(handedOver, keys() / box()); });
+  }
+
+private:
+  /// Calls `each` in the lane that has a box's page, with whether the box has a key (null: it has)
+  /// and what copies it.
+  void boxes(llvm::function_ref<void(Value, llvm::function_ref<void()>)> each) {
+    int64_t groups = keys() / group();
+    // Lane n holds the page of the n-th group, counted over tiles.
+    Value lane = b.lane();
+    Value mine = b.compare(Compare::eq, b.divUnsigned(lane, groups), pageIndex);
+    if (when)
+      mine = b.bitAnd(mine, when);
+    b.ifThen(mine, [&] {
+      Value ofTile = b.remUnsigned(lane, groups);
+      Value firstKey = b.add(b.mul(tileNumber, keys()), b.mul(ofTile, group()));
+      Value token = b.remUnsigned(firstKey, pageSize);
+      int64_t ofPanel = boxBytes() / panels, nextPanel = ofPanel * (keys() / box());
+      Value place = b.offset(target, b.mul(ofTile, group() / box() * ofPanel));
+      Value policy = kernel.schedule.cache == attn::Cache::EvictFirst ? b.evictFirst() : Value();
+      for (int64_t n = 0; n < group() / box(); ++n) {
+        auto copy = [&] {
+          for (int64_t panel = 0; panel < panels; ++panel)
+            b.copyBox(b.offset(place, n * ofPanel + panel * nextPanel), map,
+                      {b.i32(0), b.add(token, n * box()), b.i32(panel), item.kvHead, pages}, barrier,
+                      policy);
+        };
+        // The first key of a tile is one of the item's, unless a range without tiles has one.
+        bool always = box() == keys() && kernel.schedule.overlap == attn::Overlap::None;
+        Value exists = b.compare(Compare::slt, b.add(firstKey, n * box()), item.keyEnd);
+        each(always ? Value() : exists, copy);
+      }
+    });
+  }
+};
 
 /// copy_keys and copy_values with a box.
 template <class Op, bool isKeys> struct BoxPattern : TilePattern<Op> {
@@ -55,43 +153,41 @@ template <class Op, bool isKeys> struct BoxPattern : TilePattern<Op> {
 
     KernelBuilder b(rewriter, op.getLoc());
     tile::TileType type = ring.getTiles()[op.getIndex()];
-    int64_t keys = type.getRows(), box = *op.getBox();
-    int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
-    int64_t group = std::gcd(pageSize, keys), groups = keys / group;
-    Item item = Item::unpack(adaptor.getItem());
+    const Layout layout = type.getLayout().toLayout();
+    const bool byPanel = isKeys && attn::keysByPanel(kernel.schedule);
     TensorMapArgument maps = TensorMapArgument::unpack(adaptor.getCache());
     Landing slot = Landing::unpack(adaptor.getSlot());
-    Value page = adaptor.getPages().front(), place = adaptor.getPageIndex().front();
-
-    // Lane n holds the page of the n-th group, counted over tiles.
-    Value lane = b.lane();
-    Value mine = b.compare(Compare::eq, b.divUnsigned(lane, groups), place);
-    if (op.getWhen())
-      mine = b.bitAnd(mine, adaptor.getWhen().front());
-    b.ifThen(mine, [&] {
-      Value ofTile = b.remUnsigned(lane, groups);
-      Value firstKey = b.add(b.mul(adaptor.getTile().front(), keys), b.mul(ofTile, group));
-      Value token = b.remUnsigned(firstKey, pageSize);
-      int64_t bytes = box * type.getColumns() * elementBytes;
-      Value target = b.offset(slot.memory, storage->tileOffsets[op.getIndex()]);
-      target = b.offset(target, b.mul(ofTile, group / box * bytes));
-      Value policy = kernel.schedule.cache == attn::Cache::EvictFirst ? b.evictFirst() : Value();
-      for (int64_t n = 0; n < group / box; ++n) {
-        auto copy = [&] {
-          Value zero = b.i32(0);
-          b.copyBox(b.offset(target, n * bytes), isKeys ? maps.keys : maps.values,
-                    {zero, b.add(token, n * box), zero, item.kvHead, page}, slot.barrier, policy);
-        };
-        if (box == keys) { // its first key is one of the item's
-          b.arriveExpecting(slot.barrier, b.i32(bytes));
-          copy();
-          continue;
-        }
-        Value exists = b.compare(Compare::slt, b.add(firstKey, n * box), item.keyEnd);
-        b.arriveExpecting(slot.barrier, b.select(exists, b.i32(bytes), b.i32(0)));
-        b.ifThen(exists, copy);
-      }
-    });
+    TileCopy copy{b,
+                  kernel,
+                  type,
+                  llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize(),
+                  byPanel ? type.getColumns() / layout.atomExtent(Dimension::Column) : 1,
+                  isKeys ? maps.keys : maps.values,
+                  b.offset(slot.memory, storage->tileOffsets[op.getIndex()]),
+                  slot.barrier,
+                  Item::unpack(adaptor.getItem()),
+                  adaptor.getTile().front(),
+                  adaptor.getPages().front(),
+                  adaptor.getPageIndex().front(),
+                  op.getWhen() ? adaptor.getWhen().front() : Value()};
+    if (!op.getZeroed()) {
+      copy.emit();
+    } else {
+      CopyPlan plan(type, layout, /*warps=*/1);
+      if (!plan.access)
+        return op.emitOpError() << "no 16-byte rows in the layout of " << type;
+      Value left = b.sub(copy.item.keyEnd, b.mul(copy.tileNumber, type.getRows()));
+      b.ifElse(
+          b.compare(Compare::sge, left, type.getRows()), {},
+          [&]() -> Values {
+            copy.emit();
+            return {};
+          },
+          [&]() -> Values {
+            copy.emitZeroed(b.offset(slot.barrier, 16 * ring.getDepth()), plan, left);
+            return {};
+          });
+    }
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -107,13 +203,8 @@ struct ZeroRowsPattern : TilePattern<tile::ZeroRowsOp> {
     if (mlir::failed(layout))
       return mlir::failure();
     int64_t keys = type.getRows();
-    Layout who = tile::copyRows(keys, type.getColumns(), elementBytes);
-    std::vector<Coordinate> constants;
-    for (int64_t reg = 0; reg < who.registersPerThread(); reg += 16 / elementBytes)
-      constants.push_back(who.registerPart(reg));
-    std::optional<tile::SharedAccess> access =
-        tile::planSharedAccess(*layout, elementBytes, who.laneBasis(), constants);
-    if (!access)
+    CopyPlan plan(type, *layout, /*warps=*/1);
+    if (!plan.access)
       return op.emitOpError() << "no 16-byte rows in the layout of " << type;
 
     KernelBuilder b(rewriter, op.getLoc());
@@ -121,16 +212,8 @@ struct ZeroRowsPattern : TilePattern<tile::ZeroRowsOp> {
     Value memory = adaptor.getValue().front();
     Value left = b.sub(item.keyEnd, b.mul(adaptor.getTile().front(), keys));
     b.ifThen(b.compare(Compare::slt, left, keys), [&] {
-      Value lane = b.lane();
-      Value leftOfLane = b.sub(left, applyBasis(b, lane, who.laneBasis(), Dimension::Row));
-      Value place = b.offset(memory, applyBasis(b, lane, access->basis));
-      Values zeros(4, b.i32(0));
-      for (size_t i = 0; i < constants.size(); ++i)
-        b.ifThen(b.compare(Compare::sle, leftOfLane, constants[i].row), [&] {
-          const tile::SharedAccess::Access &a = access->accesses[i];
-          b.storeVector(zeros, b.offset(b.flipAddress(place, a.flip), a.immediate));
-        });
-      b.fenceTensorCopies();
+      Value row = applyBasis(b, b.lane(), plan.who.laneBasis(), Dimension::Row);
+      zeroRows(b, plan, memory, left, row, b.lane());
       b.warpBarrier();
     });
     rewriter.replaceOp(op, memory);

@@ -93,6 +93,42 @@ private:
   static constexpr unsigned tileAlignment = 1024; // eight rows of the widest swizzle
 };
 
+/// The units that compute come first in the block, then a warpgroup of which one warp loads.
+struct RolesPattern : TilePattern<tile::RolesOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::RolesOp op, Adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    auto inlineHere = [&](mlir::Region &region) {
+      rewriter.inlineBlockBefore(&region.front(), rewriter.getInsertionBlock(),
+                                 rewriter.getInsertionPoint());
+    };
+    const std::vector<int64_t> &registers = kernel.schedule.registers; // load, store, compute
+    b.blockBarrier(); // rings are there
+    Value computes = b.compare(Compare::ult, b.thread(), kernel.schedule.computeThreads());
+    b.ifElse(
+        computes, {},
+        [&]() -> Values {
+          b.setRegisters(registers[2], /*more=*/true);
+          if (kernel.schedule.pingPong) // the first turn is unit 0's
+            b.ifThen(b.compare(Compare::eq, kernel.unit(b), kernel.units() - 1), [&] {
+              b.arriveAtNamedBarrier(b.i32(kernel.firstTurn()), 64 * kernel.schedule.unit);
+            });
+          inlineHere(op.getCompute());
+          return {};
+        },
+        [&]() -> Values {
+          b.setRegisters(registers[0], /*more=*/false);
+          Value first = b.compare(Compare::ult, b.thread(), kernel.schedule.computeThreads() + 32);
+          b.ifThen(first, [&] { inlineHere(op.getLoad()); });
+          return {};
+        });
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
 struct ReturnPattern : TilePattern<tile::ReturnOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::ReturnOp op, Adaptor,
@@ -134,7 +170,28 @@ struct IndexArithmeticPattern : mlir::ConversionPattern {
 tile::ItemsAttr itemsOf(tile::KernelOp kernel) {
   tile::ItemsAttr items;
   kernel.walk([&](tile::GridItemOp op) { items = op.getItems(); });
+  kernel.walk([&](tile::DrawItemOp op) { items = op.getItems(); });
   return items;
+}
+
+/// What patterns have to know of the place of an op, which they do not see any more when the ops
+/// around it are converted.
+void notePlaces(tile::KernelOp op, KernelContext &kernel) {
+  op.walk([&](tile::RolesOp roles) {
+    roles.getLoad().walk([&](mlir::Operation *inner) { kernel.ofLoadRole.insert(inner); });
+  });
+  op.walk([&](tile::ReleaseOp release) {
+    for (mlir::Operation *before = release->getPrevNode(); before;
+         before = before->getPrevNode()) {
+      if (auto wait = llvm::dyn_cast<tile::WaitOp>(before);
+          wait && wait.getRing() == release.getRing())
+        return;
+      if (llvm::isa<tile::AwaitOp>(before)) {
+        kernel.behindAwait.insert(release);
+        return;
+      }
+    }
+  });
 }
 
 mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
@@ -143,10 +200,10 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
   tile::ItemsAttr items = itemsOf(op);
   if (!items)
     return op.emitOpError() << "expected a tile.grid_item: run --tile-persist first";
-  if (schedule.unit != 1 || schedule.roles != attn::Roles::One ||
+  if (schedule.unit != (schedule.product == attn::Product::Wgmma ? 4 : 1) ||
       schedule.dependentLaunch == attn::DependentLaunch::WaitLate)
-    return op.emitOpError() << "expected a schedule of one-warp units, one role and no late wait "
-                               "for the launch before, got "
+    return op.emitOpError() << "expected a schedule of units of one warp, or of one warpgroup with "
+                               "product = wgmma, and no late wait for the launch before, got "
                             << op.getSchedule();
   if (schedule.copy == attn::Copy::Tensor && !target.tensorCopies)
     return op.emitOpError() << "has tensor copies, the target " << std::string(target.name)
@@ -159,11 +216,19 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << " bytes of shared memory, the target has "
                             << target.maxSharedPerBlock;
 
-  KernelContext kernel{
-      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {}};
-  Representation converter(context, kernel.tensorCopies());
+  KernelContext kernel{target,
+                       schedule,
+                       items.getKind(),
+                       items.getGroup(),
+                       op.getPhase().getMaxQuery(),
+                       {},
+                       {},
+                       {},
+                       {}};
+  notePlaces(op, kernel);
+  Representation converter(context, kernel);
   mlir::RewritePatternSet patterns(context);
-  patterns.add<KernelPattern, ReturnPattern>(converter, context, kernel);
+  patterns.add<KernelPattern, RolesPattern, ReturnPattern>(converter, context, kernel);
   patterns.add<IndexArithmeticPattern>(converter, context);
   populateProgramPatterns(patterns, converter, kernel);
   populateRingPatterns(patterns, converter, kernel);

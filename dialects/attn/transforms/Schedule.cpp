@@ -32,6 +32,7 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
   shape.valueDim = kv.valueDim;
   shape.group = cast<RankedTensorType>(attention.getQuery().getType()).getDimSize(1) / kv.kvHeads;
   shape.maxQuery = phase.getMaxQuery();
+  shape.causal = attention.getMask().getValue().causal;
   if (auto paged = dyn_cast<PagedKvType>(attention.getKv().getType())) {
     shape.pageSize = paged.getPageSize();
     shape.elementBytes = llvm::divideCeil(paged.getKeyType().getIntOrFloatBitWidth(), 8);
@@ -74,9 +75,10 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     if (!isDecode && chosen.orientation != Orientation::Direct)
       return attention.emitError() << "divide = rows needs orientation = direct, got "
                                    << stringifyEnum(chosen.orientation);
-    if (!isDecode && chosen.copy != Copy::Gather)
+    if (!isDecode && (chosen.copy == Copy::Tensor) != (chosen.roles == Roles::Specialised))
       return attention.emitError()
-             << "divide = rows needs copy = gather, got " << stringifyEnum(chosen.copy);
+             << "divide = rows has copy = tensor with specialised roles and only then, got "
+             << stringifyEnum(chosen.copy) << " and roles = " << stringifyEnum(chosen.roles);
     if (Result<void> legal = checkSchedule(chosen, shape, info); !legal)
       return attention.emitError() << legal.error().diagnostic.message;
     auto attribute =

@@ -137,13 +137,17 @@ std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<con
       item->kvLength(), op.getKeys(), item->keys);
   auto range = std::make_shared<Range>();
   range->keys = op.getKeys();
-  range->first = tiles.begin + (divideRows ? 0 : unit);
-  range->stride = divideRows ? 1 : units;
-  if (tiles.plainBegin == tiles.begin)
-    range->plain = llvm::divideCeilSigned(tiles.plainEnd - range->first, range->stride);
-  range->count =
-      std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, range->stride));
-  range->plain = std::clamp<int64_t>(range->plain, 0, range->count);
+  if (divideRows) {
+    range->first = std::max<int64_t>(0, tiles.end - 1);
+    range->stride = -1;
+    range->count = std::max<int64_t>(0, tiles.end - tiles.begin);
+    range->edges = tiles.plainBegin == tiles.begin ? tiles.end - tiles.plainEnd : range->count;
+  } else {
+    range->first = tiles.begin + unit;
+    range->stride = units;
+    range->count = std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, units));
+    range->edges = range->count;
+  }
   range->item = std::move(item);
   return range;
 }

@@ -429,8 +429,8 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(count, unit, Cell(range(count.getRange(), unit).count));
         return success();
       })
-      .Case([&](RangePlainOp plain) {
-        set(plain, unit, Cell(range(plain.getRange(), unit).plain));
+      .Case([&](RangeEdgesOp edges) {
+        set(edges, unit, Cell(range(edges.getRange(), unit).edges));
         return success();
       })
       .Case([&](KeyTileOp key) {

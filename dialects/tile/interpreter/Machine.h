@@ -40,7 +40,7 @@ struct Item {
 struct Range {
   std::shared_ptr<const Item> item;
   int64_t first = 0, stride = 1, count = 0, keys = 0;
-  int64_t plain = 0; // tiles at the beginning that need no mask
+  int64_t edges = 0; // tiles at the beginning that need a mask
 };
 
 /// One unit's ring, or the block's.

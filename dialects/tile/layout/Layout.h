@@ -240,6 +240,18 @@ struct LdmatrixPlan {
 /// or along rows (yes).
 std::optional<LdmatrixPlan> planLdmatrix(const Layout &shared, const Layout &fragment);
 
+/// A shared tile of 16-bit elements as an operand of wgmma.m64nNk16 (PTX ISA, "Shared Memory Matrix
+/// Layout"): bytes between cores along the rows or columns, and where each 16 of the contraction
+/// begin.
+struct WgmmaOperand {
+  bool transposed = false;  ///< contraction along rows: "MN-major"
+  int64_t swizzleBytes = 0; ///< 128, 64 or 32
+  int64_t leading = 0, stride = 0;
+  std::vector<int64_t> offsets;
+};
+/// Nothing if the tile is not one of the hardware's swizzled layouts at one stride.
+std::optional<WgmmaOperand> planWgmmaOperand(const Layout &shared, Dimension contraction);
+
 /// Wavefronts of a warp's access beyond the least possible, by the rule of the hardware: 32 banks
 /// of 4 bytes, 4-byte accesses in one phase, 8-byte in two, 16-byte (and ldmatrix, cp.async) in
 /// four of 8 lanes. `offsets[l]` is lane l's byte offset; `bytes` per lane.
@@ -269,6 +281,14 @@ struct ProductLayouts {
 };
 std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int64_t k,
                                          bool transposeB);
+
+/// The layouts of a product of one warpgroup, wgmma.m64nNk16 (PTX ISA, "Register Fragments for
+/// wgmma.m64nNk16"): 64 rows, 16 in each warp. `rhs` is shared, whatever its layout: see
+/// `planWgmmaOperand`. Nothing if the shape is not made of such products.
+struct WarpgroupProduct {
+  Layout lhs, result;
+};
+std::optional<WarpgroupProduct> wgmmaProduct(int64_t m, int64_t n, int64_t k);
 
 /// Shared tiles: panels of 128, 64 or 32 bytes (the widest that divides a row), atoms of 8 rows
 /// with the swizzle of that width (the hardware's tensor-copy swizzles), panels outermost.

@@ -76,6 +76,19 @@ std::optional<ProductLayouts> mmaProduct(bool swapped, int64_t m, int64_t n, int
                         swapped ? mmaAccumulator(n, m).transposed() : mmaAccumulator(m, n, false)};
 }
 
+std::optional<WarpgroupProduct> wgmmaProduct(int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t rows = 64, mostColumns = 256;
+  if (m != rows || n % 8 || n > mostColumns || k % 16)
+    return std::nullopt;
+  const Layout::Basis lanes = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}}, warps = {{16, 0}, {32, 0}};
+  std::vector<Repeat> ofLhs, ofResult;
+  addRepeat(ofLhs, Dimension::Column, k / 16, HardwareIndex::Register);
+  addRepeat(ofResult, Dimension::Column, n / 8, HardwareIndex::Register);
+  return WarpgroupProduct{
+      Layout::registers({{0, 1}, {8, 0}, {0, 8}}, lanes, warps, std::move(ofLhs)),
+      Layout::registers({{0, 1}, {8, 0}}, lanes, warps, std::move(ofResult))};
+}
+
 int64_t panelBytes(int64_t columns, int64_t elementBytes) {
   return std::min<int64_t>(128, powerOfTwoIn(columns * elementBytes));
 }

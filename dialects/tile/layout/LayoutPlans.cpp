@@ -215,6 +215,52 @@ std::optional<LdmatrixPlan> planLdmatrix(const Layout &shared, const Layout &fra
   return plan;
 }
 
+std::optional<WgmmaOperand> planWgmmaOperand(const Layout &shared, Dimension contraction) {
+  constexpr int64_t elementBytes = 2;
+  if (!shared.isShared())
+    return std::nullopt;
+  auto at = [&](int64_t row, int64_t column) {
+    return shared.byteOffsetOf({row, column}, elementBytes);
+  };
+  WgmmaOperand operand;
+  operand.transposed = contraction == Dimension::Row;
+  operand.swizzleBytes = shared.atomExtent(Dimension::Column) * elementBytes;
+  int64_t panel = operand.swizzleBytes / elementBytes;
+  int64_t mask = operand.swizzleBytes / 16 - 1; // of the 16-byte chunks that a line's number flips
+  if (operand.swizzleBytes < 32 || operand.swizzleBytes > 128 || shared.rows() % 8)
+    return std::nullopt;
+  operand.stride = shared.rows() > 8 ? at(8, 0) : 0;
+  operand.leading = operand.transposed && shared.columns() > panel ? at(0, panel) : 0;
+
+  int64_t depth = operand.transposed ? shared.rows() : shared.columns();
+  if (depth % 16)
+    return std::nullopt;
+  for (int64_t k = 0; k < depth; k += 16)
+    operand.offsets.push_back(operand.transposed ? at(k, 0) : at(0, k));
+  // The hardware's formula, of every row at each step's first chunk, and of one core throughout.
+  int64_t extent = operand.transposed ? shared.columns() : shared.rows();
+  auto matches = [&](int64_t step, int64_t r, int64_t k) {
+    int64_t linear = operand.offsets[step];
+    if (operand.transposed)
+      linear += r / panel * operand.leading + r % panel * elementBytes + k / 8 * operand.stride +
+                k % 8 * operand.swizzleBytes;
+    else
+      linear += r / 8 * operand.stride + r % 8 * operand.swizzleBytes + k * elementBytes;
+    int64_t physical = linear ^ (((linear >> 7) & mask) << 4);
+    return physical == (operand.transposed ? at(16 * step + k, r) : at(r, 16 * step + k));
+  };
+  for (int64_t step = 0; step < depth / 16; ++step) {
+    for (int64_t r = 0; r < extent; r += 8)
+      if (!matches(step, r, 0) || !matches(step, r, 8))
+        return std::nullopt;
+    for (int64_t r = 0; r < 8; ++r)
+      for (int64_t k = 0; k < 16; ++k)
+        if (!matches(step, r, k))
+          return std::nullopt;
+  }
+  return operand;
+}
+
 int64_t bankConflicts(const std::vector<int64_t> &offsets, int64_t bytes) {
   size_t perPhase = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
   int64_t conflicts = 0;

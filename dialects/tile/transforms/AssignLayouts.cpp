@@ -25,6 +25,8 @@
 // move between them is a renaming.
 //
 // Swapped operands follow "mma.sync m16n8k16" of the PTX ISA; see mmaProduct in layout/Layout.h.
+// With `product = wgmma` shared operands are read by matrix descriptors, which need one stride for
+// all keys of a tile: keys come in boxes of one panel then, values in boxes of whole rows.
 // Test: test/dialects/tile/assign-layouts.mlir, assign-layouts-errors.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
@@ -87,6 +89,7 @@ private:
   DenseMap<Value, LayoutAttr> layouts;
   bool changed = false;
 
+  bool isWgmma() const { return schedule.getProduct() == attn::Product::Wgmma; }
   LayoutAttr attr(const Layout &layout) { return LayoutAttr::get(kernel.getContext(), layout); }
   static TileType tileOf(Value v) { return llvm::dyn_cast<TileType>(v.getType()); }
   LayoutAttr known(Value v) const { return layouts.lookup(v); }
@@ -97,21 +100,29 @@ private:
   }
 
   LogicalResult checkSchedule() {
-    if (schedule.getProduct() != attn::Product::Mma)
+    int64_t unit = isWgmma() ? 4 : 1;
+    if (schedule.getUnit() != unit)
       return kernel.emitError() << "layouts of product = "
                                 << attn::stringifyProduct(schedule.getProduct())
-                                << " are not known, expected mma";
-    if (schedule.getUnit() != 1)
-      return kernel.emitError() << "layouts of a unit of " << schedule.getUnit()
-                                << " warps are not known, expected 1";
-    if (schedule.getUnits() & (schedule.getUnits() - 1))
+                                << " in a unit of " << schedule.getUnit()
+                                << " warps are not known, expected " << unit;
+    if (schedule.getDivide() == attn::Divide::Keys && schedule.getUnits() & (schedule.getUnits() - 1))
       return kernel.emitError() << "units must be a power of two to share the merged rows, got "
                                 << schedule.getUnits();
     return success();
   }
 
+  /// Layouts of the product's result and of its operands in registers.
   FailureOr<ProductLayouts> product(MatmulOp op) {
     TileType lhs = op.getLhs().getType(), result = op.getResult().getType();
+    if (isWgmma()) {
+      if (auto layouts = wgmmaProduct(result.getRows(), result.getColumns(), lhs.getColumns()))
+        return ProductLayouts{layouts->lhs, {}, layouts->result};
+      return op.emitError() << "a product of " << result.getRows() << "x" << result.getColumns()
+                            << "x" << lhs.getColumns()
+                            << " is not one of a warpgroup: 64 rows, at most 256 columns in eights,"
+                               " depth in sixteens";
+    }
     bool swapped = schedule.getOrientation() == attn::Orientation::Swapped;
     auto layouts = mmaProduct(swapped, result.getRows(), result.getColumns(), lhs.getColumns(),
                               op.getTransposeB());
@@ -129,7 +140,8 @@ private:
       return op->emitError()
              << "a shared tile needs a multiple of 8 rows of a multiple of 32 bytes, got "
              << type.getRows() << " rows of " << type.getColumns() * elementBytes(type);
-    int64_t box = schedule.getCopy() == attn::Copy::Tensor ? schedule.getBox() : type.getRows();
+    bool whole = schedule.getCopy() != attn::Copy::Tensor || (isWgmma() && isa<LoadKeysOp>(op));
+    int64_t box = whole ? type.getRows() : schedule.getBox();
     set(v, attr(sharedSwizzled(type.getRows(), type.getColumns(), elementBytes(type), box)));
     return success();
   }
@@ -317,8 +329,10 @@ private:
         return failure();
       if (matmul.getAccumulator())
         need(matmul.getAccumulatorMutable()[0], known(matmul.getResult()));
-      if (failed(needOperand(matmul.getLhsMutable(), layouts->lhs)) ||
-          failed(needOperand(matmul.getRhsMutable(), layouts->rhs)))
+      bool isTransposed = matmul.getTransposeB();
+      if (failed(needOperand(matmul.getLhsMutable(), layouts->lhs, Dimension::Column)) ||
+          failed(needOperand(matmul.getRhsMutable(), layouts->rhs,
+                             isTransposed ? Dimension::Column : Dimension::Row)))
         return failure();
     } else if (auto merge = dyn_cast<MergeUnitsOp>(op)) {
       needStatistics(merge.getMaximumMutable(), merge.getValue());
@@ -347,12 +361,19 @@ private:
     return status;
   }
 
-  /// An operand of a product: the fragment in registers, or a shared tile that ldmatrix can read
-  /// as that fragment.
-  LogicalResult needOperand(OpOperand &use, const Layout &fragment) {
+  /// An operand of a product: the fragment in registers, or a shared tile that the instruction or
+  /// ldmatrix can read as that fragment.
+  LogicalResult needOperand(OpOperand &use, const Layout &fragment, Dimension contraction) {
     Layout layout = known(use.get()).toLayout();
     if (!layout.isShared())
       return layout == fragment ? success() : move(use, attr(fragment));
+    if (isWgmma()) {
+      if (planWgmmaOperand(layout, contraction))
+        return success();
+      return use.getOwner()->emitError() << "no matrix descriptor says how a shared tile with "
+                                            "layout <"
+                                         << layout.str() << "> lies";
+    }
     if (planLdmatrix(layout, fragment))
       return success();
     return use.getOwner()->emitError()

@@ -83,10 +83,24 @@ FailureOr<int64_t> ringBytes(RingOp ring, int64_t units) {
   return ringStorage(tiles).slotBytes * type.getDepth() * owners;
 }
 
-/// Bytes of a ring's mbarriers.
+/// Tensor copies fill the ring.
+bool hasBoxes(RingOp ring) {
+  return llvm::any_of(ring.getRing().getUsers(), [](Operation *user) {
+    auto acquire = dyn_cast<AcquireOp>(user);
+    return acquire && llvm::any_of(acquire.getSlot().getUsers(), [](Operation *copy) {
+             if (auto keys = dyn_cast<CopyKeysOp>(copy))
+               return keys.getBox().has_value();
+             auto values = dyn_cast<CopyValuesOp>(copy);
+             return values && values.getBox();
+           });
+  });
+}
+
+/// Bytes of a ring's mbarriers: full ones, of each unit's ring where each has its own, or those of
+/// the three kinds of a ring that a role of its own fills.
 int64_t barrierBytes(RingOp ring, int64_t units) {
   RingType type = ring.getRing().getType();
-  return 8 * type.getDepth() * (type.getSharedBy() == RingScope::Unit ? units : 1);
+  return 8 * type.getDepth() * (type.getSharedBy() == RingScope::Unit ? units : 3);
 }
 
 /// Bytes of a move through shared memory, 0 for one that needs none.
@@ -191,6 +205,8 @@ LogicalResult pack(KernelOp kernel, int64_t limit, int64_t multiprocessor) {
   const attn::Schedule &schedule = kernel.getSchedule().getValue();
   if (schedule.copy == attn::Copy::Tensor)
     kernel.walk([&](RingOp ring) {
+      if (!hasBoxes(ring))
+        return;
       ring.setBarriersAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
       bytes += barrierBytes(ring, schedule.units);
     });

@@ -1,12 +1,11 @@
 //===- PeelMasks.cpp - Only edge tiles are masked -----------------------------===//
 //
-// Where units divide the rows, the loop over the tiles of a range is cut behind the leading tiles
-// that every row of the block sees whole:
+// Where units divide the rows, the loop over the tiles of a range is cut in front of the tiles that
+// every row of the block sees whole:
 //
-//   scf.for %j = 0 to %n iter_args(…)     →   %plain = tile.range_plain %range
-//   { … tile.mask … }                         %a = scf.for %j = 0 to %plain iter_args(…) { … }
-//                                             %b = scf.for %j = %plain to %n iter_args(%a) { …
-//                                             tile.mask … }
+//   scf.for %j = %b to %n iter_args(…)    →   %e = max(%b, tile.range_edges %range)
+//   { … tile.mask … }                         %a = scf.for %j = %b to %e iter_args(…) { … tile.mask … }
+//                                             %c = scf.for %j = %e to %n iter_args(%a) { … }
 //
 // Both loops are met by all units with the same bounds, so that barriers of shared rings stay
 // uniform. Units that divide the keys see few tiles each and keep one loop.
@@ -31,29 +30,32 @@ using namespace mlir;
 namespace attncc::tile {
 namespace {
 
-/// The range all of whose tiles the loop visits in order, masking them; null if it is no such loop.
+/// The range whose tiles the loop visits in order, masking them; null if it is no such loop.
 Value maskedRange(scf::ForOp loop) {
-  auto count = loop.getUpperBound().getDefiningOp<RangeCountOp>();
   auto masks = loop.getBody()->getOps<MaskOp>();
-  if (!count || masks.empty() || !isConstantIntValue(loop.getLowerBound(), 0) ||
-      !isConstantIntValue(loop.getStep(), 1))
+  if (masks.empty() || !isConstantIntValue(loop.getStep(), 1))
     return {};
+  Value range;
   for (MaskOp mask : masks) {
     auto tile = mask.getTile().getDefiningOp<KeyTileOp>();
-    if (!tile || tile.getRange() != count.getRange() || tile.getIndex() != loop.getInductionVar())
+    if (!tile || (range && tile.getRange() != range) || tile.getIndex() != loop.getInductionVar())
       return {};
+    range = tile.getRange();
   }
-  return count.getRange();
+  return loop.isDefinedOutsideOfLoop(range) ? range : Value();
 }
 
 void peel(scf::ForOp loop, Value range) {
   OpBuilder builder(loop);
-  Value plain = RangePlainOp::create(builder, loop.getLoc(), builder.getIndexType(), range);
+  Location loc = loop.getLoc();
+  Value edges = RangeEdgesOp::create(builder, loc, builder.getIndexType(), range);
+  if (!isConstantIntValue(loop.getLowerBound(), 0))
+    edges = arith::MaxUIOp::create(builder, loc, edges, loop.getLowerBound());
   auto first = cast<scf::ForOp>(builder.clone(*loop));
-  first.setUpperBound(plain);
-  loop.setLowerBound(plain);
+  first.setUpperBound(edges);
+  loop.setLowerBound(edges);
   loop.getInitArgsMutable().assign(first.getResults());
-  for (MaskOp mask : llvm::make_early_inc_range(first.getBody()->getOps<MaskOp>())) {
+  for (MaskOp mask : llvm::make_early_inc_range(loop.getBody()->getOps<MaskOp>())) {
     mask.getResult().replaceAllUsesWith(mask.getScores());
     mask.erase();
   }

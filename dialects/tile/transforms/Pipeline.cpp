@@ -21,10 +21,16 @@
 //   }
 //
 // With `copy = tensor` the copies have the schedule's box, and `tile.zero_rows` follows the wait
-// for values: a tensor copy leaves rows past the last key undefined.
+// for values: a tensor copy leaves rows past the last key undefined. Where a role of its own copies,
+// that role sees to these rows before it hands the slot over.
 //
 // With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
-// rings of their own; units that divide rows share them. Nothing overlaps yet; see Prefetch.cpp.
+// rings of their own; units that divide rows share them. Nothing overlaps yet: see Prefetch.cpp,
+// Overlap.cpp.
+//
+// With specialised roles the units' rows of the query come through a ring as well, which each unit
+// fills by itself: %q = tile.load_rows … → acquire, tile.copy_rows, commit, wait before the loop,
+// release behind it.
 // Test: test/dialects/tile/pipeline.mlir, pipeline-errors.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
@@ -78,21 +84,26 @@ std::pair<Operation *, Operation *> usesInBody(scf::ForOp loop, const LoadGroup 
   return {first, last};
 }
 
-/// `box` is null for gathered copies.
-void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index, IntegerAttr box) {
-  auto create = [&]<typename Load, typename Copy>(Load op) {
+/// How keys and values are copied.
+struct CopyForm {
+  IntegerAttr box;     // null for gathered copies
+  bool zeroed = false; // the copies see to rows of values past the last key
+};
+
+void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index, CopyForm form) {
+  auto create = [&]<typename Load, typename Copy>(Load op, bool zeroed) {
     Copy::create(builder, op.getLoc(), op.getCache(), op.getItem(), op.getTile(), /*pages=*/Value(),
                  /*page_index=*/Value(), slot, /*when=*/Value(), builder.getI64IntegerAttr(index),
-                 box);
+                 form.box, zeroed ? builder.getUnitAttr() : UnitAttr());
   };
   if (auto keys = dyn_cast<LoadKeysOp>(load))
-    create.operator()<LoadKeysOp, CopyKeysOp>(keys);
+    create.operator()<LoadKeysOp, CopyKeysOp>(keys, false);
   else
-    create.operator()<LoadValuesOp, CopyValuesOp>(cast<LoadValuesOp>(load));
+    create.operator()<LoadValuesOp, CopyValuesOp>(cast<LoadValuesOp>(load), form.zeroed);
 }
 
 FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScope scope,
-                               IntegerAttr box) {
+                               CopyForm form) {
   Operation *firstLoad = group.loads.front();
   DominanceInfo dominance;
   SmallVector<TileType> tiles;
@@ -124,13 +135,13 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
         OpBuilder builder(firstLoad);
         Value slot = AcquireOp::create(builder, loc, ring, position);
         for (auto [index, load] : llvm::enumerate(group.loads))
-          createCopy(builder, load, slot, static_cast<int64_t>(index), box);
+          createCopy(builder, load, slot, static_cast<int64_t>(index), form);
         CommitOp::create(builder, loc, ring, position);
         builder.setInsertionPoint(first);
         auto wait = WaitOp::create(builder, loc, ring, position);
         SmallVector<Value> landed(wait.getTiles());
         for (auto [load, tile] : llvm::zip(group.loads, landed))
-          if (auto values = dyn_cast<LoadValuesOp>(load); values && box)
+          if (auto values = dyn_cast<LoadValuesOp>(load); values && form.box && !form.zeroed)
             tile = ZeroRowsOp::create(builder, load->getLoc(), tile, values.getItem(),
                                       values.getTile());
         builder.setInsertionPointAfter(last);
@@ -147,19 +158,48 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
   return cast<scf::ForOp>(rotated->getOperation());
 }
 
+/// The query's rows through a ring of `depth` slots of the unit.
+LogicalResult makeRowRing(LoadRowsOp load, int64_t depth) {
+  TileType type = load.getResult().getType();
+  if (!type.getLayout())
+    return load.emitError() << "a copy needs a shared tile with a layout, got " << type;
+  Block *block = load->getBlock();
+  Operation *last = nullptr;
+  for (Operation *user : load->getUsers()) {
+    Operation *around = block->findAncestorOpInBlock(*user);
+    if (!last || last->isBeforeInBlock(around))
+      last = around;
+  }
+  if (!last)
+    return load.emitError() << "the tiles of a slot are not used";
+  OpBuilder builder(load);
+  Location loc = load.getLoc();
+  auto ring = RingOp::create(builder, loc,
+                             RingType::get(load.getContext(), depth, {type}, RingScope::Unit),
+                             /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
+  Value position = PositionOp::create(builder, loc);
+  Value slot = AcquireOp::create(builder, loc, ring, position);
+  CopyRowsOp::create(builder, loc, load.getKind(), load.getSource(), load.getItem(), slot);
+  CommitOp::create(builder, loc, ring, position);
+  auto wait = WaitOp::create(builder, loc, ring, position);
+  builder.setInsertionPointAfter(last);
+  ReleaseOp::create(builder, loc, ring, position);
+  load.getResult().replaceAllUsesWith(wait.getTiles().front());
+  load.erase();
+  return success();
+}
+
 LogicalResult pipeline(scf::ForOp loop, attn::ScheduleAttr schedule) {
   SmallVector<LoadGroup> groups = groupLoads(loop, schedule.getStages());
   if (groups.empty())
     return success();
-  if (schedule.getOverlap() != attn::Overlap::None)
-    return loop.emitError() << "overlap = " << attn::stringifyOverlap(schedule.getOverlap())
-                            << " is not supported, expected none";
-  IntegerAttr box;
+  CopyForm form;
   if (schedule.getCopy() == attn::Copy::Tensor)
-    box = Builder(loop.getContext()).getI64IntegerAttr(schedule.getBox());
+    form.box = Builder(loop.getContext()).getI64IntegerAttr(schedule.getBox());
+  form.zeroed = form.box && schedule.getValue().specialised();
   RingScope scope = schedule.getDivide() == attn::Divide::Keys ? RingScope::Unit : RingScope::Units;
   for (const LoadGroup &group : groups) {
-    FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope, box);
+    FailureOr<scf::ForOp> rotated = makeRing(loop, group, scope, form);
     if (failed(rotated))
       return failure();
     loop = *rotated;
@@ -169,8 +209,19 @@ LogicalResult pipeline(scf::ForOp loop, attn::ScheduleAttr schedule) {
 
 struct Pipeline : public impl::PipelinePassBase<Pipeline> {
   void runOnOperation() override {
+    const attn::Schedule &schedule = getOperation().getSchedule().getValue();
     SmallVector<scf::ForOp> loops;
-    getOperation().walk([&](scf::ForOp loop) { loops.push_back(loop); });
+    SmallVector<LoadRowsOp> rows;
+    getOperation().walk([&](Operation *op) {
+      if (auto loop = dyn_cast<scf::ForOp>(op))
+        loops.push_back(loop);
+      else if (auto load = dyn_cast<LoadRowsOp>(op);
+               load && load.getResult().getType().isShared() && schedule.specialised())
+        rows.push_back(load);
+    });
+    for (LoadRowsOp load : rows)
+      if (failed(makeRowRing(load, schedule.stages.query)))
+        return signalPassFailure();
     for (scf::ForOp loop : loops)
       if (failed(pipeline(loop, getOperation().getSchedule())))
         return signalPassFailure();

@@ -145,7 +145,7 @@ public:
     for (Operation *op : r.copies) {
       auto create = [&]<typename Copy>(Copy old) {
         Copy::create(builder, op->getLoc(), old.getCache(), old.getItem(), tile, pages, place, slot,
-                     inRange, old.getIndexAttr(), old.getBoxAttr());
+                     inRange, old.getIndexAttr(), old.getBoxAttr(), old.getZeroedAttr());
       };
       if (auto keys = dyn_cast<CopyKeysOp>(op))
         create(keys);
@@ -241,12 +241,8 @@ LogicalResult prefetch(scf::ForOp loop) {
 
 struct Prefetch : public impl::PrefetchPassBase<Prefetch> {
   void runOnOperation() override {
-    attn::ScheduleAttr schedule = getOperation().getSchedule();
-    if (schedule.getRoles() != attn::Roles::One) {
-      getOperation().emitError() << "prefetch is for roles = one, got "
-                                 << attn::stringifyRoles(schedule.getRoles());
-      return signalPassFailure();
-    }
+    if (getOperation().getSchedule().getValue().specialised()) // a role of its own runs ahead
+      return;
     SmallVector<scf::ForOp> loops;
     getOperation().walk([&](scf::ForOp loop) { loops.push_back(loop); });
     for (scf::ForOp loop : loops)

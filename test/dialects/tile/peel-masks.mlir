@@ -4,7 +4,7 @@
 // CHECK-LABEL: tile.kernel @prefill
 // CHECK: %[[RANGE:.+]] = tile.key_range
 // CHECK: %[[N:.+]] = tile.range_count %[[RANGE]]
-// CHECK: %[[PLAIN:.+]] = tile.range_plain %[[RANGE]]
+// CHECK: %[[PLAIN:.+]] = tile.range_edges %[[RANGE]]
 // CHECK: %[[FIRST:.+]] = scf.for %{{.+}} = %c0 to %[[PLAIN]] step %c1 iter_args(%{{.+}} = %[[ZERO:.+]])
 // CHECK-NOT: tile.mask
 // CHECK: scf.for %[[J:.+]] = %[[PLAIN]] to %[[N]] step %c1 iter_args(%{{.+}} = %[[FIRST]])
@@ -30,7 +30,7 @@ tile.kernel @prefill(%batch: !tile.batch)
 
 // Units that divide the keys see few tiles each: one loop.
 // CHECK-LABEL: tile.kernel @decode
-// CHECK-NOT: tile.range_plain
+// CHECK-NOT: tile.range_edges
 // CHECK: scf.for
 // CHECK: tile.mask
 // CHECK-NOT: scf.for

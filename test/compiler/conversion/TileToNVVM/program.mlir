@@ -91,7 +91,7 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
     // CHECK: scf.for %{{.+}} = %[[PLAIN:.+]] to %[[COUNT:.+]] step
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
     %n = tile.range_count %range
-    %plain = tile.range_plain %range
+    %plain = tile.range_edges %range
     %c1 = arith.constant 1 : index
     %a = tile.zero : !s
     %s = scf.for %j = %plain to %n step %c1 iter_args(%i = %a) -> (!s) {

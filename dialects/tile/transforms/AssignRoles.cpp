@@ -1,0 +1,156 @@
+//===- AssignRoles.cpp - Copies go to a role of their own ---------------------===//
+//
+//   tile.work_loop(%item, %unit) {       tile.roles load {
+//     scf.for %j … {                       tile.work_loop(%item, %unit) {
+//       acquire, copy, commit                scf.for %j … { page_numbers, acquire, copy, commit } }
+//       wait; use; release         →     } compute {
+//     }                                    tile.work_loop(%item, %unit) {
+//     store                                  scf.for %j … { wait; use; release }
+//   }                                        store } }
+//
+// The loading role walks the same tiles of the same items (with overlap = tiles or items also the one
+// of a range that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's block-table entries are read by one load of the warp, a lane for each.
+// Rings move in front of both roles: an item takes the slots where the one before it left off.
+//
+// Test: test/dialects/tile/assign-roles.mlir, assign-roles-errors.mlir.
+//===----------------------------------------------------------------------===//
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+
+namespace attncc::tile {
+#define GEN_PASS_DEF_ASSIGNROLESPASS
+#include "dialects/tile/Passes.h.inc"
+} // namespace attncc::tile
+
+using namespace mlir;
+
+namespace attncc::tile {
+namespace {
+
+/// A ring of keys or values and what fills it.
+struct Filling {
+  AcquireOp acquire;
+  SmallVector<Operation *> copies;
+  CommitOp commit;
+};
+
+/// The rings that copies of keys and values in the loop fill, in program order.
+SmallVector<Filling> fillingsOf(scf::ForOp loop) {
+  SmallVector<Filling> fillings;
+  for (auto acquire : loop.getBody()->getOps<AcquireOp>()) {
+    Filling filling{acquire, {}, {}};
+    for (Operation &op : *loop.getBody()) {
+      if (isa<CopyKeysOp, CopyValuesOp>(op) &&
+          llvm::is_contained(op.getOperands(), acquire.getSlot()))
+        filling.copies.push_back(&op);
+      if (auto commit = dyn_cast<CommitOp>(op); commit && commit.getRing() == acquire.getRing())
+        filling.commit = commit;
+    }
+    fillings.push_back(filling);
+  }
+  return fillings;
+}
+
+/// The loop over the tiles of the item's range, once more, with nothing but its copies.
+void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
+                ArrayRef<Filling> fillings, Value item, Value unit, bool atLeastOne) {
+  Location loc = loop.getLoc();
+  auto constant = [&](OpBuilder &b, int64_t value) {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  };
+  Value tiles = KeyRangeOp::create(builder, loc, range.getType(), item, unit, range.getMask(),
+                                   range.getKeys());
+  Value count = RangeCountOp::create(builder, loc, builder.getIndexType(), tiles);
+  if (atLeastOne)
+    count = arith::MaxUIOp::create(builder, loc, count, constant(builder, 1));
+  SmallVector<Value> starts;
+  for (size_t i = 0; i < fillings.size(); ++i)
+    starts.push_back(PositionOp::create(builder, loc));
+  scf::ForOp::create(
+      builder, loc, constant(builder, 0), count, constant(builder, 1), starts,
+      [&](OpBuilder &b, Location loc, Value j, ValueRange positions) {
+        Value tile = KeyTileOp::create(b, loc, b.getIndexType(), tiles, j);
+        auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
+                                  LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
+        Value pages = PageNumbersOp::create(b, loc, type, fillings.front().copies.front()->getOperand(0),
+                                            tiles, j);
+        SmallVector<Value> next;
+        for (auto [filling, position] : llvm::zip(fillings, positions)) {
+          Filling f = filling;
+          Value ring = f.acquire.getRing();
+          Value slot = AcquireOp::create(b, loc, ring, position);
+          for (Operation *op : f.copies) {
+            auto create = [&]<typename Copy>(Copy old) {
+              Copy::create(b, op->getLoc(), old.getCache(), item, tile, pages, constant(b, 0), slot,
+                           /*when=*/Value(), old.getIndexAttr(), old.getBoxAttr(),
+                           old.getZeroedAttr());
+            };
+            if (auto keys = dyn_cast<CopyKeysOp>(op))
+              create(keys);
+            else
+              create(cast<CopyValuesOp>(op));
+          }
+          CommitOp::create(b, loc, ring, position);
+          next.push_back(AdvanceOp::create(b, loc, ring, position));
+        }
+        scf::YieldOp::create(b, loc, next);
+      });
+}
+
+LogicalResult assignRoles(WorkLoopOp work) {
+  SmallVector<scf::ForOp> loops(work.getBody().front().getOps<scf::ForOp>());
+  if (loops.size() != 1)
+    return work.emitError() << "specialised roles need one loop over the keys, found "
+                            << loops.size();
+  scf::ForOp loop = loops.front();
+  SmallVector<Filling> fillings = fillingsOf(loop);
+  auto count = loop.getUpperBound().getDefiningOp<RangeCountOp>();
+  auto range = count ? count.getRange().getDefiningOp<KeyRangeOp>() : KeyRangeOp();
+  if (fillings.empty() || !range)
+    return loop.emitError() << "specialised roles need a loop over a range, with copies into rings";
+  for (Filling &filling : fillings)
+    if (filling.copies.empty() || !filling.commit)
+      return filling.acquire.emitError() << "expected copies of keys or values, and a commit";
+
+  OpBuilder builder(work);
+  Location loc = work.getLoc();
+  for (auto ring : llvm::make_early_inc_range(work.getBody().front().getOps<RingOp>()))
+    ring->moveBefore(work);
+  auto roles = RolesOp::create(builder, loc);
+  builder.createBlock(&roles.getLoad());
+  auto loads = WorkLoopOp::create(builder, loc, work.getSource(), work.getItems());
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&loads.getBody().front());
+    buildLoads(builder, loop, range, fillings, loads.getItem(), loads.getUnit(),
+               kernelOf(work).getSchedule().getOverlap() != attn::Overlap::None);
+  }
+  builder.createBlock(&roles.getCompute());
+  work->moveBefore(&roles.getCompute().front(), roles.getCompute().front().end());
+  for (Filling &filling : fillings) {
+    for (Operation *copy : filling.copies)
+      copy->erase();
+    filling.commit.erase();
+    filling.acquire.erase();
+  }
+  return success();
+}
+
+struct AssignRoles : public impl::AssignRolesPassBase<AssignRoles> {
+  void runOnOperation() override {
+    if (!getOperation().getSchedule().getValue().specialised())
+      return;
+    SmallVector<WorkLoopOp> loops;
+    getOperation().walk([&](WorkLoopOp loop) { loops.push_back(loop); });
+    for (WorkLoopOp loop : loops)
+      if (failed(assignRoles(loop)))
+        return signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace attncc::tile

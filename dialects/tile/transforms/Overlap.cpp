@@ -1,0 +1,189 @@
+//===- Overlap.cpp - One tile's values meet the next tile's scores ------------===//
+//
+// The loop over the tiles is rotated by one half. With front(j) = wait for keys, scores, mask,
+// softmax, and back(j) = wait for values, product with them:
+//
+//   scf.for %j = 0 to %n                 front(0) → p, m, l
+//       iter_args(m, l, o) {        →    scf.for %j = 1 to max(%n, 1) iter_args(m, l, o, p) {
+//     front(j) → p, m, l, c                scores of front(j)
+//     o = rescale o, c                     back(j − 1): o = matmul p, v, o
+//     back(j): o = matmul p, v, o          rest of front(j) → p', m, l, c
+//   }                                      o = rescale o, c
+//                                        }
+//                                        back(last)
+//
+// so that what uses the one product stands behind the start of the other. Nothing but the order
+// changes: the accumulator is rescaled behind tile j − 1 instead of in front of tile j.
+//
+// A range without tiles gets one: no key of tile 0 is seen then, so its probabilities are zeros.
+//
+// Test: test/dialects/tile/overlap.mlir, overlap-errors.mlir.
+//===----------------------------------------------------------------------===//
+#include "dialects/tile/Passes.h"
+#include "dialects/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+
+namespace attncc::tile {
+#define GEN_PASS_DEF_OVERLAPPASS
+#include "dialects/tile/Passes.h.inc"
+} // namespace attncc::tile
+
+using namespace mlir;
+
+namespace attncc::tile {
+namespace {
+
+/// The body of the loop, in two halves.
+struct Halves {
+  MatmulOp scores;
+  WaitOp wait; // for the values
+  MatmulOp product;
+  SmallVector<Operation *> ends; // release and advance of the values' ring
+  RescaleOp rescale;
+  SmallVector<Operation *> front; // all but the above
+};
+
+FailureOr<Halves> halvesOf(scf::ForOp loop) {
+  Halves halves;
+  for (auto matmul : loop.getBody()->getOps<MatmulOp>())
+    (matmul.getAccumulator() ? halves.product : halves.scores) = matmul;
+  if (!halves.scores || !halves.product)
+    return loop.emitError() << "expected a product of scores and one of values";
+  halves.wait = halves.product.getRhs().getDefiningOp<WaitOp>();
+  halves.rescale = halves.product.getAccumulator().getDefiningOp<RescaleOp>();
+  if (!halves.wait || !halves.rescale)
+    return halves.product.emitError()
+           << "expected values from a ring of their own, added to a rescaled sum";
+  for (Operation &op : loop.getBody()->without_terminator()) {
+    bool isEnd = isa<ReleaseOp, AdvanceOp>(op) && op.getOperand(0) == halves.wait.getRing();
+    if (isEnd)
+      halves.ends.push_back(&op);
+    else if (&op != halves.wait && &op != halves.product && &op != halves.rescale)
+      halves.front.push_back(&op);
+  }
+  return halves;
+}
+
+class Rotation {
+public:
+  Rotation(scf::ForOp loop, Halves halves) : loop(loop), halves(halves), builder(loop) {}
+
+  void run() {
+    Location loc = loop.getLoc();
+    Value zero = loop.getLowerBound();
+    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+    Value last = arith::MaxUIOp::create(builder, loc, loop.getUpperBound(), one);
+
+    // The first front.
+    IRMapping first;
+    first.map(loop.getInductionVar(), zero);
+    first.map(loop.getRegionIterArgs(), loop.getInitArgs());
+    for (Operation *op : halves.front)
+      builder.clone(*op, first);
+
+    SmallVector<Value> inits;
+    for (auto [yielded, init, argument] :
+         llvm::zip(loop.getYieldedValues(), loop.getInitArgs(), loop.getRegionIterArgs()))
+      inits.push_back(isOfFront(yielded) ? first.lookupOrDefault(yielded) : init);
+    inits.push_back(first.lookup(halves.product.getLhs()));
+    auto rotated = scf::ForOp::create(builder, loc, one, last, loop.getStep(), inits);
+    rotateBody(rotated);
+
+    // The last back.
+    builder.setInsertionPointAfter(rotated);
+    IRMapping final;
+    final.map(loop.getRegionIterArgs(), rotated.getResults().drop_back());
+    Value sum = emitBack(final, rotated.getResults().back(),
+                         rotated.getResult(accumulatorIndex()));
+    for (auto [i, result] : llvm::enumerate(loop.getResults())) {
+      Value yielded = loop.getYieldedValues()[i];
+      bool isEnd = llvm::is_contained(halves.ends, yielded.getDefiningOp());
+      result.replaceAllUsesWith(i == accumulatorIndex() ? sum
+                                : isEnd                 ? final.lookup(yielded)
+                                                        : rotated.getResult(i));
+    }
+    loop.erase();
+  }
+
+private:
+  scf::ForOp loop;
+  Halves halves;
+  OpBuilder builder;
+
+  bool isOfFront(Value yielded) const {
+    return llvm::is_contained(halves.front, yielded.getDefiningOp());
+  }
+  size_t accumulatorIndex() {
+    return llvm::cast<BlockArgument>(halves.rescale.getValue()).getArgNumber() - 1;
+  }
+
+  /// Wait, product and the ring's ends; the sum.
+  Value emitBack(IRMapping &map, Value probabilities, Value accumulator) {
+    builder.clone(*halves.wait, map);
+    map.map(halves.product.getLhs(), probabilities);
+    map.map(halves.product.getAccumulator(), accumulator);
+    Value sum = builder.clone(*halves.product, map)->getResult(0);
+    for (Operation *end : halves.ends)
+      builder.clone(*end, map);
+    return sum;
+  }
+
+  void rotateBody(scf::ForOp rotated) {
+    IRMapping front, back;
+    front.map(loop.getInductionVar(), rotated.getInductionVar());
+    front.map(loop.getRegionIterArgs(), rotated.getRegionIterArgs().drop_back());
+    back.map(loop.getRegionIterArgs(), rotated.getRegionIterArgs().drop_back());
+    builder.setInsertionPointToStart(rotated.getBody());
+    Value sum;
+    for (Operation *op : halves.front) {
+      builder.clone(*op, front);
+      if (op == halves.scores)
+        sum = emitBack(back, rotated.getRegionIterArgs().back(),
+                       rotated.getRegionIterArg(accumulatorIndex()));
+    }
+    front.map(halves.rescale.getValue(), sum);
+    Value rescaled = builder.clone(*halves.rescale, front)->getResult(0);
+    SmallVector<Value> yielded;
+    for (auto [i, value] : llvm::enumerate(loop.getYieldedValues())) {
+      if (i == accumulatorIndex())
+        yielded.push_back(rescaled);
+      else
+        yielded.push_back(isOfFront(value) ? front.lookup(value) : back.lookupOrDefault(value));
+    }
+    yielded.push_back(front.lookup(halves.product.getLhs()));
+    scf::YieldOp::create(builder, loop.getLoc(), yielded);
+  }
+};
+
+LogicalResult overlap(scf::ForOp loop) {
+  if (loop.getBody()->getOps<MatmulOp>().empty())
+    return success();
+  FailureOr<Halves> halves = halvesOf(loop);
+  if (failed(halves))
+    return failure();
+  if (!isConstantIntValue(loop.getLowerBound(), 0) ||
+      !llvm::isa<BlockArgument>(halves->rescale.getValue()))
+    return loop.emitError() << "expected a loop from tile 0 that carries the sum";
+  Rotation(loop, *halves).run();
+  return success();
+}
+
+struct Overlap : public impl::OverlapPassBase<Overlap> {
+  void runOnOperation() override {
+    if (getOperation().getSchedule().getOverlap() == attn::Overlap::None)
+      return;
+    SmallVector<scf::ForOp> loops;
+    getOperation().walk([&](scf::ForOp loop) { loops.push_back(loop); });
+    for (scf::ForOp loop : loops)
+      if (failed(overlap(loop)))
+        return signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace attncc::tile
