@@ -57,8 +57,8 @@ public:
 
 private:
   Result<void> runShape(const verify::ClassShape &shape, const Shape &step) {
-    Result<std::unique_ptr<DecodeRun>> made =
-        DecodeRun::make(machine, package, shape, step, options.run, pool);
+    Result<std::unique_ptr<StepRun>> made =
+        StepRun::make(machine, package, shape, step, options.run, pool);
     if (!made && !isSkipped(made.error()))
       return made.error();
     for (bool atBound : {false, true}) {
@@ -70,7 +70,7 @@ private:
       row.layerClass = shape.name;
       row.shape = step;
       row.atBound = atBound;
-      row.maxKvLength = atBound ? options.boundTokens : step.context.most;
+      row.maxKvLength = atBound ? options.boundTokens : step.kvLength().most;
       Result<void> done = made ? runRow(**made, row) : Result<void>(made.error());
       if (!done && !isSkipped(done.error()))
         return done;
@@ -81,7 +81,7 @@ private:
     return {};
   }
 
-  static Result<void> runRow(DecodeRun &run, BenchRow &row) {
+  static Result<void> runRow(StepRun &run, BenchRow &row) {
     if (!row.atBound)
       row.maxKvLength = run.longest();
     if (row.maxKvLength < run.longest())
@@ -89,6 +89,7 @@ private:
                                                   " tokens, the bound is " +
                                                   std::to_string(row.maxKvLength));
     row.bytes = run.bytes();
+    row.flops = run.flops();
     row.layers = run.layers();
     row.cold = run.cold();
     if (Result<void> planned = run.plan(row.maxKvLength); !planned)
@@ -102,6 +103,14 @@ private:
       row.failure = checked->reason;
       return {};
     }
+    if (row.shape.role() == Role::Prefill) {
+      Result<PowerTimings> states = run.timeStates();
+      if (!states)
+        return states.error();
+      row.timing = states->sustained;
+      row.burst = states->burst;
+      return {};
+    }
     Result<Timing> timed = run.time();
     if (!timed)
       return timed.error();
@@ -109,13 +118,13 @@ private:
     return {};
   }
 
-  /// With the first of the class's rows that was timed.
+  /// With the first of the class's rows of decode that was timed.
   Result<void> runHost(const verify::ClassShape &shape) {
     for (const BenchRow &row : report.rows) {
-      if (row.layerClass != shape.name || !row.timed())
+      if (row.layerClass != shape.name || row.shape.role() != Role::Decode || !row.timed())
         continue;
-      Result<std::unique_ptr<DecodeRun>> run =
-          DecodeRun::make(machine, package, shape, row.shape, options.run, pool);
+      Result<std::unique_ptr<StepRun>> run =
+          StepRun::make(machine, package, shape, row.shape, options.run, pool);
       if (!run)
         return run.error();
       if (Result<void> planned = (*run)->plan(row.maxKvLength); !planned)
@@ -164,7 +173,7 @@ Result<std::vector<verify::ClassShape>> classesOf(const package::Package &packag
 
 Result<BenchReport> benchRead(const std::string &deviceName, const Machine &machine,
                               const BenchOptions &options) {
-  NoisePool pool(machine, options.run.seed);
+  NoisePool pool(machine, options.run.seed, "pages");
   return begin(deviceName, machine, options, pool, verify::NumberType::BF16);
 }
 
@@ -174,7 +183,7 @@ Result<BenchReport> benchPackage(const std::string &deviceName, const Machine &m
   Result<std::vector<verify::ClassShape>> classes = classesOf(*package, options.layerClass);
   if (!classes)
     return classes.error();
-  NoisePool pool(machine, options.run.seed);
+  NoisePool pool(machine, options.run.seed, "pages");
   Result<BenchReport> report = begin(deviceName, machine, options, pool, classes->front().type);
   if (!report)
     return report;

@@ -5,21 +5,30 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 namespace attncc::bench {
 
 namespace {
 /// "133.1", and of less than ten with another decimal: "7.43".
-std::string microseconds(double value) {
+std::string figure(double value) {
   char text[32];
   std::snprintf(text, sizeof text, value < 10 ? "%.2f" : "%.1f", value);
   return text;
 }
 
-json::Tree contextTree(const LengthRange &context) {
-  if (context.least == context.most)
-    return context.least;
-  return std::to_string(context.least) + ".." + std::to_string(context.most);
+std::string timeText(const Timing &timing) {
+  return figure(timing.median) + " us ±" + figure(timing.deviation);
+}
+
+json::Tree lengthTree(const LengthRange &range) {
+  return range.least == range.most ? json::Tree(range.least) : json::Tree(range.text(".."));
+}
+
+void setTiming(json::Tree &of, const Timing &timing) {
+  of["median_us"] = timing.median;
+  of["mad_us"] = timing.deviation;
+  of["samples"] = timing.samples;
 }
 
 std::string boundText(bool atBound, int64_t maxKvLength) {
@@ -46,40 +55,47 @@ std::string BenchReport::text() const {
   const bool manyClasses = std::any_of(rows.begin(), rows.end(), [&](const BenchRow &row) {
     return row.layerClass != rows.front().layerClass;
   });
-  std::vector<std::vector<std::string>> table;
+  std::map<Role, std::vector<std::vector<std::string>>> tables;
   for (const BenchRow &row : rows) {
-    std::vector<std::string> cells = {"decode " + row.shape.text()};
+    const Role role = row.shape.role();
+    std::vector<std::string> cells = {std::string(name(role)) + " " + row.shape.text()};
     if (manyClasses)
       cells.push_back(row.layerClass);
     cells.push_back(boundText(row.atBound, row.maxKvLength));
+    const std::string cold = row.cold ? "" : ", L2 not cold";
     if (!row.timed()) {
       // In the last column, where it makes no other one wider.
       cells.push_back(row.skipped.empty() ? "wrong" : "skipped");
-      cells.push_back("");
+      cells.resize(cells.size() + (role == Role::Prefill ? 2 : 1));
       cells.push_back(row.skipped.empty() ? row.failure : row.skipped);
+    } else if (role == Role::Prefill) {
+      cells.push_back(timeText(row.timing));
+      cells.push_back(figure(row.teraflopsPerSecond(row.timing)) + " TFLOP/s sustained");
+      cells.push_back(timeText(row.burst));
+      cells.push_back(figure(row.teraflopsPerSecond(row.burst)) + " TFLOP/s burst" + cold);
     } else {
       const double rate = row.gigabytesPerSecond();
-      cells.push_back(microseconds(row.timing.median) + " us ±" +
-                      microseconds(row.timing.deviation));
+      cells.push_back(timeText(row.timing));
       cells.push_back(grouped(std::llround(rate)) + " GB/s");
       cells.push_back(std::to_string(std::llround(100 * rate / read.best)) + "% of " + best +
-                      " read in this run" + (row.cold ? "" : ", L2 not cold"));
+                      " read in this run" + cold);
     }
-    table.push_back(std::move(cells));
+    tables[role].push_back(std::move(cells));
   }
   std::vector<std::vector<std::string>> host;
   for (const Host &one : hosts) {
     std::vector<std::string> cells = {"host " + one.shape.text()};
     if (manyClasses)
       cells.push_back(one.layerClass);
-    cells.push_back("update " + microseconds(one.times.update) + " us");
-    cells.push_back("append " + microseconds(one.times.append) + " us");
-    cells.push_back("attend " + microseconds(one.times.attend) + " us");
+    cells.push_back("update " + figure(one.times.update) + " us");
+    cells.push_back("append " + figure(one.times.append) + " us");
+    cells.push_back("attend " + figure(one.times.attend) + " us");
     cells.push_back("step of " + std::to_string(HostTimes::kLayers) + " layers " +
-                    microseconds(one.times.step) + " us");
+                    figure(one.times.step) + " us");
     host.push_back(std::move(cells));
   }
-  return tableText(head) + tableText(table) + tableText(host);
+  return tableText(head) + tableText(tables[Role::Decode]) + tableText(tables[Role::Prefill]) +
+         tableText(host);
 }
 
 json::Tree BenchReport::json() const {
@@ -96,10 +112,11 @@ json::Tree BenchReport::json() const {
   tree["shapes"] = json::Tree::array();
   for (const BenchRow &row : rows) {
     json::Tree shape = json::Tree::object();
+    shape["role"] = name(row.shape.role());
     shape["class"] = row.layerClass;
     shape["batch"] = row.shape.batch;
-    shape["context"] = contextTree(row.shape.context);
-    shape["query_length"] = row.shape.queryLength;
+    shape["context"] = lengthTree(row.shape.kvLength());
+    shape["query_length"] = lengthTree(row.shape.queryLength);
     shape["kv_heads"] = row.shape.kvHeads ? json::Tree(row.shape.kvHeads) : json::Tree();
     shape["graph"] = row.atBound ? "bound" : "exact";
     shape["max_kv_length"] = row.maxKvLength;
@@ -111,12 +128,19 @@ json::Tree BenchReport::json() const {
           std::isfinite(row.errorRatio) ? json::Tree(row.errorRatio) : json::Tree();
     }
     if (row.timed()) {
-      shape["median_us"] = row.timing.median;
-      shape["mad_us"] = row.timing.deviation;
-      shape["samples"] = row.timing.samples;
       shape["attends"] = row.timing.attends;
       shape["layers"] = row.layers;
       shape["cold"] = row.cold;
+    }
+    if (row.timed() && row.shape.role() == Role::Prefill) {
+      shape["flops"] = row.flops;
+      for (auto [state, timing] :
+           {std::pair("burst", &row.burst), std::pair("sustained", &row.timing)}) {
+        setTiming(shape[state], *timing);
+        shape[state]["tflops"] = row.teraflopsPerSecond(*timing);
+      }
+    } else if (row.timed()) {
+      setTiming(shape, row.timing);
       shape["bytes"] = row.bytes;
       shape["gbps"] = row.gigabytesPerSecond();
       shape["share"] = row.gigabytesPerSecond() / read.best;
@@ -128,7 +152,7 @@ json::Tree BenchReport::json() const {
     json::Tree host = json::Tree::object();
     host["class"] = one.layerClass;
     host["batch"] = one.shape.batch;
-    host["context"] = contextTree(one.shape.context);
+    host["context"] = lengthTree(one.shape.kvLength());
     host["max_kv_length"] = one.maxKvLength;
     host["update_us"] = one.times.update;
     host["append_us"] = one.times.append;

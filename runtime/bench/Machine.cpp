@@ -3,25 +3,74 @@
 
 #include "runtime/device/CudaDevice.h"
 
+#include <chrono>
+#include <thread>
+
 namespace attncc::bench {
 
 namespace {
 class GraphRecording final : public Recording {
 public:
-  std::unique_ptr<device::Graph> graph;
-  std::unique_ptr<device::Event> begin, end;
-  device::Stream stream = nullptr;
+  static Result<std::unique_ptr<Recording>> make(device::CudaDevice &device, device::Stream stream,
+                                                 std::unique_ptr<device::Graph> graph) {
+    std::unique_ptr<GraphRecording> recording(new GraphRecording(device, stream));
+    recording->graph = std::move(graph);
+    if (Result<void> made = recording->makeEvents(2); !made)
+      return made.error();
+    return std::unique_ptr<Recording>(std::move(recording));
+  }
 
   Result<double> run() override {
-    for (const Result<void> &done : {graph->launch(stream), begin->record(stream),
-                                     graph->launch(stream), end->record(stream), end->wait()})
-      if (!done)
-        return done.error();
-    Result<double> microseconds = end->microsecondsSince(*begin);
-    if (microseconds && !(*microseconds > 0))
-      return makeError(Status::DeviceError, "the driver says that a graph took no time");
-    return microseconds;
+    if (Result<void> launched = graph->launch(stream); !launched)
+      return launched.error();
+    Result<std::vector<double>> times = runs(1);
+    if (!times)
+      return times.error();
+    return times->front();
   }
+
+  Result<std::vector<double>> runs(int64_t count) override {
+    if (Result<void> made = makeEvents(size_t(count) + 1); !made)
+      return made.error();
+    Result<void> state = events.front()->record(stream);
+    for (size_t i = 1; state && i <= size_t(count); ++i)
+      if (state = graph->launch(stream); state)
+        state = events[i]->record(stream);
+    if (state)
+      state = events[size_t(count)]->wait();
+    std::vector<double> times;
+    for (size_t i = 1; state && i <= size_t(count); ++i) {
+      Result<double> microseconds = events[i]->microsecondsSince(*events[i - 1]);
+      if (!microseconds)
+        state = microseconds.error();
+      else if (!(*microseconds > 0))
+        state = makeError(Status::DeviceError, "the driver says that a graph took no time");
+      else
+        times.push_back(*microseconds);
+    }
+    if (!state)
+      return state.error();
+    return times;
+  }
+
+private:
+  GraphRecording(device::CudaDevice &device, device::Stream stream)
+      : device(device), stream(stream) {}
+  /// At least `count`.
+  Result<void> makeEvents(size_t count) {
+    while (events.size() < count) {
+      Result<std::unique_ptr<device::Event>> created = device.createEvent();
+      if (!created)
+        return created.error();
+      events.push_back(std::move(*created));
+    }
+    return {};
+  }
+
+  device::CudaDevice &device;
+  device::Stream stream;
+  std::unique_ptr<device::Graph> graph;
+  std::vector<std::unique_ptr<device::Event>> events; // between runs
 };
 
 class GraphStopwatch final : public Stopwatch {
@@ -42,20 +91,15 @@ public:
   device::Stream stream() const override { return ownStream; }
 
   Result<std::unique_ptr<Recording>> record(const Work &work) override {
-    auto recording = std::make_unique<GraphRecording>();
-    recording->stream = ownStream;
-    for (std::unique_ptr<device::Event> *event : {&recording->begin, &recording->end}) {
-      Result<std::unique_ptr<device::Event>> created = device.createEvent();
-      if (!created)
-        return created.error();
-      *event = std::move(*created);
-    }
     Result<std::unique_ptr<device::Graph>> graph =
         device.capture(ownStream, [&] { return work(ownStream); });
     if (!graph)
       return graph.error();
-    recording->graph = std::move(*graph);
-    return std::unique_ptr<Recording>(std::move(recording));
+    return GraphRecording::make(device, ownStream, std::move(*graph));
+  }
+
+  void rest(double microseconds) override {
+    std::this_thread::sleep_for(std::chrono::duration<double, std::micro>(microseconds));
   }
 
 private:

@@ -12,6 +12,7 @@
 #include "runtime/device/Device.h"
 
 #include <functional>
+#include <vector>
 
 namespace attncc::bench {
 
@@ -20,6 +21,8 @@ public:
   virtual ~Recording() = default;
   /// Runs the work, and again; microseconds that the second run took on the device.
   virtual Result<double> run() = 0;
+  /// Runs the work `count` times in a row; microseconds of each run.
+  virtual Result<std::vector<double>> runs(int64_t count) = 0;
 };
 
 class Stopwatch {
@@ -30,6 +33,8 @@ public:
   virtual device::Stream stream() const = 0;
   /// Calls `work` once; it may launch and nothing else.
   virtual Result<std::unique_ptr<Recording>> record(const Work &work) = 0;
+  /// Waits, while the device has nothing to do.
+  virtual void rest(double microseconds) = 0;
 };
 
 struct Machine {

@@ -11,7 +11,7 @@ Result<std::byte *> NoisePool::reserve(size_t bytes, verify::NumberType type) {
   if (memory.bytes() < bytes) {
     memory = Memory(); // before the next: they may not fit together
     block.clear();
-    Result<Memory> allocated = Memory::allocate(machine.device, bytes, "pages");
+    Result<Memory> allocated = Memory::allocate(machine.device, bytes, label);
     if (!allocated)
       return allocated.error();
     memory = std::move(*allocated);

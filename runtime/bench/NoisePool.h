@@ -1,10 +1,9 @@
 //===- NoisePool.h - memory full of normal numbers ----------------------------===//
 //
-// Internal. The pages that bench reads, and what its read kernel reads: zeros would be kinder to
-// memory, wires and power than real keys and values are. The host draws one block of numbers, of a
-// prime number of rows, so that no page size divides it; the device repeats it. So the host knows
-// the number at every address.
-// Test: test/bench/NoisePoolTest.cpp.
+// Internal. The pages and queries that bench reads, and what its read kernel reads: zeros would be
+// kinder to memory, wires and power than real keys and values are. The host draws one block of
+// numbers, of a prime number of rows, so that no page size divides it; the device repeats it. So
+// the host knows the number at every address. Test: test/bench/NoisePoolTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -21,7 +20,9 @@ class NoisePool {
 public:
   static constexpr size_t kBlockElements = 8 * 1048573; ///< 16 MiB, all but 48 bytes
 
-  NoisePool(const Machine &machine, uint64_t seed) : machine(machine), seed(seed) {}
+  /// `label` is what a device calls the memory.
+  NoisePool(const Machine &machine, uint64_t seed, const char *label)
+      : machine(machine), seed(seed), label(label) {}
 
   /// At least `bytes` of numbers of `type`. What was reserved before is void.
   Result<std::byte *> reserve(size_t bytes, verify::NumberType type);
@@ -36,6 +37,7 @@ private:
 
   const Machine &machine;
   uint64_t seed;
+  const char *label;
   Memory memory;
   verify::NumberType filled = verify::NumberType::BF16;
   std::vector<uint16_t> block; // shorter in small memory; empty: memory is not filled

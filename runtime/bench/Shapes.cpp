@@ -23,10 +23,19 @@ std::optional<int64_t> numberIn(std::string_view text, int64_t least, int64_t mo
 
 /// Why a step of these lengths makes no sense; empty if it does.
 std::string objection(const Shape &shape) {
-  if (shape.context.least >= shape.queryLength)
+  if (roleOf(shape.queryLength.least) != shape.role())
+    return "query_length is " + shape.queryLength.text("..") + ", must be up to " +
+           std::to_string(kMostDecodeQueries) + ", decode, or above it, prefill, at both ends";
+  const std::string queryLength = "query_length " + std::to_string(shape.queryLength.most);
+  if (shape.context.most == 0)
+    return shape.role() == Role::Prefill
+               ? std::string()
+               : queryLength + " has no context, which only more than " +
+                     std::to_string(kMostDecodeQueries) + " query tokens may leave out";
+  if (shape.context.least >= shape.queryLength.most)
     return {};
-  return "context is " + std::to_string(shape.context.least) + ", must be at least query_length " +
-         std::to_string(shape.queryLength) + ", whose tokens it counts";
+  return "context is " + std::to_string(shape.context.least) + ", must be at least " + queryLength +
+         ", whose tokens it counts";
 }
 
 /// A cell of a line, with the 1-based column of its first character.
@@ -126,24 +135,21 @@ private:
   }
 
   Result<void> takeCell(std::string_view column, const Cell &cell, Shape &shape) const {
-    if (column == "context") {
-      Result<LengthRange> range = parseLengths(cell.text);
-      if (!range)
-        return error(cell.column, range.error().diagnostic.message);
-      shape.context = *range;
-      return {};
-    }
-    int64_t &value = column == "batch"          ? shape.batch
-                     : column == "query_length" ? shape.queryLength
-                                                : shape.kvHeads;
     if (cell.text.empty() && column != "batch")
       return {}; // as it is without the column
+    if (column == "context" || column == "query_length") {
+      Result<LengthRange> range = parseLengths(column, cell.text);
+      if (!range)
+        return error(cell.column, range.error().diagnostic.message);
+      (column == "context" ? shape.context : shape.queryLength) = *range;
+      return {};
+    }
     std::optional<int64_t> number = numberIn(cell.text, 1, kMostSequences);
     if (!number)
       return error(cell.column, std::string(column) + " is " + json::inQuotes(cell.text) +
                                     ", must be a number from 1 to " +
                                     std::to_string(kMostSequences));
-    value = *number;
+    (column == "batch" ? shape.batch : shape.kvHeads) = *number;
     return {};
   }
 
@@ -155,37 +161,52 @@ private:
 };
 } // namespace
 
+std::string_view name(Role role) { return role == Role::Prefill ? "prefill" : "decode"; }
+
+std::string LengthRange::text(const char *between) const {
+  return std::to_string(least) + (most == least ? "" : between + std::to_string(most));
+}
+
 std::string Shape::text() const {
-  std::string text = std::to_string(batch) + " x " + std::to_string(context.least);
-  if (context.most != context.least)
-    text += "-" + std::to_string(context.most);
-  if (queryLength > 1)
-    text += ", " + std::to_string(queryLength) + " queries";
+  std::string text = std::to_string(batch) + " x ";
+  if (role() == Role::Prefill) {
+    text += queryLength.text("-");
+    if (kvLength() != queryLength)
+      text += " of " + context.text("-");
+  } else {
+    text += context.text("-");
+    if (queryLength.most > 1)
+      text += ", " + queryLength.text("-") + " queries";
+  }
   if (kvHeads > 0)
     text += ", " + std::to_string(kvHeads) + (kvHeads == 1 ? " kv head" : " kv heads");
   return text;
 }
 
-std::vector<int64_t> Shape::lengths(uint64_t seed) const {
+std::vector<verify::SequenceShape> Shape::sequences(uint64_t seed) const {
   verify::Random random(seed);
-  std::vector<int64_t> result(static_cast<size_t>(batch));
-  for (int64_t &length : result)
-    length = random.integer(context.least, context.most);
+  std::vector<verify::SequenceShape> result(static_cast<size_t>(batch));
+  for (verify::SequenceShape &sequence : result)
+    sequence.kvLength = random.integer(context.least, context.most);
+  for (verify::SequenceShape &sequence : result) {
+    sequence.queryLength = random.integer(queryLength.least, queryLength.most);
+    if (context.most == 0)
+      sequence.kvLength = sequence.queryLength;
+  }
   return result;
 }
 
-Result<LengthRange> parseLengths(std::string_view text) {
+Result<LengthRange> parseLengths(std::string_view name, std::string_view text) {
   const size_t dots = text.find("..");
   std::optional<int64_t> least = numberIn(text.substr(0, dots), 1, kMostContext), most = least;
   if (dots != text.npos)
     most = numberIn(text.substr(dots + 2), 1, kMostContext);
+  const std::string is = std::string(name) + " is " + json::inQuotes(text);
   if (!least || !most)
-    return makeError(Status::InvalidArgument, "context is " + json::inQuotes(text) +
-                                                  ", must be a number of tokens or LOW..HIGH");
+    return makeError(Status::InvalidArgument, is + ", must be a number of tokens or LOW..HIGH");
   if (*least > *most)
-    return makeError(Status::InvalidArgument,
-                     "context is " + json::inQuotes(text) + ", LOW must not be above HIGH");
-  return LengthRange{*least, *most};
+    return makeError(Status::InvalidArgument, is + ", LOW must not be above HIGH");
+  return LengthRange(*least, *most);
 }
 
 Result<std::vector<Shape>> parseShapes(std::string_view text, const std::string &file) {
@@ -194,12 +215,12 @@ Result<std::vector<Shape>> parseShapes(std::string_view text, const std::string 
 
 Result<std::vector<Shape>> productOf(const std::vector<int64_t> &batches,
                                      const std::vector<LengthRange> &contexts,
-                                     const std::vector<int64_t> &queryLengths,
+                                     const std::vector<LengthRange> &queryLengths,
                                      const std::vector<int64_t> &kvHeads) {
   std::vector<Shape> shapes;
   for (int64_t batch : batches)
     for (const LengthRange &context : contexts)
-      for (int64_t queryLength : queryLengths)
+      for (const LengthRange &queryLength : queryLengths)
         for (int64_t heads : kvHeads) {
           shapes.push_back({batch, context, queryLength, heads});
           if (std::string why = objection(shapes.back()); !why.empty())
@@ -208,14 +229,11 @@ Result<std::vector<Shape>> productOf(const std::vector<int64_t> &batches,
   return shapes;
 }
 
-std::vector<Shape> defaultShapes() {
-  std::vector<Shape> shapes;
-  for (auto [batch, context] :
-       {std::pair(1, 4096), std::pair(1, 32768), std::pair(1, 131072), std::pair(8, 4096),
-        std::pair(32, 2048), std::pair(64, 4096), std::pair(128, 8192)})
-    shapes.push_back({batch, {context, context}});
-  shapes.push_back({64, {128, 8192}});
-  return shapes;
+std::vector<Shape> defaultShapes(Role role) {
+  if (role == Role::Prefill)
+    return {{16, {}, 1024}, {4, {}, 4096}, {1, {}, 16384}, {1, 32768, 2048}};
+  return {{1, 4096},  {1, 32768}, {1, 131072}, {8, 4096},
+          {32, 2048}, {64, 4096}, {128, 8192}, {64, {128, 8192}}};
 }
 
 } // namespace attncc::bench

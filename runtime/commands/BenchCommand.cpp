@@ -1,4 +1,4 @@
-// attncc bench: how fast a package's decode is on a GPU, beside the read bandwidth of that GPU;
+// attncc bench: how fast a package's attention is on a GPU, beside the read bandwidth of that GPU;
 // exit 5 when a result is wrong.
 #include "runtime/bench/Bench.h"
 #include "runtime/commands/Commands.h"
@@ -18,8 +18,8 @@ struct BenchCommand {
   Report report{"bench"};
   std::string folder, device = "cuda:0", target, table, policy = "invariant",
                       pageOrder = "permuted";
-  std::vector<int64_t> batches, queryLengths, kvHeads;
-  std::vector<std::string> contexts, graphs = {"exact"};
+  std::vector<int64_t> batches, kvHeads;
+  std::vector<std::string> roles = {"decode"}, contexts, queryLengths, graphs = {"exact"};
   bool readOnly = false;
   bench::BenchOptions options;
 
@@ -31,31 +31,21 @@ struct BenchCommand {
         return text.error();
       return bench::parseShapes(*text, table);
     }
-    if (batches.empty() && contexts.empty() && queryLengths.empty() && kvHeads.empty())
-      return bench::defaultShapes();
-    std::vector<bench::LengthRange> ranges;
-    for (const std::string &context : contexts) {
-      Result<bench::LengthRange> range = bench::parseLengths(context);
-      if (!range)
-        return range.error();
-      ranges.push_back(*range);
+    std::vector<bench::Shape> all;
+    for (bench::Role role : {bench::Role::Decode, bench::Role::Prefill}) {
+      if (!isAsked(roles, bench::name(role)))
+        continue;
+      Result<std::vector<bench::Shape>> some = shapesOf(role);
+      if (!some)
+        return some.error();
+      all.insert(all.end(), some->begin(), some->end());
     }
-    auto orDefault = [](auto list, auto value) {
-      if (list.empty())
-        list.push_back(value);
-      return list;
-    };
-    return bench::productOf(orDefault(batches, int64_t(64)),
-                            orDefault(ranges, bench::LengthRange{4096, 4096}),
-                            orDefault(queryLengths, int64_t(1)), orDefault(kvHeads, int64_t(0)));
+    return all;
   }
 
   int run() {
-    auto asked = [&](const char *graph) {
-      return std::find(graphs.begin(), graphs.end(), graph) != graphs.end();
-    };
-    options.exact = asked("exact");
-    options.bound = asked("bound");
+    options.exact = isAsked(graphs, "exact");
+    options.bound = isAsked(graphs, "bound");
     options.run.policy = policy == "throughput" ? ATTNCC_THROUGHPUT : ATTNCC_INVARIANT;
     options.run.permuted = pageOrder == "permuted";
     Result<std::vector<bench::Shape>> steps = shapes();
@@ -84,6 +74,51 @@ struct BenchCommand {
   }
 
 private:
+  static bool isAsked(const std::vector<std::string> &among, std::string_view value) {
+    return std::find(among.begin(), among.end(), value) != among.end();
+  }
+
+  static Result<std::vector<bench::LengthRange>> ranges(const char *name,
+                                                        const std::vector<std::string> &texts) {
+    std::vector<bench::LengthRange> all;
+    for (const std::string &text : texts) {
+      Result<bench::LengthRange> range = bench::parseLengths(name, text);
+      if (!range)
+        return range.error();
+      all.push_back(*range);
+    }
+    return all;
+  }
+
+  /// Every combination of the lists, of which each query length has its own role.
+  Result<std::vector<bench::Shape>> shapesOf(bench::Role role) const {
+    if (batches.empty() && contexts.empty() && queryLengths.empty() && kvHeads.empty())
+      return bench::defaultShapes(role);
+    const bool decode = role == bench::Role::Decode;
+    Result<std::vector<bench::LengthRange>> kvLengths = ranges("context", contexts),
+                                            queries = ranges("query_length", queryLengths);
+    if (!kvLengths || !queries)
+      return (kvLengths ? queries : kvLengths).error();
+    for (const bench::LengthRange &range : *queries)
+      if (const std::string needed(bench::name(bench::roleOf(range.most))); !isAsked(roles, needed))
+        return makeError(Status::InvalidArgument, "query_length " + range.text("..") + " is " +
+                                                      needed + "'s, which --role=" + needed +
+                                                      " asks for");
+    if (queries->empty())
+      queries->push_back(decode ? 1 : 4096);
+    std::erase_if(*queries, [&](const bench::LengthRange &range) {
+      return bench::roleOf(range.most) != role;
+    });
+    auto orDefault = [](auto list, auto value) {
+      if (list.empty())
+        list.push_back(value);
+      return list;
+    };
+    return bench::productOf(orDefault(batches, int64_t(decode ? 64 : 4)),
+                            orDefault(*kvLengths, bench::LengthRange(decode ? 4096 : 0)), *queries,
+                            orDefault(kvHeads, int64_t(0)));
+  }
+
   Result<bench::BenchReport> measure(const bench::Machine &machine) const {
     if (readOnly)
       return bench::benchRead(device, machine, options);
@@ -97,12 +132,14 @@ private:
   }
 };
 
-const CLI::Validator kContext(
-    [](std::string &text) {
-      Result<bench::LengthRange> range = bench::parseLengths(text);
-      return range ? std::string() : range.error().diagnostic.message;
-    },
-    "TOKENS or LOW..HIGH");
+CLI::Validator lengths(const char *name) {
+  return CLI::Validator(
+      [name](std::string &text) {
+        Result<bench::LengthRange> range = bench::parseLengths(name, text);
+        return range ? std::string() : range.error().diagnostic.message;
+      },
+      "TOKENS or LOW..HIGH");
+}
 } // namespace
 
 Verb attncc::addBench(CLI::App &app) {
@@ -117,17 +154,23 @@ Verb attncc::addBench(CLI::App &app) {
   CLI::Option *table = app.add_option(
       "--shapes", command->table, "A table of shapes, CSV: batch,context,query_length,kv_heads");
   const CLI::Range number(int64_t(1), bench::kMostSequences);
+  app.add_option("--role", command->roles,
+                 "Shapes of decode, of prefill (more than 8 query tokens), or both: decode,prefill")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"decode", "prefill"}))
+      ->capture_default_str()
+      ->excludes(table);
   app.add_option("--batch", command->batches, "Sequences; as all of these, a list: 1,8,64")
       ->delimiter(',')
       ->check(number)
       ->excludes(table);
   app.add_option("--context", command->contexts, "Tokens of each; LOW..HIGH: uniform between them")
       ->delimiter(',')
-      ->check(kContext)
+      ->check(lengths("context"))
       ->excludes(table);
-  app.add_option("--query-length", command->queryLengths, "Query tokens of each")
+  app.add_option("--query-length", command->queryLengths, "Query tokens of each; or LOW..HIGH")
       ->delimiter(',')
-      ->check(number)
+      ->check(lengths("query_length"))
       ->excludes(table);
   app.add_option("--kv-heads", command->kvHeads, "kv heads of this tensor-parallel rank")
       ->delimiter(',')

@@ -30,7 +30,7 @@ void CommandLine::add(const std::string &verb, const std::string &description,
 void CommandLine::addRuntimeVerbs() {
   add("inspect", "Show what a package holds, and what a device would load of it", addInspect);
   add("verify", "Run a package on a device against the fp64 oracle", addVerify);
-  add("bench", "Time a package's decode on a GPU, beside the GPU's read bandwidth", addBench);
+  add("bench", "Time a package's attention on a GPU, beside the GPU's read bandwidth", addBench);
   add("doctor", "Show GPUs, driver and settings, for a bug report", addDoctor);
 }
 

@@ -60,9 +60,13 @@ public:
   const package::LayerClass &classOfLayer(uint32_t layer) const {
     return *classes[classOf[layer]].layerClass;
   }
-  /// What attend launches for this layer at the current batch; null before update.
+  /// What attend launches for this layer at the current batch; null before update, prefill also
+  /// where no sequence may be too long for decode.
   const package::LoadedKernel *decodeKernel(uint32_t layer) const {
     return classes[classOf[layer]].decode;
+  }
+  const package::LoadedKernel *prefillKernel(uint32_t layer) const {
+    return classes[classOf[layer]].prefill;
   }
   /// Names that rules use, at the current batch.
   package::NameValues names(const package::LoadedKernel &kernel) const;

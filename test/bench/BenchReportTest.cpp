@@ -55,6 +55,74 @@ decode 1 x 128-8192, 4 queries  graph exact            wrong                    
   EXPECT_FALSE(report.passed());
 }
 
+TEST(BenchReport, PrefillHasATableOfItsOwn) {
+  BenchReport report = sampleReport();
+  report.rows.pop_back();
+  BenchRow row = report.rows.front();
+  row.shape = {4, {}, 4096};
+  row.flops = 549822922752;
+  row.timing = {918.4, 3.1, 80, 2};
+  row.burst = {776.54, 1.2, 40, 2};
+  report.rows.insert(report.rows.begin(), row);
+  row.shape = {1, 32768, 2048};
+  row.cold = false;
+  report.rows.push_back(row);
+  row.skipped = "cannot allocate 5 bytes";
+  report.rows.push_back(row);
+  EXPECT_EQ(report.text(), R"(device  NVIDIA H200 (sm_90, driver 580.159.04)
+read    4,542 GB/s: best of 40 reads of 8 GiB, median 4,530
+pages   permuted, seed 1; L2 cold
+decode 64 x 4096  graph exact  133.1 us ±0.42  4,038 GB/s  89% of 4,542 read in this run
+prefill 4 x 4096           graph exact  918.4 us ±3.10  598.7 TFLOP/s sustained  776.5 us ±1.20  708.0 TFLOP/s burst
+prefill 1 x 2048 of 32768  graph exact  918.4 us ±3.10  598.7 TFLOP/s sustained  776.5 us ±1.20  708.0 TFLOP/s burst, L2 not cold
+prefill 1 x 2048 of 32768  graph exact  skipped                                                  cannot allocate 5 bytes
+)");
+}
+
+TEST(BenchReport, PrefillIsJson) {
+  BenchReport report = sampleReport();
+  report.rows.pop_back();
+  BenchRow &row = report.rows.front();
+  row.shape = {4, {}, {9, 4096}};
+  row.flops = 5e11;
+  row.timing = {1000, 3.5, 80, 2};
+  row.burst = {800, 1.5, 40, 2};
+  const std::string text = report.json().text();
+  EXPECT_EQ(text.substr(text.find("  \"shapes\"")), R"json(  "shapes": [
+    {
+      "attends": 2,
+      "batch": 4,
+      "burst": {
+        "mad_us": 1.5,
+        "median_us": 800.0,
+        "samples": 40,
+        "tflops": 625.0
+      },
+      "class": "full",
+      "cold": true,
+      "context": "9..4096",
+      "error_ratio": 1.25,
+      "failure": "",
+      "flops": 500000000000.0,
+      "graph": "exact",
+      "kernel": "attncc_decode",
+      "kv_heads": null,
+      "layers": 2,
+      "max_kv_length": 4096,
+      "query_length": "9..4096",
+      "role": "prefill",
+      "skipped": "",
+      "sustained": {
+        "mad_us": 3.5,
+        "median_us": 1000.0,
+        "samples": 80,
+        "tflops": 500.0
+      }
+    }
+  ]
+})json");
+}
+
 TEST(BenchReport, NamesClassesWhereThereAreSeveral) {
   BenchReport report = sampleReport();
   report.rows[1].layerClass = "sliding";
@@ -125,6 +193,7 @@ TEST(BenchReport, IsJson) {
       "max_kv_length": 4096,
       "median_us": 133.1,
       "query_length": 1,
+      "role": "decode",
       "samples": 40,
       "share": 0.8890393062363761,
       "skipped": ""

@@ -158,10 +158,13 @@ TEST_F(BenchTest, RowsThatNobodyWritesAreSeen) {
 }
 
 TEST_F(BenchTest, WhatCannotRunIsSkippedWithTheReason) {
-  options.shapes = {{1, {16, 16}, 9}, {1, {1, 1}, 1, 3}, {65535, {INT32_MAX, INT32_MAX}}};
+  test::Sample sample = test::samplePackage();
+  sample.manifest.layerClasses[0].maxQueryTokensDecode = 4;
+  test::writePackage(sample, folder.path);
+  options.shapes = {{1, {16, 16}, 5}, {1, {1, 1}, 1, 3}, {65535, {INT32_MAX, INT32_MAX}}};
   BenchReport report = run();
   ASSERT_EQ(report.rows.size(), 3u);
-  EXPECT_EQ(report.rows[0].skipped, "decode takes up to 8 query tokens a sequence");
+  EXPECT_EQ(report.rows[0].skipped, "decode takes up to 4 query tokens a sequence");
   EXPECT_EQ(report.rows[1].skipped, "the package has 2 kv heads");
   EXPECT_THAT(report.rows[2].skipped, HasSubstr("num_pages is "));
   EXPECT_TRUE(report.passed());
@@ -193,11 +196,15 @@ TEST_F(BenchTest, ReadsLessWhereMemoryIsShort) {
   struct Idle final : Stopwatch {
     struct None final : Recording {
       Result<double> run() override { return 1; }
+      Result<std::vector<double>> runs(int64_t count) override {
+        return std::vector<double>(size_t(count), 1);
+      }
     };
     device::Stream stream() const override { return nullptr; }
     Result<std::unique_ptr<Recording>> record(const Work &) override {
       return std::unique_ptr<Recording>(std::make_unique<None>());
     }
+    void rest(double) override {}
   };
   simulated.machine.stopwatch = std::make_shared<Idle>();
   options.readBytes = 256 << 20;

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 using namespace attncc;
 using namespace attncc::bench;
 
@@ -16,7 +18,10 @@ protected:
     fake_cuda_reset();
     options.readBytes = 1 << 18;
     options.run.samples = 3;
+    options.run.restMicroseconds = 0;
+    options.run.burstMicroseconds = options.run.heatMicroseconds = 4000;
     options.shapes = {{2, {1, 1}}};
+    test::addPrefill(sample);
   }
   void TearDown() override { EXPECT_EQ(fake_cuda_live(), 0); }
 
@@ -26,7 +31,7 @@ protected:
       return machine.error();
     machine->l2Bytes = 1; // one layer: the simulator is slow
     test::TemporaryFolder folder;
-    test::writePackage(test::samplePackage(), folder.path);
+    test::writePackage(sample, folder.path);
     Result<std::shared_ptr<const package::Package>> package =
         package::Package::open(machine->device, folder.path);
     if (!package)
@@ -34,6 +39,7 @@ protected:
     return benchPackage("cuda:0", *machine, *package, options);
   }
 
+  test::Sample sample = test::samplePackage();
   BenchOptions options;
 };
 
@@ -57,6 +63,35 @@ TEST_F(CudaBench, ARecordingIsTimedBehindItself) {
   EXPECT_EQ(works, 1);
   EXPECT_EQ(fake_cuda_calls("cuGraphLaunch"), 2);
   EXPECT_EQ(fake_cuda_calls("cuEventRecord"), 2);
+}
+
+TEST_F(CudaBench, RunsInARowAreTimedEach) {
+  Result<Machine> machine = openMachine("cuda:0");
+  ASSERT_TRUE(machine) << machine.error().diagnostic.text();
+  Result<Memory> memory = Memory::allocate(machine->device, 256, "memory");
+  ASSERT_TRUE(memory);
+  Result<std::unique_ptr<Recording>> recording =
+      machine->stopwatch->record([&](device::Stream stream) {
+        return machine->device->clear(memory->as<void>(), 16, stream);
+      });
+  ASSERT_TRUE(recording) << recording.error().diagnostic.text();
+  for (int64_t count : {5, 3}) {
+    fake_cuda_reset();
+    Result<std::vector<double>> times = (*recording)->runs(count);
+    ASSERT_TRUE(times) << times.error().diagnostic.text();
+    EXPECT_EQ(*times, std::vector<double>(size_t(count), 1000));
+    EXPECT_EQ(fake_cuda_calls("cuGraphLaunch"), count);
+    EXPECT_EQ(fake_cuda_calls("cuEventRecord"), count + 1);
+    EXPECT_EQ(fake_cuda_calls("cuEventSynchronize"), 1);
+  }
+}
+
+TEST_F(CudaBench, ARestTakesItsTime) {
+  Result<Machine> machine = openMachine("cuda:0");
+  ASSERT_TRUE(machine) << machine.error().diagnostic.text();
+  const auto begin = std::chrono::steady_clock::now();
+  machine->stopwatch->rest(2000);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(2));
 }
 
 TEST_F(CudaBench, WorkThatFailsIsNotRecorded) {
@@ -84,6 +119,20 @@ TEST_F(CudaBench, APackageIsTimed) {
   EXPECT_EQ(report->hosts.size(), 1u);
 }
 
+TEST_F(CudaBench, PrefillIsTimed) {
+  options.shapes = {{2, 12, 10}};
+  Result<BenchReport> report = run();
+  ASSERT_TRUE(report) << report.error().diagnostic.text();
+  const BenchRow &row = report->rows.front();
+  EXPECT_EQ(row.skipped + row.failure, "");
+  for (const Timing &timing : {row.burst, row.timing}) {
+    EXPECT_EQ(timing.attends, 2);
+    EXPECT_DOUBLE_EQ(timing.median, 500);
+  }
+  EXPECT_EQ(row.burst.samples, 4); // two bursts of 2 recordings
+  EXPECT_EQ(row.timing.samples, 3);
+}
+
 TEST_F(CudaBench, LaunchesThatDoNothingAreWrong) {
   fake_cuda_idle();
   Result<BenchReport> report = run();
@@ -95,6 +144,7 @@ TEST_F(CudaBench, LaunchesThatDoNothingAreWrong) {
 // Whichever call of the driver fails: a status, and nothing that is left over.
 TEST_F(CudaBench, FailingCallsEndTheRun) {
   options.host = true;
+  options.shapes.push_back({1, {}, 9});
   ASSERT_TRUE(run());
   for (const char *function : {"cuStreamCreate", "cuStreamBeginCapture_v2", "cuStreamEndCapture",
                                "cuGraphInstantiateWithFlags", "cuGraphLaunch", "cuEventCreate",

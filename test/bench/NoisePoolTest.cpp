@@ -12,7 +12,7 @@ using verify::NumberType;
 // Device memory of the simulator is the host's, so the test reads it as it is.
 TEST(NoisePool, KnowsTheNumberAtEveryAddress) {
   test::SimulatedMachine simulated;
-  NoisePool pool(simulated.machine, 1);
+  NoisePool pool(simulated.machine, 1, "numbers");
   const size_t elements = 3 * NoisePool::kBlockElements + 12345;
   Result<std::byte *> memory = pool.reserve(elements * 2, NumberType::BF16);
   ASSERT_TRUE(memory) << memory.error().diagnostic.text();
@@ -30,7 +30,7 @@ TEST(NoisePool, KnowsTheNumberAtEveryAddress) {
 
 TEST(NoisePool, GrowsAndChangesItsType) {
   test::SimulatedMachine simulated;
-  NoisePool pool(simulated.machine, 7);
+  NoisePool pool(simulated.machine, 7, "numbers");
   ASSERT_TRUE(pool.reserve(1000, NumberType::BF16));
   EXPECT_EQ(pool.bytes(), 1000u);
   Result<std::byte *> memory = pool.reserve(5000, NumberType::F16);

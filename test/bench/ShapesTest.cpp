@@ -3,11 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <set>
 
 using namespace attncc;
 using namespace attncc::bench;
 using testing::ElementsAre;
+using verify::SequenceShape;
 
 TEST(Shapes, TableHasColumnsInAnyOrder) {
   Result<std::vector<Shape>> shapes = parseShapes("# what a server sees\n"
@@ -26,6 +27,18 @@ TEST(Shapes, QueryLengthIsAColumn) {
       parseShapes("batch,context,query_length\n32,4096,4\n32,4096,\n", "t.csv");
   ASSERT_TRUE(shapes) << shapes.error().diagnostic.text();
   EXPECT_THAT(*shapes, ElementsAre(Shape{32, {4096, 4096}, 4, 0}, Shape{32, {4096, 4096}, 1, 0}));
+}
+
+// Of prefill, whose query tokens are all that there is where the context is empty.
+TEST(Shapes, LongQueriesArePrefill) {
+  Result<std::vector<Shape>> shapes = parseShapes(
+      "batch,context,query_length\n16,,1024\n1,32768,2048\n8,4096..8192,9..100\n", "t.csv");
+  ASSERT_TRUE(shapes) << shapes.error().diagnostic.text();
+  EXPECT_THAT(*shapes, ElementsAre(Shape{16, {}, 1024}, Shape{1, 32768, 2048},
+                                   Shape{8, {4096, 8192}, {9, 100}}));
+  for (const Shape &shape : *shapes)
+    EXPECT_EQ(shape.role(), Role::Prefill);
+  EXPECT_EQ((Shape{1, 16, 8}.role()), Role::Decode);
 }
 
 TEST(Shapes, BadTablesAreLocated) {
@@ -57,6 +70,15 @@ TEST(Shapes, BadTablesAreLocated) {
            Bad{"batch,context,query_length\n1,3..8,4",
                "t.csv:2:1: error: context is 3, must be at least query_length 4, whose tokens it "
                "counts [bench-shapes]"},
+           Bad{"batch,context,query_length\n1,,8",
+               "t.csv:2:1: error: query_length 8 has no context, which only more than 8 query "
+               "tokens may leave out [bench-shapes]"},
+           Bad{"batch,context,query_length\n1,64,x",
+               "t.csv:2:6: error: query_length is \"x\", must be a number of tokens or LOW..HIGH "
+               "[bench-shapes]"},
+           Bad{"batch,context,query_length\n1,64,8..9",
+               "t.csv:2:1: error: query_length is 8..9, must be up to 8, decode, or above it, "
+               "prefill, at both ends [bench-shapes]"},
        }) {
     Result<std::vector<Shape>> shapes = parseShapes(bad.text, "t.csv");
     ASSERT_FALSE(shapes) << bad.text;
@@ -79,14 +101,33 @@ TEST(Shapes, ListsGiveEveryCombination) {
 }
 
 TEST(Shapes, LengthsFollowTheSeed) {
-  const Shape ragged = {64, {128, 8192}};
-  const std::vector<int64_t> lengths = ragged.lengths(1);
-  ASSERT_EQ(lengths.size(), 64u);
-  EXPECT_EQ(lengths, ragged.lengths(1));
-  EXPECT_NE(lengths, ragged.lengths(2));
-  EXPECT_GE(*std::min_element(lengths.begin(), lengths.end()), 128);
-  EXPECT_LE(*std::max_element(lengths.begin(), lengths.end()), 8192);
-  EXPECT_THAT((Shape{3, {7, 7}}.lengths(1)), ElementsAre(7, 7, 7));
+  const Shape ragged = {64, {128, 8192}, {10, 100}};
+  const std::vector<SequenceShape> sequences = ragged.sequences(1);
+  ASSERT_EQ(sequences.size(), 64u);
+  EXPECT_EQ(sequences, ragged.sequences(1));
+  EXPECT_NE(sequences, ragged.sequences(2));
+  std::set<int64_t> contexts, queries;
+  for (auto [queryLength, kvLength] : sequences) {
+    contexts.insert(kvLength);
+    queries.insert(queryLength);
+  }
+  EXPECT_GE(*contexts.begin(), 128);
+  EXPECT_LE(*contexts.rbegin(), 8192);
+  EXPECT_GT(contexts.size(), 50u);
+  EXPECT_GE(*queries.begin(), 10);
+  EXPECT_LE(*queries.rbegin(), 100);
+  EXPECT_GT(queries.size(), 20u);
+  EXPECT_THAT((Shape{2, 7}.sequences(1)), ElementsAre(SequenceShape{1, 7}, SequenceShape{1, 7}));
+  for (auto [queryLength, kvLength] : (Shape{9, {}, {10, 100}}.sequences(1)))
+    EXPECT_EQ(queryLength, kvLength);
+}
+
+TEST(Shapes, DefaultsAreOfTheirRole) {
+  for (Role role : {Role::Decode, Role::Prefill}) {
+    EXPECT_FALSE(defaultShapes(role).empty());
+    for (const Shape &shape : defaultShapes(role))
+      EXPECT_EQ(shape.role(), role) << shape.text();
+  }
 }
 
 TEST(Shapes, AreShownInWords) {
@@ -94,4 +135,9 @@ TEST(Shapes, AreShownInWords) {
   EXPECT_EQ((Shape{64, {128, 8192}}.text()), "64 x 128-8192");
   EXPECT_EQ((Shape{32, {4096, 4096}, 4, 2}.text()), "32 x 4096, 4 queries, 2 kv heads");
   EXPECT_EQ((Shape{1, {5, 5}, 1, 1}.text()), "1 x 5, 1 kv head");
+  EXPECT_EQ((Shape{32, 64, {1, 4}}.text()), "32 x 64, 1-4 queries");
+  EXPECT_EQ((Shape{16, {}, 1024}.text()), "16 x 1024");
+  EXPECT_EQ((Shape{16, 1024, 1024, 2}.text()), "16 x 1024, 2 kv heads");
+  EXPECT_EQ((Shape{1, 32768, 2048}.text()), "1 x 2048 of 32768");
+  EXPECT_EQ((Shape{8, {4096, 8192}, {9, 2048}}.text()), "8 x 9-2048 of 4096-8192");
 }

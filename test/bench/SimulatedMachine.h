@@ -16,6 +16,8 @@ public:
   /// Microseconds of the runs that follow, the last one for ever.
   std::deque<double> times = {100};
   int64_t recordings = 0, runs = 0;
+  std::vector<int64_t> inRow; ///< runs that were asked for in a row
+  std::vector<double> rests;  ///< microseconds
 
   device::Stream stream() const override { return nullptr; }
   Result<std::unique_ptr<bench::Recording>> record(const Work &work) override {
@@ -29,12 +31,20 @@ public:
           of.times.pop_front();
         return time;
       }
+      Result<std::vector<double>> runs(int64_t count) override {
+        of.inRow.push_back(count);
+        std::vector<double> times;
+        while (int64_t(times.size()) < count)
+          times.push_back(*run());
+        return times;
+      }
     };
     ++recordings;
     if (Result<void> worked = work(nullptr); !worked)
       return worked.error();
     return std::unique_ptr<bench::Recording>(std::make_unique<Scripted>(*this));
   }
+  void rest(double microseconds) override { rests.push_back(microseconds); }
 };
 
 struct SimulatedMachine {

@@ -1,7 +1,7 @@
 // usage: compiled-package PACKAGE
-// The checks of bench pass on kernels that attncc compiled: ragged batches, query tokens, ranks
-// with fewer heads, plans at the shape and at a bound. On the simulator, whose times are the
-// test's.
+// The checks of bench pass on kernels that attncc compiled: ragged batches, query tokens, prefill
+// with and without a prefix, ranks with fewer heads, plans at the shape and at a bound. On the
+// simulator, whose times are the test's.
 #include "runtime/bench/Bench.h"
 #include "test/bench/SimulatedMachine.h"
 
@@ -24,7 +24,8 @@ int main(int argc, char **argv) {
   if (!package)
     return fail(package.error());
   BenchOptions options;
-  options.shapes = {{1, {100, 100}}, {3, {5, 300}}, {2, {70, 90}, 4}, {2, {64, 64}, 1, 1}};
+  options.shapes = {{1, {100, 100}},     {3, {5, 300}},     {2, {70, 90}, 4},
+                    {2, {64, 64}, 1, 1}, {2, {}, {9, 150}}, {1, 200, 70}};
   options.bound = true;
   options.boundTokens = 4096;
   options.readBytes = 1 << 16;

@@ -1,6 +1,7 @@
 #include "test/runtime/SamplePackage.h"
 #include "runtime/support/Sha256.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -30,7 +31,7 @@ static std::string kernelHead(const std::string &entry, const Interface &interfa
 	.reg .b16 %h<4>;
 	.reg .b32 %r<40>;
 	.reg .b64 %d<40>;
-	.reg .f32 %f<4>;
+	.reg .f32 %f<40>;
 )" + loads +
          R"(	mov.u32 %r0, %tid.x;
 	mov.u32 %r1, %ctaid.x;
@@ -187,6 +188,8 @@ static std::string decodeText(const std::string &entry) {
 	@%p0 bra DONE;
 )" + checkLengths +
          R"(
+	setp.gt.s32 %p0, %r6, 8;
+	@%p0 bra DONE;
 	setp.eq.s32 %p0, %r7, 0;
 	@%p0 bra DONE;
 	sub.s32 %r8, %r7, 1;
@@ -246,9 +249,98 @@ NEXT:
 )" + errorExits;
 }
 
+/// %f{to} = the bf16 at [%d{address} + 2 * element].
+static std::string loadNumber(int to, int address, int64_t element) {
+  return "\tld.global.b16 %h0, [%d" + std::to_string(address) + "+" + std::to_string(2 * element) +
+         "];\n\tcvt.u32.u16 %r22, %h0;\n\tshl.b32 %r22, %r22, 16;\n\tmov.b32 %f" +
+         std::to_string(to) + ", %r22;\n";
+}
+
+/// %d8 = address of the row of %d27's page for token %r8 and head %d5.
+static std::string rowOfPage(const std::string &side) {
+  return "\tmul.lo.s64 %d8, %d27, %" + side + "_page_stride;\n\tmad.lo.s64 %d8, %d7, %" + side +
+         "_token_stride, %d8;\n\tmad.lo.s64 %d8, %d5, %" + side +
+         "_head_stride, %d8;\n\tshl.b64 %d8, %d8, 1;\n\tadd.s64 %d8, %" + side + ", %d8;\n";
+}
+
+static std::string prefillText(const std::string &entry) {
+  // A row a thread: %f4 and on are its query, %f20 and on its output, %f0 the denominator. Scores
+  // of normal numbers need no maximum.
+  std::string query, product, sum, output;
+  for (int64_t d = 0; d < kHeadDim; ++d) {
+    const std::string q = "%f" + std::to_string(4 + d), o = "%f" + std::to_string(20 + d);
+    query += loadNumber(int(4 + d), 6, d) + "\tmov.f32 " + o + ", 0f00000000;\n";
+    product += loadNumber(2, 8, d) + "\tfma.rn.f32 %f1, " + q + ", %f2, %f1;\n";
+    sum += loadNumber(2, 8, d) + "\tfma.rn.f32 " + o + ", %f1, %f2, " + o + ";\n";
+    output += "\tdiv.rn.f32 %f1, " + o + ", %f0;\n\tcvt.rn.bf16.f32 %h0, %f1;\n" +
+              "\tst.global.b16 [%d9+" + std::to_string(2 * d) + "], %h0;\n";
+  }
+  return kernelHead(entry, *package::standardInterface("prefill/1")) + loadSequence + R"(
+	setp.ge.s32 %p0, %r0, 16;
+	@%p0 bra DONE;
+	setp.le.s32 %p0, %r6, 8;
+	@%p0 bra DONE;
+)" + checkLengths +
+         R"(
+	// kv head = ctaid.x / chunks, row = 16 * (ctaid.x % chunks) + thread, where
+	// chunks = (2*max_query_length + 15) / 16; row R: token R / 2, head 2 * kv head + R % 2
+	shl.b32 %r10, %max_query_length, 1;
+	add.s32 %r10, %r10, 15;
+	shr.s32 %r10, %r10, 4;
+	div.s32 %r11, %r1, %r10;
+	rem.s32 %r12, %r1, %r10;
+	shl.b32 %r12, %r12, 4;
+	add.s32 %r12, %r12, %r0;
+	shr.s32 %r13, %r12, 1;
+	setp.ge.s32 %p0, %r13, %r6;
+	@%p0 bra DONE;
+	and.b32 %r14, %r12, 1;
+	shl.b32 %r15, %r11, 1;
+	add.s32 %r14, %r14, %r15;
+	// the last token that it sees
+	sub.s32 %r16, %r7, %r6;
+	add.s32 %r16, %r16, %r13;
+	add.s32 %r13, %r4, %r13;
+	cvt.s64.s32 %d3, %r13;
+	cvt.s64.s32 %d4, %r14;
+	cvt.s64.s32 %d5, %r11;
+	mul.lo.s64 %d6, %d3, %query_token_stride;
+	mad.lo.s64 %d6, %d4, %query_head_stride, %d6;
+	shl.b64 %d6, %d6, 1;
+	add.s64 %d6, %query, %d6;
+)" + query +
+         R"(
+	mov.f32 %f0, 0f00000000;
+	mov.b32 %r8, 0;
+KEY:
+)" + pageOfToken +
+         R"(
+	and.b32 %r17, %r8, 3;
+	cvt.s64.s32 %d7, %r17;
+	mov.f32 %f1, 0f00000000;
+)" + rowOfPage("k") +
+         product + R"(
+	mul.rn.f32 %f1, %f1, %scale_log2;
+	ex2.approx.f32 %f1, %f1;
+	add.rn.f32 %f0, %f0, %f1;
+)" + rowOfPage("v") +
+         sum + R"(
+	add.s32 %r8, %r8, 1;
+	setp.le.s32 %p0, %r8, %r16;
+	@%p0 bra KEY;
+	mul.lo.s64 %d9, %d3, %output_token_stride;
+	mad.lo.s64 %d9, %d4, %output_head_stride, %d9;
+	shl.b64 %d9, %d9, 1;
+	add.s64 %d9, %output, %d9;
+)" + output +
+         "\tbra DONE;\n" + errorExits;
+}
+
 static std::string mergeText(const std::string &entry) {
   return kernelHead(entry, *package::standardInterface("merge/1")) + loadSequence + R"(
 	setp.ne.s32 %p0, %r0, 0;
+	@%p0 bra DONE;
+	setp.gt.s32 %p0, %r6, 8;
 	@%p0 bra DONE;
 	setp.le.s32 %p0, %r7, 8;
 	@%p0 bra DONE;
@@ -384,6 +476,24 @@ Sample test::samplePackage() {
   }
   refreshHashes(sample);
   return sample;
+}
+
+void test::addPrefill(Sample &sample) {
+  package::Manifest &manifest = sample.manifest;
+  package::KernelEntry kernel =
+      *std::find_if(manifest.kernels.begin(), manifest.kernels.end(),
+                    [](const package::KernelEntry &one) { return one.role == "decode"; });
+  kernel.role = "prefill";
+  kernel.entry = "sample_prefill";
+  kernel.interface = "prefill/1";
+  kernel.file = "sm_80/prefill.ptx";
+  kernel.rows = kPrefillRows;
+  kernel.splitRule.clear();
+  kernel.loadClass["max_query_length"] = {9, INT32_MAX};
+  manifest.interfaces["prefill/1"] = *package::standardInterface("prefill/1");
+  manifest.kernels.push_back(kernel);
+  sample.files[kernel.file] = prefillText(kernel.entry);
+  refreshHashes(sample);
 }
 
 void test::refreshHashes(Sample &sample) {

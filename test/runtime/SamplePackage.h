@@ -22,7 +22,7 @@
 namespace attncc::test {
 
 constexpr int64_t kHeadDim = 16, kGroup = 2, kKvHeads = 2, kQueryHeads = 4, kPageSize = 4,
-                  kRows = 8;
+                  kRows = 8, kPrefillRows = 16;
 constexpr int64_t kLayers = 2;
 
 /// Manifest and file contents by path, without manifest.json.
@@ -31,6 +31,9 @@ struct Sample {
   std::map<std::string, std::string> files;
 };
 Sample samplePackage();
+/// Adds a prefill kernel that computes attention as it is defined, with all of decode's checks; it
+/// writes no lse. The sample's decode and merge leave its sequences alone.
+void addPrefill(Sample &sample);
 /// Lists the files as they are now.
 void refreshHashes(Sample &sample);
 /// Gives the decode kernel the interface decode.tma/1, with the tensor maps that it takes. Its PTX

@@ -551,22 +551,10 @@ TEST_F(PlanCalls, LongQueriesAppendButDoNotAttend) {
   EXPECT_EQ(attended.error().status, Status::Unsupported);
 }
 
-/// The sample with a prefill kernel of 16 rows a block.
 class PlanWithPrefill : public PlanCalls {
 protected:
   void SetUp() override {
-    package::KernelEntry kernel = sample.manifest.kernels[1];
-    ASSERT_EQ(kernel.role, "decode");
-    kernel.role = "prefill";
-    kernel.entry = "sample_prefill";
-    kernel.interface = "prefill/1";
-    kernel.file = "sm_80/prefill.ptx";
-    kernel.rows = 16;
-    kernel.splitRule.clear();
-    kernel.loadClass["max_query_length"] = {9, INT32_MAX};
-    sample.files[kernel.file] = sample.files[sample.manifest.kernels[1].file];
-    sample.manifest.interfaces["prefill/1"] = *package::standardInterface("prefill/1");
-    sample.manifest.kernels.push_back(kernel);
+    test::addPrefill(sample);
     PlanCalls::SetUp();
     attncc_limits prompts = limits();
     prompts.max_query_length = 100;
