@@ -10,9 +10,8 @@
 //   long       as many attends in one recording as fill sampleMicroseconds
 //   checked    before that, some rows of some layers against fp64, all others for NaN; the error
 //              word
-//   two states prefill is timed on a GPU that has rested, before it draws all the power that it
-//   may,
-//              and after so much of the same work that it does
+//   two states prefill is timed on a GPU that has rested, and behind so much of the same work that
+//              it draws all the power that it may, and so is slower
 //
 // Bytes of decode are the package's own formula of compulsory traffic at the real lengths; flops of
 // prefill are those of the pairs of a query and a key that the mask lets through.
@@ -101,7 +100,6 @@ private:
   struct Turns {
     std::unique_ptr<Recording> recording;
     int64_t attends = 0;
-    double microseconds = 0; // of all of them, about
   };
 
   StepRun(const Machine &machine, std::shared_ptr<const package::Package> package,

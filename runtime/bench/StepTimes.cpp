@@ -35,7 +35,7 @@ Result<StepRun::Turns> StepRun::recordTurns() {
                                             1, std::max<int64_t>(1, kMostAttends / numLayers));
   if (recording = record(turns * numLayers); !recording)
     return recording.error();
-  return Turns{std::move(*recording), turns * numLayers, double(turns) * *once};
+  return Turns{std::move(*recording), turns * numLayers};
 }
 
 /// Of recordings of so many attends.
@@ -64,8 +64,11 @@ Result<PowerTimings> StepRun::timeStates() {
   Result<Turns> turns = recordTurns();
   if (!turns)
     return turns.error();
+  Result<double> once = turns->recording->run();
+  if (!once)
+    return once.error();
   auto runsIn = [&](double microseconds) {
-    return std::max<int64_t>(1, std::llround(microseconds / turns->microseconds));
+    return std::max<int64_t>(1, std::llround(microseconds / *once));
   };
   std::vector<double> burst;
   while (int64_t(burst.size()) < options.samples) {
