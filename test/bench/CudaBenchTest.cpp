@@ -19,7 +19,7 @@ protected:
     options.readBytes = 1 << 18;
     options.run.samples = 3;
     options.run.restMicroseconds = 0;
-    options.run.burstMicroseconds = options.run.heatMicroseconds = 4000;
+    options.run.burstMicroseconds = options.run.heatMicroseconds = 2000;
     options.shapes = {{2, {1, 1}}};
     test::addPrefill(sample);
   }
