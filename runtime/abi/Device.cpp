@@ -77,14 +77,12 @@ attncc_status attncc_package_open(attncc_device *device, const char *folder,
         return makeError(
             Status::Unsupported,
             "cache_dir is set: the driver's own cache is used, CUDA_CACHE_PATH places it");
-      if (read->forbid_jit)
-        return makeError(Status::Unsupported,
-                         "forbid_jit is set: there is no cache of compiled kernels");
       if (read->target)
         load.target = read->target;
       if (read->expected_id)
         load.expectedId = read->expected_id;
       load.threads = read->jit_threads;
+      load.forbidJit = read->forbid_jit != 0;
     }
     Result<std::shared_ptr<const package::Package>> opened =
         package::Package::open(device->device, folder, load);
@@ -92,7 +90,10 @@ attncc_status attncc_package_open(attncc_device *device, const char *folder,
       return opened.error();
     log(0, (*opened)->path() + ": " + (*opened)->id().substr(0, 12) + ": " +
                (*opened)->targets().text(device->device->info()) + "; " +
-               std::to_string((*opened)->kernels().size()) + " kernels loaded");
+               std::to_string((*opened)->kernels().size()) + " kernels loaded, " +
+               std::to_string((*opened)->numCubins()) + " from cubins");
+    if (std::string refused = (*opened)->refusedCubins(); !refused.empty())
+      log(1, (*opened)->path() + ": " + refused);
     *package = new attncc_package{std::move(*opened)};
     return {};
   });

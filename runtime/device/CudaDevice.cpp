@@ -134,6 +134,7 @@ Result<void> CudaDevice::prepare() {
   deviceInfo.computeCapability = 10 * major + minor;
   deviceInfo.ptxVersion = driver.ptxVersion();
   deviceInfo.maxShared = shared;
+  deviceInfo.loadsCubins = true;
   return check("cuDevicePrimaryCtxRetain", driver.primaryRetain(&context, handle));
 }
 
@@ -279,12 +280,20 @@ CudaKernel::~CudaKernel() {
   (void)device->giveBack("cuModuleUnload", [&] { return device->driver.moduleUnload(module); });
 }
 
+/// Whether the driver says with `status` that an image is not for this GPU, or not for this driver.
+static bool isRefusal(int status) {
+  return status == kCudaInvalidImage || status == kCudaNoBinaryForGpu ||
+         status == kCudaUnsupportedPtxVersion || status == kCudaInvalidSource;
+}
+
 Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &source) {
   if (source.paramOffsets.size() > kMostParams)
     return makeError(Status::Unsupported,
                      source.entry + " has " + std::to_string(source.paramOffsets.size()) +
                          " parameters: at most " + std::to_string(kMostParams) + " can be passed");
-  const std::string ptx(source.ptx); // zero-terminated, as the driver wants text
+  // PTX is zero-terminated, as the driver wants text.
+  const bool assembled = !source.cubin.empty();
+  const std::string image(assembled ? source.cubin : source.ptx);
   std::array<char, 4096> log = {};
   int options[] = {kCudaJitErrorLog, kCudaJitErrorLogBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size() - 1)};
@@ -296,12 +305,16 @@ Result<std::unique_ptr<Kernel>> CudaDevice::loadKernel(const KernelSource &sourc
   CUmodule module = nullptr;
   int status = kCudaSuccess;
   Result<void> loaded = inContext("cuModuleLoadDataEx", [&] {
-    return status = driver.moduleLoad(&module, ptx.c_str(), 2, options, values);
+    return status = driver.moduleLoad(&module, image.c_str(), 2, options, values);
   });
   if (!loaded) {
     Error error = loaded.error();
-    if (status == kCudaInvalidPtx || status == kCudaUnsupportedPtxVersion)
+    if (assembled && isRefusal(status)) {
+      error.status = Status::Unsupported;
+      error.diagnostic.code = kCubinRefused;
+    } else if (status == kCudaInvalidPtx || status == kCudaUnsupportedPtxVersion) {
       error.status = Status::InvalidPackage;
+    }
     std::string reason(log.data());
     while (!reason.empty() && (reason.back() == '\n' || reason.back() == ' '))
       reason.pop_back();

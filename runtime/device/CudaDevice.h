@@ -7,7 +7,8 @@
 //   allocate      cuMemAlloc, filled with bytes 0xff
 //   copy          returns once host memory may be reused; between two places on the device it is
 //                 only put on the stream
-//   loadKernel    the driver compiles the PTX, and keeps the result in its own cache
+//   loadKernel    the driver loads the cubin; without one it compiles the PTX, and keeps the result
+//                 in its own cache
 //   launch        one driver call between the push and the pop: no allocation, no lock, no wait
 //
 // While a stream is captured, launch, clear and copies on the device become nodes of the graph;

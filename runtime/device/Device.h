@@ -30,6 +30,7 @@ struct DeviceInfo {
   int ptxVersion = 0;        ///< newest PTX that it compiles, 10 * major + minor
   int64_t maxShared = 0;     ///< dynamic shared memory of a block in bytes, opt-in
   int multiprocessors = 0;
+  bool loadsCubins = false; ///< machine code of its own architecture, beside PTX
 };
 
 /// A kernel that is ready to be launched; made by and for one device, which it keeps alive.
@@ -38,10 +39,13 @@ public:
   virtual ~Kernel() = default;
 };
 
+/// Code of the error of a device that cannot run a cubin it was given; the PTX may do.
+inline constexpr const char *kCubinRefused = "cubin-refused";
+
 struct KernelSource {
   std::string_view ptx;
   std::string entry;
-  std::string file;    ///< names the PTX in messages
+  std::string file;    ///< names what is loaded in messages
   uint32_t shared = 0; ///< dynamic shared memory in bytes
   /// The kernel waits by itself for the launches in front of it, so it may start before they end.
   bool dependentLaunch = false;
@@ -49,6 +53,8 @@ struct KernelSource {
   /// bytes are one block, which no kernel with tensor maps can be given: the driver's compiler
   /// aligns those to the place that it has for all parameters.
   std::vector<uint32_t> paramOffsets = {};
+  /// The PTX assembled, to be loaded in its place; only for devices that load cubins.
+  std::string_view cubin = {};
 };
 inline constexpr size_t kMostParams = 256;
 

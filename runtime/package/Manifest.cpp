@@ -204,6 +204,17 @@ static Tree toTree(const TensorMapRule &rule) {
   return tree;
 }
 
+static Tree toTree(const Cubin &cubin) {
+  Tree tree;
+  tree["file"] = cubin.file;
+  tree["bytes"] = cubin.bytes;
+  tree["sha256"] = cubin.sha256;
+  tree["arch"] = cubin.arch;
+  tree["registers"] = cubin.registers;
+  tree["ptxas"] = cubin.ptxas;
+  return tree;
+}
+
 static Tree toTree(const KernelEntry &kernel) {
   Tree tree;
   tree["entry"] = kernel.entry;
@@ -234,6 +245,8 @@ static Tree toTree(const KernelEntry &kernel) {
     tree["tensor_maps"][param] = toTree(rule);
   if (!kernel.schedule.empty())
     tree["schedule"] = kernel.schedule;
+  if (kernel.cubin)
+    tree["cubin"] = toTree(*kernel.cubin);
   return tree;
 }
 

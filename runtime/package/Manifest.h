@@ -145,6 +145,17 @@ enum class Prologue { Fused, None };
 /// "fused", "none".
 const char *prologueName(Prologue prologue);
 
+/// A kernel's machine code, assembled from its PTX: one ELF file that a driver loads as it is.
+struct Cubin {
+  std::string file; ///< below the package folder
+  int64_t bytes = 0;
+  std::string sha256;
+  std::string arch; ///< that it was assembled for: the kernel's target or, if plain, a later one
+  int64_t registers = 0; ///< of a thread
+  std::string ptxas;     ///< version of the assembler, e.g. "13.0.88"
+  bool operator==(const Cubin &) const = default;
+};
+
 struct KernelEntry {
   std::string entry, role, layerClass, target;
   std::string ptx;  ///< least PTX version of the driver, e.g. "7.8"
@@ -162,6 +173,7 @@ struct KernelEntry {
   bool dependentLaunch = false; ///< waits by itself for the launch in front of it
   std::map<std::string, TensorMapRule> tensorMaps; ///< by parameter of type tensor_map
   std::string schedule;                            ///< text of #attn.schedule; may be empty
+  std::optional<Cubin> cubin;
   bool operator==(const KernelEntry &) const = default;
 };
 

@@ -3,6 +3,7 @@
 // parts (class to group, kernel to interface …) are checked at the end of each part's list, located
 // at the name that refers.
 #include "runtime/package/Manifest.h"
+#include "runtime/package/TargetName.h"
 #include "runtime/support/Json.h"
 
 #include <charconv>
@@ -24,6 +25,7 @@ constexpr int64_t kMaxDim = 4096;
 constexpr int64_t kMaxPageSize = 65536;
 constexpr int64_t kMaxPosition = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMaxShared = 1 << 20;
+constexpr int64_t kMaxRegisters = 255; // of a thread, on every GPU so far
 
 bool isIdentifier(std::string_view text) {
   if (text.empty() || text.size() > 128 || (text[0] >= '0' && text[0] <= '9'))
@@ -131,6 +133,22 @@ private:
                ", must be letters, digits and _ and not begin with a digit");
     return text;
   }
+  /// sm_NN or sm_NNa.
+  std::string gpuTarget(const Value &object, const char *key) {
+    std::string text = string(object, key);
+    std::string_view number = text;
+    bool isTarget = number.starts_with("sm_") && number.size() >= 5 && number.size() <= 7;
+    if (isTarget) {
+      number.remove_prefix(3);
+      if (number.back() == 'a')
+        number.remove_suffix(1);
+      isTarget = number.size() >= 2 && number.find_first_not_of("0123456789") == number.npos;
+    }
+    if (!failure && !isTarget)
+      fail(*object.find(key), "package-target",
+           std::string(key) + " is " + json::inQuotes(text) + ", must be sm_NN or sm_NNa");
+    return text;
+  }
   std::string digest(const Value &object, const char *key) {
     std::string text = string(object, key);
     if (!failure && (text.size() != 64 || text.find_first_not_of("0123456789abcdef") != text.npos))
@@ -189,6 +207,7 @@ private:
   void checkStandard(const std::string &name, const Interface &found, const Value &value);
   TensorMapRule tensorMap(const Value &value);
   void checkTensorMaps(const KernelEntry &kernel, const Value &value);
+  Cubin cubin(const Value &value, const std::string &target);
   KernelEntry kernel(const Value &value);
 
   Manifest manifest;
@@ -525,12 +544,29 @@ void Reader::checkTensorMaps(const KernelEntry &kernel, const Value &value) {
              " takes");
 }
 
+Cubin Reader::cubin(const Value &value, const std::string &target) {
+  Cubin result;
+  result.file = path(value, "file");
+  result.bytes = integer(value, "bytes", 1, kMaxFileBytes);
+  result.sha256 = digest(value, "sha256");
+  result.arch = gpuTarget(value, "arch");
+  result.registers = integer(value, "registers", 1, kMaxRegisters);
+  result.ptxas = string(value, "ptxas");
+  if (!failure && !assembles(target, result.arch))
+    fail(*value.find("arch"), "package-target",
+         "arch is " + json::inQuotes(result.arch) + ", for which code of " + target +
+             " cannot be assembled");
+  if (!failure && result.ptxas.empty())
+    fail(*value.find("ptxas"), "package-value", "ptxas is empty, must be a version like 13.0.88");
+  return result;
+}
+
 KernelEntry Reader::kernel(const Value &value) {
   KernelEntry result;
   result.entry = identifier(value, "entry");
   result.role = identifier(value, "role");
   result.layerClass = identifier(value, "class");
-  result.target = string(value, "target");
+  result.target = gpuTarget(value, "target");
   result.ptx = string(value, "ptx");
   result.file = path(value, "file");
   result.bytes = integer(value, "bytes", 1, kMaxFileBytes);
@@ -556,6 +592,8 @@ KernelEntry Reader::kernel(const Value &value) {
       if (!failure)
         result.tensorMaps[map.key] = tensorMap(*map.value);
   result.schedule = optionalString(value, "schedule");
+  if (const Value *assembled = value.find("cubin"); assembled && !failure)
+    result.cubin = cubin(*assembled, result.target);
   for (const json::Member &bound : members(value, "load_class")) {
     std::vector<const Value *> ends = elements(*bound.value);
     if (failure)
@@ -576,17 +614,6 @@ KernelEntry Reader::kernel(const Value &value) {
   }
   if (failure)
     return result;
-  std::string_view number = std::string_view(result.target);
-  bool isTarget = number.starts_with("sm_") && number.size() >= 5 && number.size() <= 7;
-  if (isTarget) {
-    number.remove_prefix(3);
-    if (number.back() == 'a')
-      number.remove_suffix(1);
-    isTarget = number.size() >= 2 && number.find_first_not_of("0123456789") == number.npos;
-  }
-  if (!isTarget)
-    fail(*value.find("target"), "package-target",
-         "target is " + json::inQuotes(result.target) + ", must be sm_NN or sm_NNa");
   if (size_t dot = result.ptx.find('.');
       dot == 0 || dot == result.ptx.npos || dot + 1 == result.ptx.size() || result.ptx.size() > 5 ||
       result.ptx.find_first_not_of("0123456789.") != result.ptx.npos ||
@@ -662,6 +689,7 @@ Result<Manifest> Reader::read(const Value &root) {
     if (!failure)
       manifest.interfaces[entry.key] = interface(entry.key, *entry.value);
   std::set<std::string> entries;
+  int64_t files = 2; // manifest.json and the spec
   for (const Value *value : elements(root, "kernels")) {
     KernelEntry result = kernel(*value);
     if (failure)
@@ -669,10 +697,11 @@ Result<Manifest> Reader::read(const Value &root) {
     if (!entries.insert(result.entry).second)
       fail(*value->find("entry"), "package-duplicate",
            "kernel " + json::inQuotes(result.entry) + " is given twice");
+    files += result.cubin ? 2 : 1;
     manifest.kernels.push_back(std::move(result));
-    if (static_cast<int64_t>(manifest.kernels.size()) > kMaxFiles - 2)
+    if (files > kMaxFiles)
       fail(*value, "package-files",
-           "kernels has more than " + std::to_string(kMaxFiles - 2) + " entries");
+           "the package has more than " + std::to_string(kMaxFiles) + " files");
   }
   for (const Value *value : elements(root, "refused")) {
     if (failure)

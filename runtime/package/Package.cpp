@@ -135,11 +135,14 @@ Result<Folder> package::openFolder(const std::string &path, std::string_view exp
   if (Result<void> read = readListed(package, folder.number, spec.file, spec.bytes, spec.sha256);
       !read)
     return read.error();
-  for (const KernelEntry &kernel : package.manifest.kernels)
-    if (Result<void> read =
-            readListed(package, folder.number, kernel.file, kernel.bytes, kernel.sha256);
-        !read)
+  for (const KernelEntry &kernel : package.manifest.kernels) {
+    Result<void> read =
+        readListed(package, folder.number, kernel.file, kernel.bytes, kernel.sha256);
+    if (const std::optional<Cubin> &cubin = kernel.cubin; read && cubin)
+      read = readListed(package, folder.number, cubin->file, cubin->bytes, cubin->sha256);
+    if (!read)
       return read.error();
+  }
   return package;
 }
 
@@ -190,16 +193,45 @@ std::unique_ptr<LoadedKernel> Package::prepare(const KernelEntry &entry) const {
   return kernel;
 }
 
-Result<void> Package::compile(LoadedKernel &kernel) const {
+Error Package::jitForbidden(const KernelEntry &entry, const std::string &why) const {
+  Error error = makeError(Status::Unsupported, "forbid_jit is set, and kernel " + entry.entry +
+                                                   " would have to be compiled for " +
+                                                   owner->info().description + ": " + why);
+  error.diagnostic.where.file = owner->info().name;
+  Diagnostic note;
+  note.severity = Diagnostic::Severity::Note;
+  note.message = "attncc … --cubin assembles kernels for a package's targets; without forbid_jit "
+                 "the driver compiles the PTX";
+  error.diagnostic.notes.push_back(std::move(note));
+  return error;
+}
+
+Result<void> Package::load(LoadedKernel &kernel, bool forbidJit) const {
   const KernelEntry &entry = *kernel.entry;
   device::KernelSource source;
   source.ptx = content.files.at(entry.file);
   source.entry = entry.entry;
-  source.file = path() + "/" + entry.file;
   source.shared = static_cast<uint32_t>(entry.shared);
   source.dependentLaunch = entry.dependentLaunch;
   for (int64_t offset : manifest().interfaces.at(entry.interface).offsets())
     source.paramOffsets.push_back(static_cast<uint32_t>(offset));
+  kernel.whyPtx = cubinObstacle(entry, owner->info());
+  if (kernel.whyPtx.empty()) {
+    source.cubin = content.files.at(entry.cubin->file);
+    source.file = path() + "/" + entry.cubin->file;
+    Result<std::unique_ptr<device::Kernel>> made = owner->loadKernel(source);
+    if (made) {
+      kernel.kernel = std::move(*made);
+      return {};
+    }
+    if (made.error().diagnostic.code != device::kCubinRefused)
+      return made.error();
+    kernel.whyPtx = "the cubin was refused: " + made.error().diagnostic.message;
+    source.cubin = {};
+  }
+  if (forbidJit)
+    return jitForbidden(entry, kernel.whyPtx);
+  source.file = path() + "/" + entry.file;
   Result<std::unique_ptr<device::Kernel>> made = owner->loadKernel(source);
   if (!made)
     return made.error();
@@ -208,19 +240,19 @@ Result<void> Package::compile(LoadedKernel &kernel) const {
 }
 
 /// Each kernel is one task; the first error in the manifest's order is the result.
-Result<void> Package::compileAll(unsigned threads) const {
+Result<void> Package::loadAll(const LoadOptions &options) const {
   std::vector<Result<void>> results(loaded.size());
   std::atomic<size_t> next = 0;
   auto work = [&] {
     for (size_t i = 0; (i = next++) < loaded.size();)
       try {
-        results[i] = compile(*loaded[i]);
+        results[i] = load(*loaded[i], options.forbidJit);
       } catch (const std::exception &exception) {
         results[i] = makeError(Status::Internal, exception.what());
       }
   };
-  if (threads == 0)
-    threads = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned threads =
+      options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> helpers;
   try {
     while (helpers.size() + 1 < std::min<size_t>(threads, loaded.size()))
@@ -255,8 +287,8 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
     if (isLaunchable(entry) && package->choice.chosen.at(entry.layerClass) == entry.target &&
         obstacle(entry, package->owner->info()).empty())
       package->loaded.push_back(package->prepare(entry));
-  if (Result<void> compiled = package->compileAll(options.threads); !compiled)
-    return compiled.error();
+  if (Result<void> done = package->loadAll(options); !done)
+    return done.error();
   for (const std::unique_ptr<LoadedKernel> &kernel : package->loaded) {
     ClassKernels &roles = package->classes[kernel->entry->layerClass];
     const std::string &role = kernel->entry->role;
@@ -270,4 +302,24 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
         .push_back(kernel.get());
   }
   return std::shared_ptr<const Package>(std::move(package));
+}
+
+size_t Package::numCubins() const {
+  return static_cast<size_t>(std::count_if(
+      loaded.begin(), loaded.end(), [](const auto &kernel) { return kernel->whyPtx.empty(); }));
+}
+
+std::string Package::refusedCubins() const {
+  size_t count = 0;
+  const LoadedKernel *first = nullptr;
+  for (const std::unique_ptr<LoadedKernel> &kernel : loaded)
+    if (!kernel->whyPtx.empty() && cubinObstacle(*kernel->entry, owner->info()).empty()) {
+      ++count;
+      first = first ? first : kernel.get();
+    }
+  if (!first)
+    return {};
+  return std::to_string(count) + " of " + std::to_string(loaded.size()) +
+         " kernels were compiled from PTX although they have a cubin; " + first->entry->entry +
+         ": " + first->whyPtx;
 }

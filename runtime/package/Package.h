@@ -3,7 +3,8 @@
 // Internal. openFolder reads manifest.json and every file that it lists, and nothing else: no path
 // leaves the folder, no link is followed, and size and SHA-256 must be the listed ones.
 // Package::open then chooses targets and loads every kernel that the choice may use, on several
-// threads. Immutable afterwards. Test: test/runtime/package/PackageTest.cpp.
+// threads: its cubin if that fits the device, else its PTX. Immutable afterwards. Test:
+// test/runtime/package/PackageTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -39,6 +40,7 @@ struct LoadedKernel {
   const CacheGroup *group = nullptr;
   const SplitRule *splitRule = nullptr; ///< null where the kernel names none
   std::unique_ptr<device::Kernel> kernel;
+  std::string whyPtx; ///< why its PTX was loaded, e.g. "no cubin"; empty: its cubin was
   std::array<Formula, 3> grid;
   std::optional<Formula> workspaceBytes, trafficBytes;
   std::map<std::string, LoadedTensorMap> tensorMaps; ///< by parameter
@@ -66,7 +68,8 @@ struct ClassKernels {
 struct LoadOptions {
   std::string target;     ///< empty: the best that the device runs
   std::string expectedId; ///< empty: any
-  unsigned threads = 0;   ///< that compile kernels; 0: as many as there are cores
+  unsigned threads = 0;   ///< that load kernels; 0: as many as there are cores
+  bool forbidJit = false; ///< load cubins alone: Unsupported where a kernel has none that fits
 };
 
 class Package {
@@ -85,6 +88,9 @@ public:
     return classes.at(layerClass.name);
   }
   const std::vector<std::unique_ptr<LoadedKernel>> &kernels() const { return loaded; }
+  size_t numCubins() const; ///< kernels that were loaded from cubins
+  /// One line about cubins that should fit and that the device refused; empty if there are none.
+  std::string refusedCubins() const;
   device::Device &device() const { return *owner; }
   const std::shared_ptr<device::Device> &sharedDevice() const { return owner; }
 
@@ -92,8 +98,9 @@ private:
   Package(std::shared_ptr<device::Device> device, Folder folder)
       : owner(std::move(device)), content(std::move(folder)) {}
   std::unique_ptr<LoadedKernel> prepare(const KernelEntry &entry) const;
-  Result<void> compile(LoadedKernel &kernel) const;
-  Result<void> compileAll(unsigned threads) const;
+  Result<void> load(LoadedKernel &kernel, bool forbidJit) const;
+  Result<void> loadAll(const LoadOptions &options) const;
+  Error jitForbidden(const KernelEntry &entry, const std::string &why) const;
 
   std::shared_ptr<device::Device> owner;
   Folder content;

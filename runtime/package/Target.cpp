@@ -1,4 +1,5 @@
 #include "runtime/package/Target.h"
+#include "runtime/package/TargetName.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,9 +14,6 @@ static int leadingNumber(std::string_view text) {
   return number;
 }
 
-/// NN of sm_NN and sm_NNa; both forms were validated by parseManifest.
-static int capabilityOf(std::string_view target) { return leadingNumber(target.substr(3)); }
-static bool isExact(std::string_view target) { return target.back() == 'a'; }
 static int rankOf(std::string_view target) { return 2 * capabilityOf(target) + isExact(target); }
 
 /// "7.8" → 78.
@@ -44,6 +42,18 @@ std::string package::obstacle(const KernelEntry &kernel, const device::DeviceInf
              " bytes of shared memory a block (the device has " + std::to_string(device.maxShared) +
              ")";
   return needs.empty() ? needs : "needs " + needs;
+}
+
+std::string package::cubinObstacle(const KernelEntry &kernel, const device::DeviceInfo &device) {
+  if (!kernel.cubin)
+    return "no cubin";
+  if (!device.loadsCubins)
+    return "the device takes PTX alone";
+  const int capability = capabilityOf(kernel.cubin->arch), own = device.computeCapability;
+  const bool fits = isExact(kernel.cubin->arch)
+                        ? own == capability
+                        : own / 10 == capability / 10 && own % 10 >= capability % 10;
+  return fits ? "" : "the cubin is for " + kernel.cubin->arch;
 }
 
 /// Why the target cannot serve the class; empty if it can.

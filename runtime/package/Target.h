@@ -38,6 +38,11 @@ Result<TargetChoice> chooseTargets(const Manifest &manifest, const device::Devic
 /// Why the device cannot run the kernel, e.g. "needs sm_80 or newer"; empty if it can.
 std::string obstacle(const KernelEntry &kernel, const device::DeviceInfo &device);
 
+/// Why the device cannot load the kernel's cubin, e.g. "no cubin"; empty if it can. Machine code of
+/// sm_NM runs on capabilities N.M to N.9, that of sm_NMa on N.M alone (CUDA C++ Programming Guide,
+/// "Binary Compatibility").
+std::string cubinObstacle(const KernelEntry &kernel, const device::DeviceInfo &device);
+
 /// Whether this kernel's role can be launched through its interface by this runtime.
 bool isLaunchable(const KernelEntry &kernel);
 

@@ -41,7 +41,8 @@ public:
   std::vector<device::TensorMapDescription> maps; ///< encoded; a map's first word is its place here
   bool remember = true;                           ///< keep launches
   int64_t numLaunches = 0;
-  std::vector<std::string> loaded;
+  std::vector<std::string> loaded, cubins; ///< entries, and those of them that came from cubins
+  std::string refused;                     ///< entry whose cubin is refused
 
   const device::DeviceInfo &info() const override { return deviceInfo; }
   Result<void *> allocate(size_t bytes, std::string_view) override {
@@ -70,10 +71,17 @@ public:
     return map;
   }
   Result<std::unique_ptr<device::Kernel>> loadKernel(const device::KernelSource &source) override {
+    if (!source.cubin.empty() && source.entry == refused) {
+      Error error = makeError(Status::Unsupported, "not on this one");
+      error.diagnostic.code = device::kCubinRefused;
+      return error;
+    }
     auto kernel = std::make_unique<FakeKernel>();
     kernel->entry = source.entry;
     kernel->shared = source.shared;
     loaded.push_back(source.entry);
+    if (!source.cubin.empty())
+      cubins.push_back(source.entry);
     return std::unique_ptr<device::Kernel>(std::move(kernel));
   }
   Result<void> launch(const device::Kernel &kernel, const device::LaunchShape &shape,

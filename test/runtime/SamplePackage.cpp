@@ -500,7 +500,24 @@ void test::refreshHashes(Sample &sample) {
   for (package::KernelEntry &kernel : sample.manifest.kernels) {
     kernel.bytes = static_cast<int64_t>(sample.files[kernel.file].size());
     kernel.sha256 = sha256Hex(sample.files[kernel.file]);
+    if (std::optional<package::Cubin> &cubin = kernel.cubin) {
+      cubin->bytes = static_cast<int64_t>(sample.files[cubin->file].size());
+      cubin->sha256 = sha256Hex(sample.files[cubin->file]);
+    }
   }
+}
+
+void test::addCubins(Sample &sample, const std::string &target, const std::string &arch) {
+  for (package::KernelEntry &kernel : sample.manifest.kernels) {
+    kernel.target = target;
+    package::Cubin &cubin = kernel.cubin.emplace();
+    cubin.file = "sm_80/" + kernel.role + ".cubin";
+    cubin.arch = arch;
+    cubin.registers = 40;
+    cubin.ptxas = "13.0.88";
+    sample.files[cubin.file] = "\177ELF" + arch + "\n" + sample.files[kernel.file];
+  }
+  refreshHashes(sample);
 }
 
 void test::useTensorMaps(package::Manifest &manifest) {

@@ -36,6 +36,9 @@ Sample samplePackage();
 void addPrefill(Sample &sample);
 /// Lists the files as they are now.
 void refreshHashes(Sample &sample);
+/// Makes all kernels ones of `target` with cubins for `arch`, as the CUDA driver of the tests takes
+/// them: the magic of ELF files, the arch in a line, and the PTX.
+void addCubins(Sample &sample, const std::string &target, const std::string &arch);
 /// Gives the decode kernel the interface decode.tma/1, with the tensor maps that it takes. Its PTX
 /// stays: for devices that run none.
 void useTensorMaps(package::Manifest &manifest);

@@ -83,7 +83,8 @@ typedef struct {
   const char *cache_dir;   /* UNSUPPORTED if set */
   const char *expected_id; /* the package id that the caller pins (64 hex digits), or NULL */
   uint32_t jit_threads;    /* 0: as many as there are cores */
-  uint32_t forbid_jit;     /* UNSUPPORTED if set */
+  uint32_t forbid_jit;     /* not 0: nothing is compiled; UNSUPPORTED where a kernel has no cubin that
+                              the device loads */
 } attncc_load_options;
 
 /* One layer's pages. k and v are the addresses of page 0, token 0, head 0. v may lie inside k's

@@ -373,14 +373,22 @@ TEST_F(Step, PackagesHaveAnIdAndOptions) {
       rt::Package::open(device, folder.path.c_str(), {.target = "sm_90a"});
   ASSERT_FALSE(hopper);
   EXPECT_EQ(hopper.error().status, ATTNCC_UNSUPPORTED);
-  EXPECT_EQ(
-      hopper.error().message,
-      "sim: error: no kernel of this package runs on simulator: sm_80 is not the target "
-      "asked for, sm_90a");
+  EXPECT_EQ(hopper.error().message,
+            "sim: error: no kernel of this package runs on simulator: sm_80 is not the target "
+            "asked for, sm_90a");
   rt::Result<rt::Package> cached =
       rt::Package::open(device, folder.path.c_str(), {.cache_dir = "/tmp"});
   ASSERT_FALSE(cached);
   EXPECT_EQ(cached.error().status, ATTNCC_UNSUPPORTED);
+  rt::Result<rt::Package> assembled =
+      rt::Package::open(device, folder.path.c_str(), {.forbid_jit = 1});
+  ASSERT_FALSE(assembled);
+  EXPECT_EQ(assembled.error().status, ATTNCC_UNSUPPORTED);
+  EXPECT_EQ(assembled.error().message,
+            "sim: error: forbid_jit is set, and kernel sample_append would have to be compiled for "
+            "simulator: no cubin\n"
+            "note: attncc … --cubin assembles kernels for a package's targets; without forbid_jit "
+            "the driver compiles the PTX");
 }
 
 TEST_F(Step, TheLoggerHearsOneLineALoad) {
@@ -390,7 +398,8 @@ TEST_F(Step, TheLoggerHearsOneLineALoad) {
   attncc_set_logger(nullptr, nullptr, 0);
   ASSERT_TRUE(rt::Package::open(device, folder.path.c_str()));
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_NE(lines[0].find("sm_80 selected for simulator; 4 kernels loaded"), std::string::npos)
+  EXPECT_NE(lines[0].find("sm_80 selected for simulator; 4 kernels loaded, 0 from cubins"),
+            std::string::npos)
       << lines[0];
 }
 

@@ -114,6 +114,79 @@ TEST_F(Cuda, PtxThatDoesNotCompileIsAnErrorOfThePackage) {
       << package.error().message;
 }
 
+/// The log of opening the folder's package; empty where that fails.
+std::vector<std::string> openedLog(const char *folder, uint32_t forbidJit = 0) {
+  static std::vector<std::string> lines;
+  lines.clear();
+  rt::Device device = *rt::Device::open("cuda:0");
+  attncc_set_logger([](void *, int, const char *line) { lines.push_back(line); }, nullptr, 0);
+  (void)rt::Package::open(device, folder, {.forbid_jit = forbidJit});
+  attncc_set_logger(nullptr, nullptr, 0);
+  return lines;
+}
+
+TEST_F(Cuda, CubinsAreLoadedAndTheirPtxIsNot) {
+  Sample sample = samplePackage();
+  addCubins(sample, "sm_90a", "sm_90a");
+  for (const attncc::package::KernelEntry &kernel : sample.manifest.kernels)
+    sample.files[kernel.file] = "not ptx";
+  refreshHashes(sample);
+  writePackage(sample, folder.path);
+  StepOnDevice step("cuda:0", folder.path);
+  ASSERT_EQ(step.run(), "");
+  EXPECT_EQ(step.output()[0], step.expectedFirstOutput());
+  std::vector<std::string> log = openedLog(folder.path.c_str(), /*forbidJit=*/1);
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("; 4 kernels loaded, 4 from cubins"), std::string::npos) << log[0];
+}
+
+TEST_F(Cuda, ACubinForAnotherArchitectureIsNotTried) {
+  Sample sample = samplePackage();
+  addCubins(sample, "sm_80", "sm_80");
+  writePackage(sample, folder.path);
+  std::vector<std::string> log = openedLog(folder.path.c_str());
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("; 4 kernels loaded, 0 from cubins"), std::string::npos) << log[0];
+  EXPECT_EQ(fake_cuda_calls("cuModuleLoadDataEx"), 4);
+  fake_cuda_reset();
+  EXPECT_TRUE(openedLog(folder.path.c_str(), /*forbidJit=*/1).empty());
+  EXPECT_NE(std::string(attncc_message()).find("): the cubin is for sm_80\nnote: "),
+            std::string::npos)
+      << attncc_message();
+  EXPECT_EQ(fake_cuda_calls("cuModuleLoadDataEx"), 0);
+}
+
+TEST_F(Cuda, ACubinThatTheDriverRefusesIsReplacedByItsPtx) {
+  Sample sample = samplePackage();
+  addCubins(sample, "sm_90a", "sm_90a");
+  // Of another architecture than the manifest says, and of none.
+  std::string &decode = sample.files["sm_80/decode.cubin"];
+  decode.replace(decode.find("sm_90a"), 6, "sm_80");
+  sample.files["sm_80/merge.cubin"] = "\177ELF";
+  refreshHashes(sample);
+  writePackage(sample, folder.path);
+  StepOnDevice step("cuda:0", folder.path);
+  ASSERT_EQ(step.run(), "");
+  EXPECT_EQ(step.output()[0], step.expectedFirstOutput());
+  std::vector<std::string> log = openedLog(folder.path.c_str());
+  ASSERT_EQ(log.size(), 2u);
+  EXPECT_NE(log[0].find("; 4 kernels loaded, 2 from cubins"), std::string::npos) << log[0];
+  EXPECT_EQ(log[1], folder.path + ": 2 of 4 kernels were compiled from PTX although they have a "
+                                  "cubin; sample_decode: the cubin was refused: cuModuleLoadDataEx "
+                                  "gives CUDA_ERROR_OF_A_TEST (209): as asked for");
+  EXPECT_TRUE(openedLog(folder.path.c_str(), /*forbidJit=*/1).empty());
+  EXPECT_NE(std::string(attncc_message()).find("forbid_jit is set, and kernel sample_decode "),
+            std::string::npos)
+      << attncc_message();
+  // What has nothing to do with the cubin is not hidden.
+  rt::Device device = *rt::Device::open("cuda:0");
+  fake_cuda_fail("cuModuleLoadDataEx", 1, 2);
+  rt::Result<rt::Package> package =
+      rt::Package::open(device, folder.path.c_str(), {.jit_threads = 1});
+  ASSERT_FALSE(package);
+  EXPECT_EQ(package.error().status, ATTNCC_OUT_OF_MEMORY);
+}
+
 TEST_F(Cuda, DevicesThatAreNotThereAreUnsupported) {
   rt::Result<rt::Device> second = rt::Device::open("cuda:1");
   ASSERT_FALSE(second);

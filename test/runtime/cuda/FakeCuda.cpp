@@ -248,8 +248,18 @@ int cuCtxPopCurrent_v2(CUcontext *context) {
 int cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned numOptions, int *options,
                        void **values) {
   ENTER_CURRENT(moduleLoad)
-  Result<std::shared_ptr<const simulator::Module>> parsed =
-      simulator::parseModule(static_cast<const char *>(image), "ptx");
+  std::string_view text = static_cast<const char *>(image);
+  constexpr std::string_view kElf = "\177ELF";
+  if (text.starts_with(kElf)) {
+    const size_t end = text.find('\n');
+    if (end == text.npos || !text.substr(kElf.size()).starts_with("sm_"))
+      return kCudaInvalidImage;
+    const std::string_view arch = text.substr(kElf.size(), end - kElf.size());
+    if (arch != "sm_90" && arch != "sm_90a")
+      return kCudaNoBinaryForGpu;
+    text.remove_prefix(end + 1);
+  }
+  Result<std::shared_ptr<const simulator::Module>> parsed = simulator::parseModule(text, "ptx");
   if (!parsed) {
     size_t room = 0;
     for (unsigned i = 0; i < numOptions; ++i)

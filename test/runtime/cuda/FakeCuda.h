@@ -2,8 +2,10 @@
 //
 // libcuda.so.1 as the tests have it: the functions that runtime/device/CudaDriver.h looks up, over
 // one GPU (sm_90, CUDA 13.0) whose memory is the host's. Launches run on the PTX simulator, or do
-// nothing. Streams run at once; captured work runs when its graph is launched. Calls are counted,
-// and one of them can be made to fail. Everything is thread-safe.
+// nothing. A cubin is what test/runtime/SamplePackage.h makes of one: PTX behind the name of its
+// architecture, taken if that is sm_90 or sm_90a. Streams run at once; captured work runs when its
+// graph is launched. Calls are counted, and one of them can be made to fail. Everything is
+// thread-safe.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -33,6 +33,8 @@ Manifest fullManifest() {
   manifest.interfaces["decode_list/1"] = {
       {{"query", ParamType::Ptr, "r", "", 16, false, "why"}}, {"1", "2", "3"}, "", "", ""};
   useTensorMaps(manifest);
+  manifest.kernels[1].cubin =
+      Cubin{"sm_80/decode.cubin", 5, manifest.spec.sha256, "sm_86", 200, "13.0.88"};
   return manifest;
 }
 
@@ -234,6 +236,64 @@ TEST(Manifest, TensorMapsAreThoseOfTheInterface) {
             "box[1] is 257, must be from 1 to 256");
   EXPECT_EQ(messageOf([](KernelEntry &kernel) { kernel.tensorMaps["v"].dims[1] = "pages"; }),
             "rule \"pages\" uses the unknown name \"pages\"");
+}
+
+TEST(Manifest, CubinsAreOfTheirKernel) {
+  auto messageOf = [](auto change) {
+    Manifest manifest = fullManifest();
+    change(*manifest.kernels[1].cubin);
+    Result<Manifest> read = parseManifest(toJson(manifest), "m.json");
+    if (read)
+      return std::string("(no error)");
+    EXPECT_EQ(read.error().status, Status::InvalidPackage);
+    EXPECT_EQ(read.error().diagnostic.where.pointer.substr(0, 16), "/kernels/1/cubin");
+    return read.error().diagnostic.message;
+  };
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.arch = "sm_90a"; }), "(no error)");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.arch = "sm_75"; }),
+            "arch is \"sm_75\", for which code of sm_80 cannot be assembled");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.arch = "ampere"; }),
+            "arch is \"ampere\", must be sm_NN or sm_NNa");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.file = "../decode.cubin"; }),
+            "file is \"../decode.cubin\", must be a file of the package: "
+            "([a-z0-9_]+/)?[A-Za-z0-9_.]+");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.bytes = 0; }),
+            "bytes is 0, must be from 1 to 67108864");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.sha256 = "abc"; }),
+            "sha256 is \"abc\", must be 64 lower-case hex digits");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.registers = 256; }),
+            "registers is 256, must be from 1 to 255");
+  EXPECT_EQ(messageOf([](Cubin &cubin) { cubin.ptxas.clear(); }),
+            "ptxas is empty, must be a version like 13.0.88");
+}
+
+TEST(Manifest, CubinsOfExactTargetsAreForThemAlone) {
+  Manifest manifest = fullManifest();
+  manifest.kernels[1].target = "sm_90a";
+  manifest.kernels[1].cubin->arch = "sm_100a";
+  Result<Manifest> read = parseManifest(toJson(manifest), "m.json");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().diagnostic.message,
+            "arch is \"sm_100a\", for which code of sm_90a cannot be assembled");
+}
+
+TEST(Manifest, FilesAreCounted) {
+  Manifest manifest = samplePackage().manifest;
+  const KernelEntry append = manifest.kernels[0];
+  manifest.kernels.clear();
+  auto grow = [&](int64_t kernels, bool assembled) {
+    for (int64_t i = 0; i < kernels; ++i) {
+      manifest.kernels.push_back(append);
+      manifest.kernels.back().entry += std::to_string(manifest.kernels.size());
+      if (assembled)
+        manifest.kernels.back().cubin = Cubin{"a.cubin", 1, append.sha256, "sm_80", 8, "13.0.88"};
+    }
+    return static_cast<bool>(parseManifest(toJson(manifest), "m.json"));
+  };
+  // manifest.json, the spec, and one or two of each kernel.
+  EXPECT_TRUE(grow(2046, true));
+  EXPECT_TRUE(grow(2, false));
+  EXPECT_FALSE(grow(1, false));
 }
 
 TEST(Manifest, RopeMustFit) {

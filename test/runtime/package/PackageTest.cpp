@@ -104,6 +104,21 @@ TEST_F(PackageFolder, NotAFolder) {
             file + ": error: cannot be opened as a folder: Not a directory [package-file]");
 }
 
+TEST_F(PackageFolder, CubinsAreVerifiedToo) {
+  addCubins(sample, "sm_80", "sm_80");
+  writePackage(sample, folder.path);
+  Result<Folder> opened = openFolder(folder.path);
+  ASSERT_TRUE(opened) << opened.error().diagnostic.text();
+  EXPECT_EQ(opened->files, sample.files);
+  writeFile(at("sm_80/merge.cubin"), "\177ELF");
+  EXPECT_EQ(errorOf(folder.path).substr(0, 52),
+            "out/sm_80/merge.cubin: error: has 4 bytes, manifest.");
+  std::filesystem::remove(at("sm_80/merge.cubin"));
+  EXPECT_EQ(
+      errorOf(folder.path),
+      "out/sm_80/merge.cubin: error: cannot be read: No such file or directory [package-file]");
+}
+
 TEST_F(PackageFolder, LinkedFile) {
   std::filesystem::rename(at("sm_80/append.ptx"), at("sm_80/real.ptx"));
   std::filesystem::create_symlink("real.ptx", at("sm_80/append.ptx"));
@@ -253,6 +268,105 @@ TEST_F(PackageFolder, OpenLoadsTheChosenTargetsKernels) {
   EXPECT_EQ(kernels.decode[0]->splitRule->splitLength(33), 16);
   EXPECT_TRUE(kernels.decode[0]->serves(1, 8, 100));
   EXPECT_FALSE(kernels.decode[0]->serves(1, 9, 100));
+}
+
+//===----------------------------------------------------------------------===//
+// Cubins
+//===----------------------------------------------------------------------===//
+
+TEST(Cubins, FitTheCapabilitiesThatTheyWereAssembledFor) {
+  KernelEntry kernel;
+  device::DeviceInfo device = gpu(86, 83);
+  device.loadsCubins = true;
+  auto why = [&](const char *arch, int capability) {
+    kernel.cubin.emplace().arch = arch;
+    device.computeCapability = capability;
+    return cubinObstacle(kernel, device);
+  };
+  EXPECT_EQ(cubinObstacle(kernel, device), "no cubin");
+  // Of one major number, the device's minor at least its own.
+  EXPECT_EQ(why("sm_80", 80), "");
+  EXPECT_EQ(why("sm_80", 86), "");
+  EXPECT_EQ(why("sm_86", 89), "");
+  EXPECT_EQ(why("sm_86", 80), "the cubin is for sm_86");
+  EXPECT_EQ(why("sm_80", 90), "the cubin is for sm_80");
+  EXPECT_EQ(why("sm_100", 103), "");
+  EXPECT_EQ(why("sm_100", 120), "the cubin is for sm_100");
+  // Exactly.
+  EXPECT_EQ(why("sm_90a", 90), "");
+  EXPECT_EQ(why("sm_100a", 103), "the cubin is for sm_100a");
+  device.loadsCubins = false;
+  EXPECT_EQ(why("sm_90a", 90), "the device takes PTX alone");
+}
+
+class CubinPackage : public PackageFolder {
+protected:
+  void SetUp() override {
+    addCubins(sample, "sm_90a", "sm_90a");
+    sample.manifest.kernels[2].cubin.reset(); // of merge
+    std::erase_if(sample.files, [](const auto &file) { return file.first == "sm_80/merge.cubin"; });
+    PackageFolder::SetUp();
+    device->deviceInfo = gpu(90, 83);
+    device->deviceInfo.loadsCubins = true;
+  }
+  Result<std::shared_ptr<const Package>> open(bool forbidJit = false) {
+    LoadOptions options;
+    options.threads = 1;
+    options.forbidJit = forbidJit;
+    return Package::open(device, folder.path, options);
+  }
+  std::shared_ptr<FakeDevice> device = std::make_shared<FakeDevice>();
+};
+
+TEST_F(CubinPackage, CubinsAreLoadedBeforePtx) {
+  Result<std::shared_ptr<const Package>> package = open();
+  ASSERT_TRUE(package) << package.error().diagnostic.text();
+  EXPECT_EQ(device->cubins,
+            (std::vector<std::string>{"sample_append", "sample_decode", "sample_merge_states"}));
+  EXPECT_EQ(device->loaded.size(), 4u);
+  EXPECT_EQ((*package)->numCubins(), 3u);
+  EXPECT_EQ((*package)->kernels()[2]->whyPtx, "no cubin");
+  EXPECT_EQ((*package)->refusedCubins(), "");
+}
+
+TEST_F(CubinPackage, ARefusedCubinIsReplacedByItsPtx) {
+  device->refused = "sample_decode";
+  Result<std::shared_ptr<const Package>> package = open();
+  ASSERT_TRUE(package) << package.error().diagnostic.text();
+  EXPECT_EQ((*package)->numCubins(), 2u);
+  EXPECT_EQ((*package)->kernels()[1]->whyPtx, "the cubin was refused: not on this one");
+  EXPECT_EQ((*package)->refusedCubins(),
+            "1 of 4 kernels were compiled from PTX although they have a cubin; sample_decode: the "
+            "cubin was refused: not on this one");
+}
+
+TEST_F(CubinPackage, ForbidJitNamesAKernelThatWouldBeCompiled) {
+  Result<std::shared_ptr<const Package>> package = open(/*forbidJit=*/true);
+  ASSERT_FALSE(package);
+  EXPECT_EQ(package.error().status, Status::Unsupported);
+  EXPECT_EQ(package.error().diagnostic.text(),
+            "cuda:0: error: forbid_jit is set, and kernel sample_merge would have to be compiled "
+            "for Some GPU (sm_90): no cubin\n"
+            "note: attncc … --cubin assembles kernels for a package's targets; without forbid_jit "
+            "the driver compiles the PTX");
+  EXPECT_EQ(device->loaded, device->cubins);
+  // A cubin that is refused is none.
+  addCubins(sample, "sm_90a", "sm_90a");
+  writePackage(sample, folder.path);
+  device->refused = "sample_merge";
+  package = open(/*forbidJit=*/true);
+  ASSERT_FALSE(package);
+  EXPECT_NE(package.error().diagnostic.message.find(
+                "Some GPU (sm_90): the cubin was refused: not on this one"),
+            std::string::npos)
+      << package.error().diagnostic.message;
+  device->refused.clear();
+  EXPECT_TRUE(open(/*forbidJit=*/true));
+  device->deviceInfo.loadsCubins = false;
+  package = open(/*forbidJit=*/true);
+  ASSERT_FALSE(package);
+  EXPECT_NE(package.error().diagnostic.message.find("the device takes PTX alone"),
+            std::string::npos);
 }
 
 } // namespace
