@@ -24,6 +24,8 @@ tools = {
 for name, path in tools.items():
     config.substitutions.append((r"(?<![\w./%{-])" + name + r"(?![\w./:-])", path))
 config.substitutions.append(("%python", sys.executable))
+# A GPU without one: the CUDA driver of the tests is loaded from here.
+config.substitutions.append(("%fake_cuda", os.path.join(config.attncc_binary_root, "test", "runtime", "fake-cuda")))
 config.substitutions.append(("%source", os.path.dirname(config.test_source_root)))
 config.substitutions.append(("%models", os.path.join(config.test_source_root, "models")))
 config.environment["FILECHECK_OPTS"] = "--dump-input=fail --enable-var-scope"

@@ -1,9 +1,10 @@
 // attncc FILE -o FOLDER: every class that is compiled becomes kernels of one package; a table of
-// them ends the run. --emit prints a stage instead.
+// them ends the run. --cubin assembles them too; --emit prints a stage instead.
 #include "compiler/driver/Commands.h"
 #include "compiler/driver/Pipeline.h"
 #include "compiler/driver/SpecOptions.h"
 #include "compiler/spec/Check.h"
+#include "compiler/target/Ptxas.h"
 #include "runtime/support/Table.h"
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 
 using namespace attncc;
 using json::Tree;
@@ -34,12 +36,13 @@ struct CompileCommand {
   PipelineOptions options;
   std::string output, emit, order = "NHD";
   std::vector<std::string> prologues = {"fused", "none"};
-  bool allowPartial = false;
+  bool allowPartial = false, cubin = false;
 
   int run();
 
 private:
   int emitStage(const spec::ModelSpec &spec);
+  Result<void> assemble(std::vector<CompiledKernel> &kernels, const Ptxas &ptxas);
   /// The first refusal of any target, else that the class is compiled.
   spec::Verdict verdictOf(const spec::ModelSpec &spec, const spec::LayerClass &layerClass) const {
     spec::Verdict verdict;
@@ -72,12 +75,16 @@ void CompileCommand::printKernels(const spec::ModelSpec &spec,
   std::vector<std::vector<std::string>> rows = {{"kernel", "role", "queries", "layers", "target",
                                                  "schedule", "shared",
                                                  "bytes per token of context"}};
+  if (cubin)
+    rows[0].push_back("registers");
   for (const CompiledKernel &kernel : kernels) {
     int64_t bytes = bytesPerToken(spec, kernel);
     rows.push_back({kernel.entry, kernel.role, queries(kernel),
                     spec::layerRangeText(classOf(spec, kernel).layers), kernel.target,
                     kernel.summary, std::to_string((kernel.shared + 1023) / 1024) + " KB",
                     grouped(bytes)});
+    if (kernel.assembled)
+      rows.back().push_back(std::to_string(kernel.assembled->registers));
   }
   std::cout << tableText(rows);
 }
@@ -98,6 +105,22 @@ int CompileCommand::emitStage(const spec::ModelSpec &spec) {
     std::cout << *text;
   }
   return kOk;
+}
+
+/// Adds the cubins, and tells what ptxas says against a kernel.
+Result<void> CompileCommand::assemble(std::vector<CompiledKernel> &kernels, const Ptxas &ptxas) {
+  if (Result<void> done = assembleKernels(kernels, ptxas); !done)
+    return done;
+  for (const CompiledKernel &kernel : kernels)
+    for (const std::string &warning : kernel.assembled->warnings) {
+      Diagnostic diagnostic;
+      diagnostic.severity = Diagnostic::Severity::Warning;
+      diagnostic.code = "ptxas";
+      diagnostic.message = "kernel " + kernel.entry + ": " + warning;
+      diagnostic.where.file = kernelFile(kernel, ".ptx");
+      report.add(diagnostic);
+    }
+  return {};
 }
 
 int CompileCommand::run() {
@@ -137,6 +160,13 @@ int CompileCommand::run() {
   if (!emit.empty())
     return emitStage(*spec);
 
+  std::optional<Ptxas> ptxas;
+  if (cubin) {
+    Result<Ptxas> found = Ptxas::find();
+    if (!found)
+      return report.fail(found.error());
+    ptxas = *found;
+  }
   Compiler compiler;
   std::vector<CompiledKernel> kernels;
   for (const spec::LayerClass *layerClass : compiled) {
@@ -145,6 +175,9 @@ int CompileCommand::run() {
       return report.fail(some.error());
     std::move(some->begin(), some->end(), std::back_inserter(kernels));
   }
+  if (ptxas)
+    if (Result<void> done = assemble(kernels, *ptxas); !done)
+      return report.fail(done.error());
   Result<std::string> source = readFile(arguments.file);
   if (!source)
     return report.fail(source.error());
@@ -168,6 +201,8 @@ int CompileCommand::run() {
     row["schedule"] = kernel.schedule;
     row["shared"] = kernel.shared;
     row["bytes_per_token"] = bytesPerToken(*spec, kernel);
+    if (kernel.assembled)
+      row["registers"] = kernel.assembled->registers;
     body["kernels"].push(std::move(row));
   }
   return report.finish(kOk, std::move(body));
@@ -203,8 +238,11 @@ Verb attncc::addCompile(CLI::App &app) {
                  "Schedule of decode as #attn.schedule text, instead of the cost model's");
   app.add_flag("--allow-partial", command->allowPartial,
                "Leave refused layers out and list them in the manifest");
-  app.add_option("--emit", command->emit, "Print a stage instead of writing a package")
-      ->check(CLI::IsMember({"import", "attn", "tile", "llvm", "ptx"}));
+  CLI::Option *emit =
+      app.add_option("--emit", command->emit, "Print a stage instead of writing a package")
+          ->check(CLI::IsMember({"import", "attn", "tile", "llvm", "ptx"}));
+  app.add_flag("--cubin", command->cubin, "Assemble the kernels too, with ptxas of a CUDA Toolkit")
+      ->excludes(emit);
   addReportOptions(app, command->report);
   return [command] { return command->run(); };
 }

@@ -11,8 +11,9 @@
 //                overlap, persist, peel-masks, issue-matmuls, pack-shared-memory
 //   nvvm         compiler/conversion     convert-tile-to-nvvm
 //   ptx          compiler/target         LLVM's NVPTX back end
+//   cubin        compiler/target         the CUDA Toolkit's ptxas, where it is asked for
 //
-// Test: test/driver/emit.test
+// Tests: test/driver/emit.test, test/driver/cubin.py
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -54,5 +55,8 @@ private:
   struct State;
   std::unique_ptr<State> state;
 };
+
+/// Assembles every kernel for its target, several at a time.
+Result<void> assembleKernels(std::vector<CompiledKernel> &kernels, const Ptxas &ptxas);
 
 } // namespace attncc

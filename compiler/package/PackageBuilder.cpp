@@ -116,6 +116,11 @@ std::string entryName(const CompiledKernel &kernel, const spec::ModelSpec &spec,
          std::to_string(options.pageSize) + "_" + kernel.target + "_" + hash;
 }
 
+std::string kernelFile(const CompiledKernel &kernel, const std::string &suffix) {
+  return kernel.target + "/" + shownRole(kernel) + "_" + kernel.layerClass + "_" +
+         kernel.entry.substr(kernel.entry.size() - 4) + suffix;
+}
+
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,
                           const PackageOptions &options, const std::vector<CompiledKernel> &kernels,
                           const std::vector<package::RefusedLayers> &refused) {
@@ -172,8 +177,7 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     entry.layerClass = kernel.layerClass;
     entry.target = kernel.target;
     entry.ptx = kernel.ptxVersion;
-    entry.file = kernel.target + "/" + shownRole(kernel) + "_" + kernel.layerClass + "_" +
-                 kernel.entry.substr(kernel.entry.size() - 4) + ".ptx";
+    entry.file = kernelFile(kernel, ".ptx");
     entry.bytes = static_cast<int64_t>(kernel.ptx.size());
     entry.sha256 = sha256Hex(kernel.ptx);
     entry.interface = interfaceOf(kernel);
@@ -200,6 +204,16 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     entry.rows = kernel.rows;
     entry.schedule = kernel.schedule;
     result.files[entry.file] = kernel.ptx;
+    if (const std::optional<AssembledKernel> &assembled = kernel.assembled) {
+      package::Cubin &cubin = entry.cubin.emplace();
+      cubin.file = kernelFile(kernel, ".cubin");
+      cubin.bytes = static_cast<int64_t>(assembled->cubin.size());
+      cubin.sha256 = sha256Hex(assembled->cubin);
+      cubin.arch = kernel.target;
+      cubin.registers = assembled->registers;
+      cubin.ptxas = assembled->ptxas;
+      result.files[cubin.file] = assembled->cubin;
+    }
     manifest.kernels.push_back(std::move(entry));
   }
   std::string text = package::toJson(manifest);

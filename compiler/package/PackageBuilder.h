@@ -2,13 +2,15 @@
 //
 // Internal. Puts kernels and what the spec says about their layers into the
 // files of a package (docs/package.md): manifest.json, spec.json and one PTX file
-// per kernel. No time, host or path enters: the same input gives the same bytes.
+// per kernel, with its cubin beside it if it was assembled. No time, host or path enters: the same
+// input gives the same bytes.
 // Tests: test/compiler/package/package-builder-test.cpp, test/driver/compile.test.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
 
 #include "compiler/spec/ModelSpec.h"
+#include "compiler/target/Ptxas.h"
 #include "runtime/package/Manifest.h"
 #include "runtime/support/Result.h"
 
@@ -52,6 +54,7 @@ struct CompiledKernel {
   SplitRule split;               ///< no steps where the role knows no splits
   /// By parameter; empty where pages are read by base and strides.
   std::map<std::string, package::TensorMapRule> tensorMaps;
+  std::optional<AssembledKernel> assembled;
 };
 
 /// A package before it is written: file texts by their path in the folder.
@@ -66,6 +69,9 @@ struct PackageFiles {
 /// here. The hash is over the canonical spec, the schedule's text and the role.
 std::string entryName(const CompiledKernel &kernel, const spec::ModelSpec &spec,
                       const spec::LayerClass &layerClass, const PackageOptions &options);
+
+/// <target>/<role>_<class>_<hash> and the suffix: a kernel's file in the package.
+std::string kernelFile(const CompiledKernel &kernel, const std::string &suffix);
 
 /// `sourceText` is the file that was read; `refused` are the layers left out.
 PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &sourceText,

@@ -31,6 +31,7 @@ void CommandLine::addRuntimeVerbs() {
   add("inspect", "Show what a package holds, and what a device would load of it", addInspect);
   add("verify", "Run a package on a device against the fp64 oracle", addVerify);
   add("bench", "Time a package's attention on a GPU, beside the GPU's read bandwidth", addBench);
+  add("warm", "Have a GPU's driver compile a package now, for the next process", addWarm);
   add("doctor", "Show GPUs, driver and settings, for a bug report", addDoctor);
 }
 

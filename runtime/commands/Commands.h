@@ -69,6 +69,7 @@ using Verb = std::function<int()>;
 Verb addVerify(CLI::App &app);  ///< verify FOLDER
 Verb addInspect(CLI::App &app); ///< inspect FOLDER
 Verb addBench(CLI::App &app);   ///< bench FOLDER, bench --read
+Verb addWarm(CLI::App &app);    ///< warm FOLDER
 Verb addDoctor(CLI::App &app);  ///< doctor
 
 /// A program: its verbs, its --version (which each verb has as well), and its run.

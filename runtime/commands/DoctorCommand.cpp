@@ -1,8 +1,9 @@
 // doctor: what a bug report needs to know of this machine. No GPU is an answer, not an error. Names
 // of people and hosts are left out, and of the environment only what attncc and CUDA read is shown.
 #include "runtime/commands/Commands.h"
-#include "runtime/support/Table.h"
+#include "runtime/commands/Environment.h"
 #include "runtime/device/Device.h"
+#include "runtime/support/Table.h"
 
 #include <CLI/CLI.hpp>
 
@@ -54,19 +55,6 @@ std::string unquoted(std::string text) {
 std::string gibibytes(double bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f GiB", bytes / (1 << 30));
-  return text;
-}
-
-/// The home folder, which may say who somebody is, as "~".
-std::string withoutHome(std::string text) {
-  const char *home = std::getenv("HOME");
-  if (!home || std::strlen(home) < 2)
-    return text;
-  for (size_t at = 0; (at = text.find(home, at)) != text.npos; ++at) {
-    char next = at + std::strlen(home) < text.size() ? text[at + std::strlen(home)] : '/';
-    if (next == '/' || next == ':' || next == ',')
-      text.replace(at, std::strlen(home), "~");
-  }
   return text;
 }
 
@@ -128,23 +116,6 @@ std::vector<std::string> loadedLibraries() {
   return paths;
 }
 
-/// Where the driver keeps what it has compiled (CUDA C++ Programming Guide, "Environment
-/// Variables"), and whether it can.
-std::string cacheText() {
-  const char *disabled = std::getenv("CUDA_CACHE_DISABLE"), *path = std::getenv("CUDA_CACHE_PATH"),
-             *home = std::getenv("HOME");
-  if (disabled && std::string_view(disabled) == "1")
-    return "off (CUDA_CACHE_DISABLE)";
-  if (!path && !home)
-    return "unknown: neither CUDA_CACHE_PATH nor HOME is set";
-  // The folder is made when it is needed: the nearest one that exists decides.
-  std::string folder = path ? path : std::string(home) + "/.nv/ComputeCache", existing = folder;
-  while (existing.size() > 1 && access(existing.c_str(), F_OK) != 0)
-    existing.resize(std::max<size_t>(1, existing.find_last_of('/')));
-  return withoutHome(folder) +
-         (access(existing.c_str(), W_OK) == 0 ? ", writable" : ", not writable");
-}
-
 struct Gpu {
   std::string name;
   device::DeviceInfo info;
@@ -179,7 +150,7 @@ struct DoctorCommand {
       body["environment"] = treeOf(environment);
       body["libraries"] = libraries;
       body["kernel_driver"] = kernelDriver;
-      body["jit_cache"] = cacheText();
+      body["jit_cache"] = jitCache().text;
       body["no_gpu"] = refusal;
       body["gpus"] = Tree::array();
       for (const Gpu &gpu : gpus) {
@@ -208,7 +179,7 @@ struct DoctorCommand {
                         std::to_string(gpu.info.ptxVersion / 10) + "." +
                         std::to_string(gpu.info.ptxVersion % 10) + ", " +
                         grouped(gpu.info.maxShared) + " bytes of shared memory a block");
-    add("jit cache", cacheText());
+    add("jit cache", jitCache().text);
     for (const std::string &path : libraries)
       add("loaded", path);
     for (const Fact &fact : environment)

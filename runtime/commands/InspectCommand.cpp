@@ -1,11 +1,12 @@
 // inspect: what a package holds, verified against its hashes, and what of it a device would load.
-// On a GPU the chosen kernels are compiled, and the driver says what they need.
+// On a GPU the chosen kernels are loaded, their PTX compiled where no cubin fits.
 #include "runtime/commands/Commands.h"
 #include "runtime/package/Package.h"
 #include "runtime/support/Table.h"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -73,6 +74,18 @@ std::string loadText(const KernelEntry &kernel) {
   return text.empty() ? "any" : text;
 }
 
+/// "sm_90a, 76 registers".
+std::string cubinText(const KernelEntry &kernel) {
+  return kernel.cubin
+             ? kernel.cubin->arch + ", " + std::to_string(kernel.cubin->registers) + " registers"
+             : "-";
+}
+
+/// What was loaded of a kernel, null where nothing was: "cubin", or the PTX and why.
+std::string loadedText(const package::LoadedKernel *kernel) {
+  return !kernel ? "-" : kernel->whyPtx.empty() ? "cubin" : "PTX: " + kernel->whyPtx;
+}
+
 struct InspectCommand {
   Report report{"inspect"};
   std::string folder, device, target;
@@ -96,6 +109,13 @@ struct InspectCommand {
     if (!package)
       return finish(report.add(package.error(), device));
     loaded = *package;
+    if (std::string refused = loaded->refusedCubins(); !refused.empty()) {
+      Diagnostic warning;
+      warning.severity = Diagnostic::Severity::Warning;
+      warning.message = refused;
+      warning.where.file = device;
+      report.add(warning);
+    }
     return finish(kOk);
   }
 
@@ -146,16 +166,27 @@ private:
       text += tableText(rows);
     }
     text += "\n";
+    const bool hasCubins = std::any_of(m.kernels.begin(), m.kernels.end(),
+                                       [](const KernelEntry &kernel) { return !!kernel.cubin; });
     rows = {{"kernel", "role", "class", "target", "for", "schedule", "shared"}};
+    if (hasCubins)
+      rows[0].push_back("cubin");
+    if (loaded)
+      rows[0].push_back("loaded");
     for (const KernelEntry &kernel : m.kernels) {
       rows.push_back({kernel.entry, kernel.role, kernel.layerClass, kernel.target, loadText(kernel),
                       scheduleText(kernel), std::to_string(kernel.shared / 1024) + " KB"});
+      if (hasCubins)
+        rows.back().push_back(cubinText(kernel));
+      if (loaded)
+        rows.back().push_back(loadedText(find(kernel)));
     }
     text += tableText(rows);
     if (loaded)
       text += std::to_string(m.kernels.size()) + " kernels, " +
               std::to_string(loaded->kernels().size()) + " loaded on " +
-              loaded->device().info().description + "\n";
+              loaded->device().info().description + ", " + std::to_string(loaded->numCubins()) +
+              " from cubins\n";
     return text;
   }
 
@@ -212,7 +243,16 @@ private:
       row["interface"] = kernel.interface;
       row["shared"] = kernel.shared;
       row["schedule"] = kernel.schedule;
-      row["loaded"] = find(kernel) != nullptr;
+      const package::LoadedKernel *found = find(kernel);
+      row["loaded"] = found != nullptr;
+      row["from_cubin"] = found && found->whyPtx.empty();
+      row["why_ptx"] = found ? found->whyPtx : "";
+      row["cubin"] = Tree();
+      if (kernel.cubin) {
+        row["cubin"]["arch"] = kernel.cubin->arch;
+        row["cubin"]["registers"] = kernel.cubin->registers;
+        row["cubin"]["ptxas"] = kernel.cubin->ptxas;
+      }
       row["load_class"] = Tree::object();
       for (const auto &[name, interval] : kernel.loadClass)
         row["load_class"][name] = Tree(std::vector<int64_t>{interval.least, interval.most});

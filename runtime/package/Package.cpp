@@ -1,14 +1,12 @@
 #include "runtime/package/Package.h"
-#include "runtime/support/Json.h"
+#include "runtime/support/Parallel.h"
 #include "runtime/support/Sha256.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 using namespace attncc;
@@ -239,36 +237,6 @@ Result<void> Package::load(LoadedKernel &kernel, bool forbidJit) const {
   return {};
 }
 
-/// Each kernel is one task; the first error in the manifest's order is the result.
-Result<void> Package::loadAll(const LoadOptions &options) const {
-  std::vector<Result<void>> results(loaded.size());
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    for (size_t i = 0; (i = next++) < loaded.size();)
-      try {
-        results[i] = load(*loaded[i], options.forbidJit);
-      } catch (const std::exception &exception) {
-        results[i] = makeError(Status::Internal, exception.what());
-      }
-  };
-  const unsigned threads =
-      options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::thread> helpers;
-  try {
-    while (helpers.size() + 1 < std::min<size_t>(threads, loaded.size()))
-      helpers.emplace_back(work);
-  } catch (const std::system_error &) {
-    // No more threads are to be had: fewer do.
-  }
-  work();
-  for (std::thread &helper : helpers)
-    helper.join();
-  for (const Result<void> &result : results)
-    if (!result)
-      return result.error();
-  return {};
-}
-
 Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Device> device,
                                                      const std::string &folder,
                                                      const LoadOptions &options) {
@@ -287,7 +255,10 @@ Result<std::shared_ptr<const Package>> Package::open(std::shared_ptr<device::Dev
     if (isLaunchable(entry) && package->choice.chosen.at(entry.layerClass) == entry.target &&
         obstacle(entry, package->owner->info()).empty())
       package->loaded.push_back(package->prepare(entry));
-  if (Result<void> done = package->loadAll(options); !done)
+  Result<void> done = inParallel(package->loaded.size(), options.threads, [&](size_t i) {
+    return package->load(*package->loaded[i], options.forbidJit);
+  });
+  if (!done)
     return done.error();
   for (const std::unique_ptr<LoadedKernel> &kernel : package->loaded) {
     ClassKernels &roles = package->classes[kernel->entry->layerClass];

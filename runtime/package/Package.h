@@ -99,7 +99,6 @@ private:
       : owner(std::move(device)), content(std::move(folder)) {}
   std::unique_ptr<LoadedKernel> prepare(const KernelEntry &entry) const;
   Result<void> load(LoadedKernel &kernel, bool forbidJit) const;
-  Result<void> loadAll(const LoadOptions &options) const;
   Error jitForbidden(const KernelEntry &entry, const std::string &why) const;
 
   std::shared_ptr<device::Device> owner;

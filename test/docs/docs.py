@@ -155,7 +155,7 @@ def check_options():
     """docs/commands.md has every option of every verb."""
     page = (source / "docs" / "commands.md").read_text()
     for program, *verb in [["attncc"], ["attncc", "check"], ["attncc-rt"], ["attncc-rt", "inspect"],
-                           ["attncc-rt", "verify"], ["attncc-rt", "bench"], ["attncc-rt", "doctor"]]:
+                           ["attncc-rt", "verify"], ["attncc-rt", "bench"], ["attncc-rt", "warm"], ["attncc-rt", "doctor"]]:
         shown = subprocess.run([build / "bin" / program, *verb, "--help"], capture_output=True, text=True).stdout
         options = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", shown))
         if not options:

@@ -143,6 +143,28 @@ TEST(PackageBuilder, FilesHaveTheirHashes) {
   EXPECT_EQ(package.manifest.spec.sha256, sha256Hex(package.files.at("spec.json")));
 }
 
+TEST(PackageBuilder, CubinsStandBesideTheirPtx) {
+  spec::ModelSpec spec = modelSpec();
+  CompiledKernel decode = kernelOf(spec, {}, "decode");
+  decode.assembled = AssembledKernel{std::string("\177ELF\0", 5), "13.0.88", 96, {}};
+  PackageFiles package = buildPackage(
+      spec, kSpec, {}, {decode, kernelOf(spec, {}, "append"), kernelOf(spec, {}, "merge")}, {});
+  const package::KernelEntry &entry = package.manifest.kernels[0];
+  ASSERT_TRUE(entry.cubin);
+  EXPECT_EQ(entry.cubin->file, entry.file.substr(0, entry.file.size() - 4) + ".cubin");
+  EXPECT_EQ(package.files.at(entry.cubin->file), decode.assembled->cubin);
+  EXPECT_EQ(entry.cubin->bytes, 5);
+  EXPECT_EQ(entry.cubin->sha256, sha256Hex(decode.assembled->cubin));
+  EXPECT_EQ(entry.cubin->arch, "sm_80");
+  EXPECT_EQ(entry.cubin->registers, 96);
+  EXPECT_EQ(entry.cubin->ptxas, "13.0.88");
+  EXPECT_FALSE(package.manifest.kernels[1].cubin);
+  Result<package::Manifest> read =
+      package::parseManifest(package.files.at("manifest.json"), "manifest.json");
+  ASSERT_TRUE(read) << read.error().diagnostic.text();
+  EXPECT_EQ(*read, package.manifest);
+}
+
 TEST(PackageBuilder, SameInputSameBytes) {
   EXPECT_EQ(packageOf(modelSpec()).files, packageOf(modelSpec()).files);
 }

@@ -15,7 +15,7 @@ def lines(*command):
 attncc, attncc_rt = sys.argv[1:]
 top = lines(attncc_rt, "--help")
 verbs = [line.split()[0] for line in top[top.index("Subcommands:") + 1 :] if re.match(r"  \w", line)]
-assert {"inspect", "verify", "bench", "doctor"} <= set(verbs), verbs
+assert {"inspect", "verify", "bench", "warm", "doctor"} <= set(verbs), verbs
 for verb in verbs:
     own, other = lines(attncc_rt, verb, "--help"), lines(attncc, verb, "--help")
     assert [line.replace("attncc-rt", "attncc") for line in own] == other, (own, other)

@@ -208,8 +208,9 @@ TEST_F(Cuda, MemoryBeyondTheDeviceIsOutOfMemory) {
 //===----------------------------------------------------------------------===//
 
 // Those of the functions in use (CUDA Driver API Reference, "CUresult"), and one that is unknown.
-const int kErrors[] = {1,   2,   3,   4,   100, 101, 201, 209, 218, 222, 400, 500, 600, 700,  701,
-                       702, 710, 715, 716, 719, 800, 802, 803, 900, 901, 906, 908, 999, 12345};
+const int kErrors[] = {1,   2,   3,   4,   100, 101, 200, 201, 209,  218, 222,
+                       300, 400, 500, 600, 700, 701, 702, 710, 715,  716, 719,
+                       800, 802, 803, 900, 901, 906, 908, 999, 12345};
 
 struct Called {
   const char *function;
@@ -223,6 +224,8 @@ protected:
     Cuda::SetUp();
     Sample sample = samplePackage();
     sample.manifest.kernels[1].shared = 1024;
+    addCubins(sample, "sm_90a", "sm_90a");
+    sample.manifest.kernels[2].cubin.reset();
     writePackage(sample, folder.path);
   }
   std::string program() {
