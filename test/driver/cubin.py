@@ -96,6 +96,17 @@ with tempfile.TemporaryDirectory() as folder:
     check(done.returncode == 1 and re.search(r'manifest.json:\d+:\d+: error: arch is "sm_75", for which code of sm_80 '
                                              r"cannot be assembled", done.stderr), f"arch: {done.stderr}")
 
+    # What ptxas has against a kernel is a warning of its own.
+    spilling = folder / "spilling"
+    spilling.write_text(f"#!/bin/sh\ncase $1 in --version) ;; *)\n"
+                        f"echo '    8 bytes stack frame, 12 bytes spill stores, 16 bytes spill loads';; esac\n"
+                        f"exec {ptxas} \"$@\"\n")
+    spilling.chmod(0o755)
+    done = run([attncc, spec, "-o", folder / "one", "--cubin"], env={**os.environ, "ATTNCC_PTXAS": str(spilling)})
+    warnings = re.findall(r"^sm_80/\w+\.ptx: warning: kernel attncc_\w+: spills 12 bytes to memory and loads 16 back, at "
+                          r"\d+ registers \[ptxas\]$", done.stderr, re.M)
+    check(done.returncode == 0 and len(warnings) == 7 == len(done.stderr.splitlines()), f"spills: {done.stderr}")
+
     # No ptxas, and one that fails: exit code 1, nothing is written.
     done = run([attncc, spec, "-o", folder / "none", "--cubin"], env={**os.environ, "ATTNCC_PTXAS": "/no/ptxas"})
     check(done.returncode == 1 and done.stderr.startswith("error: there is no ptxas at /no/ptxas [ptxas]\nnote: "),
