@@ -75,6 +75,12 @@ with tempfile.TemporaryDirectory() as folder:
     shown = run([attncc, "inspect", folder / "one", "--device=sim:sm_80"]).stdout
     check(shown.endswith("14 kernels, 7 loaded on simulator (sm_80), 0 from cubins\n"), f"inspect on sim: {shown}")
     check(shown.count("PTX: the device takes PTX alone") == 7, f"inspect on sim: {shown}")
+    shown = json.loads(run([attncc, "inspect", folder / "one", "--device=cuda:0", "--target=sm_80", "--json"],
+                           env=with_fake_cuda).stdout)["kernels"]
+    check([kernel["cubin"] for kernel in shown] ==
+          [{key: kernel["cubin"][key] for key in ("arch", "registers", "ptxas")} for kernel in manifest["kernels"]] and
+          [(kernel["from_cubin"], kernel["why_ptx"]) for kernel in shown] ==
+          [(False, "the cubin is for sm_80")] * 7 + [(False, "")] * 7, f"inspect --json: {shown}")
     done = run([attncc, "inspect", folder / "one", "--device=cuda:0"], env=with_fake_cuda)
     check(done.returncode == 0 and done.stdout.count("PTX: the cubin was refused: cuModuleLoadDataEx gives ") == 7,
           f"inspect on a driver that refuses: {done.stdout}")
