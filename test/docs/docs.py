@@ -2,8 +2,8 @@
 
 usage: docs.py SOURCE BUILD
 Documents: README.md, CONTRIBUTING.md, docs/*.md.
-- ```sh blocks: each line is run, in order, in a folder of the document's own, where build/ is the build, test/ and
-  docs/ are the sources' and config.json is Llama-3.2-1B's. Each must end with exit code 0.
+- ```sh blocks: each line is run, in order, in a folder of the document's own, where build/ is the build, test/,
+  docs/ and tools/ are the sources' and config.json is Llama-3.2-1B's. Each must end with exit code 0.
 - ```console blocks: the same for lines that begin with "$ "; the lines after one are what it prints, on either
   stream, where … stands for any text in a line and a line of … for any lines. A comment "# exit N" names its exit code.
 - ```json blocks parse, unless they have an ellipsis.
@@ -87,7 +87,7 @@ def check_blocks(document, text):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "build").symlink_to(build)
-        for name in ["test", "docs"]:
+        for name in ["test", "docs", "tools"]:
             (folder / name).symlink_to(source / name)
         for name in ["config.json", "llama-3.2-1b.json"]:
             shutil.copy(source / "test" / "models" / "llama-3.2-1b.json", folder / name)

@@ -157,8 +157,11 @@ def operators(namespace):
 
 
 def by_name(operator, **given):
-    """Calls with the given arguments and neutral ones for those without a default."""
+    """Calls with the given arguments, which it must have, and neutral ones for those without a default."""
     arguments = {}
+    unknown = set(given) - {argument.name for argument in operator.default._schema.arguments}
+    if unknown:
+        raise TypeError(f"{operator} has no {', '.join(sorted(unknown))}")
     for argument in operator.default._schema.arguments:
         if argument.name in given:
             arguments[argument.name] = given[argument.name]

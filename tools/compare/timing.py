@@ -17,8 +17,14 @@ SUSTAINED_MICROSECONDS = 120e3
 
 @dataclasses.dataclass
 class Graph:
-    """`calls` calls, over the input sets in turn; replay() puts them on the stream. estimate: microseconds a call."""
+    """`calls` calls, over the input sets in turn; replay() puts them on the stream.
+
+    run: what was captured, with all memory that it uses; output: of the last call, of the last input set, which a replay
+    writes anew; estimate: microseconds a call; captured: false where the calls are launched one by one.
+    """
     replay: object
+    run: object
+    output: object
     calls: int
     estimate: float
     captured: bool
@@ -55,29 +61,35 @@ def once(replay):
     return before.elapsed_time(after) * 1e3
 
 
+def calls_of(sets, estimate):
+    """As many whole turns over the sets as fill a sample."""
+    return sets * max(1, math.ceil(min(SAMPLE_MICROSECONDS / estimate, MOST_CALLS) / sets))
+
+
 def capture(run, sets):
     """A graph of calls run(0), run(1), … run(sets - 1), run(0), …; without one where run cannot be captured."""
     def turns(calls):
         for call in range(calls):
-            run(call % sets)
+            output = run(call % sets)
+        return output
 
     turns(sets)  # the first call of a library may allocate or load kernels
     estimate = max(once(lambda: turns(sets)) / sets, 0.5)
     try:
-        for attempt in range(2):  # the first estimate is of launches, where the host is slower than the GPU
-            calls = sets * max(1, math.ceil(min(SAMPLE_MICROSECONDS / estimate, MOST_CALLS) / sets))
+        for _ in range(2):  # the first estimate is of launches, where the host is slower than the GPU
+            calls = calls_of(sets, estimate)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                turns(calls)
+                output = turns(calls)
             graph.replay()
             estimate = once(graph.replay) / calls
-            if estimate * calls > SAMPLE_MICROSECONDS / 2 or calls >= MOST_CALLS:
+            if calls_of(sets, estimate) <= 2 * calls:
                 break
-        return Graph(graph.replay, calls, estimate, True)
+        return Graph(graph.replay, run, output, calls, estimate, True)
     except RuntimeError:
         torch.cuda.synchronize()
-        calls = sets * max(1, math.ceil(min(SAMPLE_MICROSECONDS / estimate, MOST_CALLS) / sets))
-        return Graph(lambda: turns(calls), calls, estimate, False)
+        calls = calls_of(sets, estimate)
+        return Graph(lambda: turns(calls), run, None, calls, estimate, False)
 
 
 def alternate(graphs, samples):
