@@ -1,8 +1,8 @@
-"""tools/compare-attention without a GPU and without PyTorch: shapes, packages, specs, reports, and its calls of the runtime.
+"""tools/compare-attention without a GPU and without PyTorch: shapes, packages, specs, reports, and its runtime calls.
 
 usage: compare-attention.py SOURCE ATTNCC LIBRARY
-The structs are compared with those of attncc.h; then a package that is compiled from a spec of --write-specs attends on the
-simulator, over memory of this process, and each row is compared with a softmax in Python's doubles.
+The structs are compared with those of attncc.h; then packages that are compiled from the specs of --write-specs attend
+on the simulator, over memory of this process, and each row is compared with a softmax in Python's doubles.
 """
 import ctypes
 import json
@@ -59,13 +59,14 @@ for target, capability, usable in [("sm_80", (8, 0), True), ("sm_80", (9, 0), Tr
 
 
 def manifest(**changes):
-    """One layer class of 4 query heads a kv head in the second of three layers, with decode for both targets."""
-    layer_class = {"name": "full", "cache_group": "kv0", "layers": [[3, 3]], "head_dim": 64, "group": 4, "dtype": "bf16",
-                   "scale": 0.125, "mask": "causal", "max_position": 4096, "max_query_tokens_decode": 8}
+    """One layer class of 4 query heads a kv head in the second of three layers; prefill is for sm_80 alone."""
+    layer_class = {"name": "full", "cache_group": "kv0", "layers": [[3, 3]], "head_dim": 64, "group": 4,
+                   "dtype": "bf16", "scale": 0.125, "mask": "causal", "max_position": 4096,
+                   "max_query_tokens_decode": 8}
     group = {"name": "kv0", "layers": [[1, 1], [3, 4]], "page_size": 16, "kv_heads": 8, "v": {"dim": 64}}
     kernels = [{"class": "full", "role": role, "target": target, "load_class": {"max_query_length": bounds}}
-               for target in ("sm_80", "sm_90a")
-               for role, bounds in (("decode", [1, 8]), ("prefill", [9, 2 ** 31 - 1])) if (role, target) != ("prefill", "sm_90a")]
+               for role, target, bounds in (("decode", "sm_80", [1, 8]), ("decode", "sm_90a", [1, 8]),
+                                            ("prefill", "sm_80", [9, 2 ** 31 - 1]))]
     layer_class |= {name: value for name, value in changes.items() if name in layer_class}
     group |= {name: value for name, value in changes.items() if name in group}
     return {"layer_classes": [layer_class], "cache_groups": [group], "kernels": kernels}
@@ -89,8 +90,8 @@ expect("more kv heads", chosen(shape(heads=(64, 16))), None)
 expect("the mask of one token does not matter", chosen(shape(), mask="none"), ("sm_90a", 1, 3))
 expect("the mask of a prompt does", chosen(prompt, mask="none"), None)
 expect("too many query tokens", chosen(shape(query_tokens=8), max_query_tokens_decode=4), None)
-for name, value in [("head_dim", 128), ("group", 2), ("dtype", "f16"), ("scale", 0.1), ("max_position", 32), ("page_size", 64),
-                    ("v", {"dim": 32})]:
+for name, value in [("head_dim", 128), ("group", 2), ("dtype", "f16"), ("scale", 0.1), ("max_position", 32),
+                    ("page_size", 64), ("v", {"dim": 32})]:
     expect(f"another {name}", chosen(shape(), **{name: value}), None)
 
 # The command line.
@@ -116,7 +117,8 @@ def record(name, attncc_us, *rows):
             "rows": [row("attncc", "paged", "attncc", attncc_us), *rows]}
 
 
-records = [record("a", 10, row("x-1", "paged", "x", 30, "x"), row("x-2", "paged", "x", 20, "x"), row("y*", "dense", "cudnn", 5)),
+records = [record("a", 10, row("x-1", "paged", "x", 30, "x"), row("x-2", "paged", "x", 20, "x"),
+                  row("y*", "dense", "cudnn", 5)),
            record("b", 10, row("x-1", "paged", "x", None, "x"), row("y*", "dense", "cudnn", 20)),
            record("c", None, row("x-1", "paged", "x", 10, "x"))]
 expect("best", report.against(records[0], "cold", "best"), ("y*", 0.5))
@@ -134,15 +136,17 @@ expect("table", lines, ["shape KV MB floor attncc x y* best ratio best paged rat
 prefill = {**record("p", None), "table": "prefill", "flops": 10 ** 9}
 prefill["rows"][0] = {**row("attncc", "paged", "attncc", None), "times": {"sustained": {"us": 10}, "burst": {"us": 5}}}
 expect("two states", report.table_lines([prefill], "prefill")[1].split(), "p 100/200 - - - -".split())
-whole = {"shapes": records, "ceilings": {}, "means": report.means(records), "skipped": [{"shape": "d", "reason": "late"}],
-         "not_installed": {"z": "no z"}}
-for part in ["failed: x-1, b: no\n", "not installed: z: no z", "skipped: d: late", "attncc's speed is 1.000 of best (2 shapes)"]:
+whole = {"shapes": records, "ceilings": {}, "means": report.means(records), "not_installed": {"z": "no z"},
+         "skipped": [{"shape": "d", "reason": "late"}]}
+for part in ["failed: x-1, b: no\n", "not installed: z: no z", "skipped: d: late",
+             "attncc's speed is 1.000 of best (2 shapes)"]:
     expect(f"text has {part!r}", part in report.text(whole) + "\n", True)
 with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "report.json"
     report.write_json(path, {"old": 1})
     report.write_json(path, whole)
-    expect("JSON", (json.loads(path.read_text()), [one.name for one in path.parent.iterdir()]), (whole, ["report.json"]))
+    expect("JSON", json.loads(path.read_text()), whole)
+    expect("only the JSON is left", [one.name for one in path.parent.iterdir()], ["report.json"])
 
 # The structs are the header's: names in order.
 header = re.sub(r"/\*.*?\*/", "", (source / "runtime/include/attncc/attncc.h").read_text(), flags=re.S)
@@ -163,6 +167,10 @@ def value_of(bits):
     return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
 
 
+def start_of(memory):
+    return ctypes.c_void_p(ctypes.addressof(memory))
+
+
 def softmax_row(query, keys, values):
     scores = [sum(a * b for a, b in zip(query, key)) / math.sqrt(len(query)) for key in keys]
     weights = [math.exp(score - max(scores)) for score in scores]
@@ -179,7 +187,7 @@ def attend_on_simulator(device, folder, one, policy):
         alignment = 256
         raw = (ctypes.c_ubyte * (ctypes.sizeof(kind) * len(values) + alignment))()
         address = -(-ctypes.addressof(raw) // alignment) * alignment
-        device.call("device_register", device.device, ctypes.c_void_p(ctypes.addressof(raw)), ctypes.c_size_t(len(raw)), b"memory")
+        device.call("device_register", device.device, start_of(raw), ctypes.c_size_t(len(raw)), b"memory")
         memory.append(raw)
         array = (kind * len(values)).from_address(address)
         array[:] = values
@@ -193,13 +201,15 @@ def attend_on_simulator(device, folder, one, policy):
     pages = [order[sum(counts[:i]):sum(counts[:i + 1])] for i in range(one.batch)]
     row_elements = one.kv_heads * one.head_dim
     tokens = one.batch * one.query_tokens
-    caches = [[place(ctypes.c_uint16, normal(sum(counts) * one.page_size * row_elements)) for _ in "kv"] for _ in range(2)]
+    cache_elements = sum(counts) * one.page_size * row_elements
+    caches = [[place(ctypes.c_uint16, normal(cache_elements)) for _ in "kv"] for _ in range(2)]
     query = place(ctypes.c_uint16, normal(tokens * one.query_heads * one.head_dim))
     output = place(ctypes.c_uint16, [0x7FFF] * len(query))
     starts = place(ctypes.c_int32, [i * one.query_tokens for i in range(one.batch + 1)])
     lengths = place(ctypes.c_int32, one.kv_lengths)
     table = place(ctypes.c_int32, [page for row in pages for page in row + [2 ** 31 - 1] * (columns - len(row))])
-    attention = runtime.Attention(device, package, choice, one, policy, *map(ctypes.addressof, (starts, lengths, table)), columns)
+    attention = runtime.Attention(device, package, choice, one, policy,
+                                  *map(ctypes.addressof, (starts, lengths, table)), columns)
     workspace = place(ctypes.c_uint8, [0] * attention.workspace_bytes())
     attention.set_workspace(ctypes.addressof(workspace), len(workspace), None)
     for key, value in caches:
@@ -220,7 +230,7 @@ def attend_on_simulator(device, folder, one, policy):
                 worst = max(worst, *(abs(a - b) if a == a else math.inf for a, b in zip(got, expected)))
     attention.close()
     for raw in memory:
-        device.call("device_free", device.device, ctypes.c_void_p(ctypes.addressof(raw)))
+        device.call("device_free", device.device, start_of(raw))
     device.release("package", package)
     return worst
 
@@ -236,12 +246,13 @@ with tempfile.TemporaryDirectory() as work:
         done = subprocess.run(command, text=True, capture_output=True)
         expect(f"{' '.join(command)}: {done.stderr}", done.returncode, 0)
         compiled[name] = f"{work}/{name}"
-    of_64 = shapes.select(head_dims=[64])
-    expect("shapes without a package", [one.name for one in of_64 if not packages.choose(one, compiled.values(), (9, 0))], [])
+    missing = [one.name for one in shapes.select(head_dims=[64]) if not packages.choose(one, compiled.values(), (9, 0))]
+    expect("shapes without a package", missing, [])
 
     simulator = runtime.Runtime(library, "sim:sm_80")
     for one, name, policy in [(shape(lengths=(70, 33)), "bf16-d64-g4-causal-p16", "invariant"),
-                              (shape(lengths=(40, 4), query_tokens=3, heads=(2, 2)), "bf16-d64-g1-causal-p16", "throughput"),
+                              (shape(lengths=(40, 4), query_tokens=3, heads=(2, 2)), "bf16-d64-g1-causal-p16",
+                               "throughput"),
                               (shape("prefill", (21,), 11, (4, 1)), "bf16-d64-g4-causal-p16", "invariant"),
                               (shape("prefill", (17,), 17, (4, 1), causal=False), "bf16-d64-g4-full-p16", "invariant")]:
         worst = attend_on_simulator(simulator, compiled[name], one, policy)

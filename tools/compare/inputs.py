@@ -18,7 +18,7 @@ class WrongResult(Exception):
 
 @dataclasses.dataclass
 class Verdict:
-    """ratio: the largest error of a row by what attncc verify's rule allows it; relative: the largest of a row's norm."""
+    """ratio: the largest error of a row by what attncc verify's rule allows; relative: the largest of a row's norm."""
     ratio: float
     relative: float
 

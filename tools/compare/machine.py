@@ -14,7 +14,7 @@ from compare import timing
 READ_BYTES = 8 << 30
 READ_SAMPLES = 20
 MATRIX = 8192
-DISTRIBUTIONS = ("torch", "triton", "flashinfer-python", "nvidia-cudnn-frontend", "flash-attn", "flash-attn-3", "flash_attn_3",
+DISTRIBUTIONS = ("torch", "triton", "flashinfer-python", "nvidia-cudnn-frontend", "flash-attn", "flash-attn-3",
                  "xformers", "vllm")
 
 
@@ -41,9 +41,9 @@ def versions():
 
 def describe():
     properties = torch.cuda.get_device_properties(0)
-    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "device": properties.name,
-            "capability": [properties.major, properties.minor], "multiprocessors": properties.multi_processor_count,
-            "l2_bytes": properties.L2_cache_size, "memory_bytes": properties.total_memory, "driver": driver_version(),
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "device": properties.name, "capability": [properties.major, properties.minor],
+            "multiprocessors": properties.multi_processor_count, "l2_bytes": properties.L2_cache_size, "memory_bytes": properties.total_memory, "driver": driver_version(),
             "versions": versions()}
 
 
@@ -57,7 +57,7 @@ def read_bandwidth(program):
     size = min(READ_BYTES, torch.cuda.mem_get_info()[0] // 2)
     numbers = torch.ones(size // 4, dtype=torch.float32, device="cuda")
     fastest = min(timing.once(lambda: torch.sum(numbers)) for _ in range(READ_SAMPLES))
-    return {"gbps": size / fastest / 1e3, "by": f"torch.sum of {size >> 20} MiB, which may read slower than can be read"}
+    return {"gbps": size / fastest / 1e3, "by": f"torch.sum of {size >> 20} MiB, an estimate from below"}
 
 
 def matrix_product(dtype):

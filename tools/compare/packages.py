@@ -104,5 +104,5 @@ def write_specs(folder, shapes):
 def commands_for(shapes, specs="specs", packages="packages", targets=COMPILED_FOR_HOPPER):
     """The attncc commands that compile the shapes' specs."""
     options = sorted({(spec_name(shape), shape.page_size) for shape in shapes})
-    return [f"attncc {specs}/{name}.model.json --page-size={page_size} --target={targets} -o {packages}/{name}-p{page_size}"
-            for name, page_size in options]
+    return [f"attncc {specs}/{name}.model.json --page-size={page_size} --target={targets} "
+            f"-o {packages}/{name}-p{page_size}" for name, page_size in options]

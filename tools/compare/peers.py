@@ -13,7 +13,8 @@ class Peer:
 
     column: under which the table shows it; variants share one, and the fastest is shown. kv: "paged" or "dense".
     serves(shape): whether the library has such a call at all. prepare(inputs) does what a plan does and returns
-    run(i), which attends over input set i and returns the output, [tokens, query_heads, head_dim] or the tokens by sequence.
+    run(i), which attends over input set i and returns the output, [tokens, query_heads, head_dim] or the tokens by
+    sequence.
     """
     name: str
     column: str
@@ -64,7 +65,8 @@ def sdpa(backend):
         masked = shape.causal and shape.query_tokens > 1  # one query sees every key
 
         def run(i):
-            query, key, value = (by_sequence(inputs, x[i]).transpose(1, 2) for x in (inputs.query, inputs.key, inputs.value))
+            query, key, value = (by_sequence(inputs, x[i]).transpose(1, 2)
+                                 for x in (inputs.query, inputs.key, inputs.value))
             with sdpa_kernel(getattr(SDPBackend, backend)):
                 output = scaled_dot_product_attention(query, key, value, is_causal=masked, enable_gqa=shape.group > 1)
             return output.transpose(1, 2)
@@ -142,9 +144,9 @@ def flashinfer_ragged(name, backend):
 
 FA3_MODULES = {"flash_attn_3": ("flash_attn_interface", "xformers.ops.fmha.flash3"),
                "_vllm_fa3_C": ("vllm.vllm_flash_attn",)}
-NEUTRAL = {"window_size_left": -1, "window_size_right": -1, "softcap": 0.0, "is_rotary_interleaved": True, "sm_margin": 0,
-           "max_seqlen_k_new": 0, "has_softcap": False, "num_splits": 0, "cp_world_size": 1, "cp_rank": 0,
-           "attention_chunk": 0}
+NEUTRAL = {"window_size_left": -1, "window_size_right": -1, "softcap": 0.0, "is_rotary_interleaved": True,
+           "sm_margin": 0, "max_seqlen_k_new": 0, "has_softcap": False, "num_splits": 0, "cp_world_size": 1,
+           "cp_rank": 0, "attention_chunk": 0}
 
 
 def operators(namespace):
@@ -233,7 +235,8 @@ PEERS = [
     Peer("fa3-varlen", "fa3", "flash-attention", "dense", "prefill", flash3("flash_attn_3", "dense", True)),
     Peer("fa3-paged", "fa3-paged", "flash-attention", "paged", "prefill", flash3("flash_attn_3", "paged", False)),
     Peer("fa3-vllm", "fa3-vllm", "flash-attention", "dense", "prefill", flash3("_vllm_fa3_C", "dense", True)),
-    Peer("fa3-vllm-paged", "fa3-vllm-paged", "flash-attention", "paged", "prefill", flash3("_vllm_fa3_C", "paged", True)),
+    Peer("fa3-vllm-paged", "fa3-vllm-paged", "flash-attention", "paged", "prefill",
+         flash3("_vllm_fa3_C", "paged", True)),
     Peer("fi-ragged-fa3", "fi-ragged", "flashinfer", "dense", "prefill", flashinfer_ragged("fi-ragged-fa3", "fa3")),
     Peer("fi-ragged-fa2", "fi-ragged", "flashinfer", "dense", "prefill", flashinfer_ragged("fi-ragged-fa2", "fa2")),
     Peer("fi-paged-fa3", "fi-paged", "flashinfer", "paged", "prefill", flashinfer_paged("fi-paged-fa3", "fa3")),
@@ -243,8 +246,8 @@ PEERS = [
     Peer("fi-tc", "fi-tc", "flashinfer", "paged", "decode", flashinfer_decode("fi-tc", True, "fa2", True)),
     Peer("fi-tc-exact", "fi-tc", "flashinfer", "paged", "decode", flashinfer_decode("fi-tc-exact", True, "fa2", False)),
     Peer("fi-cc", "fi-cc", "flashinfer", "paged", "decode", flashinfer_decode("fi-cc", False, "auto", True), one_token),
-    Peer("fi-cc-exact", "fi-cc", "flashinfer", "paged", "decode", flashinfer_decode("fi-cc-exact", False, "auto", False),
-         one_token),
+    Peer("fi-cc-exact", "fi-cc", "flashinfer", "paged", "decode",
+         flashinfer_decode("fi-cc-exact", False, "auto", False), one_token),
     Peer("fi-trtllm", "fi-trtllm", "flashinfer", "paged", "decode", flashinfer_trtllm),
     Peer("fi-cudnn", "fi-cudnn", "cudnn", "paged", "decode", flashinfer_decode("fi-cudnn", False, "cudnn", True)),
     Peer("fi-paged-fa2", "fi-paged", "flashinfer", "paged", "decode", flashinfer_paged("fi-paged-fa2", "fa2"),

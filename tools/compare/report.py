@@ -1,7 +1,7 @@
 """What was measured, as JSON and as tables.
 
-A shape's record: "shape" (the name), "table", "kv_bytes", "flops" and "rows". A row: "name", "column", "library", "kv" and
-either "failed" with a reason or "times": {state: {"us", "mad_us", "samples"}}. Decode has the state "cold", prefill
+A shape's record: "shape" (the name), "table", "kv_bytes", "flops" and "rows". A row: "name", "column", "library", "kv"
+and either "failed" with a reason or "times": {state: {"us", "mad_us", "samples"}}. Decode has the state "cold", prefill
 "sustained" and "burst".
 """
 import json
@@ -105,8 +105,8 @@ def table_lines(records, table, read_gbps=None):
 
 TITLES = {"decode": "decode: microseconds, L2 cold; paged KV but * dense; floor: KV at the read bandwidth; "
                     "ratio: attncc's speed by the peer's",
-          "prefill": "prefill: TFLOP/s sustained/burst; attncc, fi-paged and names with paged read paged KV, the others dense; "
-                     "ratio: attncc's speed by the peer's"}
+          "prefill": "prefill: TFLOP/s sustained/burst; attncc, fi-paged and names with paged read paged KV, the "
+                     "others dense; ratio: attncc's speed by the peer's"}
 
 
 def text(report):

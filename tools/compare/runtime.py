@@ -1,6 +1,6 @@
 """attncc's runtime over its C interface, attncc.h, by ctypes: one attention call on memory that is the caller's."""
 import ctypes
-from ctypes import POINTER, Structure, byref, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
+from ctypes import Structure, byref, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
 
 POLICIES = {"invariant": 0, "throughput": 1}
 DEVICE_ERROR = 4
@@ -23,8 +23,8 @@ def _each(kind, names):
 
 
 class Tensor(Structure):
-    _fields_ = [("data", c_void_p), ("shape", c_int64 * 4), ("stride", c_int64 * 4), ("rank", c_int32), ("code", c_uint8),
-                ("bits", c_uint8), ("lanes", c_uint16)]
+    _fields_ = [("data", c_void_p), ("shape", c_int64 * 4), ("stride", c_int64 * 4), ("rank", c_int32),
+                ("code", c_uint8), ("bits", c_uint8), ("lanes", c_uint16)]
 
 
 LoadOptions = _sized("attncc_load_options", *_each(c_char_p, "target cache_dir expected_id"),
@@ -71,7 +71,8 @@ class Runtime:
         getattr(self.library, f"attncc_{kind}_release")(handle)
 
     def open_package(self, folder, target):
-        return self.create("package_open", self.device, str(folder).encode(), byref(make(LoadOptions, target=target.encode())))
+        options = make(LoadOptions, target=target.encode())
+        return self.create("package_open", self.device, str(folder).encode(), byref(options))
 
     def package_id(self, package):
         return self.library.attncc_package_id(package).decode()
@@ -84,7 +85,8 @@ class Attention:
     numbers before the first attend and stay as they are. Plan and caches live until close().
     """
 
-    def __init__(self, runtime, package, choice, shape, policy, query_start, kv_length, block_table, block_table_stride):
+    def __init__(self, runtime, package, choice, shape, policy, query_start, kv_length, block_table,
+                 block_table_stride):
         self.runtime, self.package, self.choice, self.shape, self.caches = runtime, package, choice, shape, []
         tokens = shape.batch * shape.query_tokens
         limits = make(Limits, max_sequences=shape.batch, max_tokens=tokens, max_query_length=shape.query_tokens,

@@ -85,8 +85,6 @@ class Session:
     def __init__(self, options, begin):
         self.options, self.begin, self.opened, self.exit_code = options, begin, {}, 0
         self.runtime = runtime.Runtime(options.library, "cuda:0")
-        for path in options.load:
-            torch.ops.load_library(path)
         self.report = {"schema": "attncc.compare/1", **machine.describe(), "attncc": self.runtime.version,
                        "options": {name: value for name, value in vars(options).items() if value is not None},
                        "ceilings": {}, "shapes": [], "skipped": [], "not_installed": {}, "means": {}}
@@ -125,11 +123,14 @@ class Session:
         policies = self.options.policy if shape.table == "decode" else self.options.policy[:1]
         ours = [Ours(self, choice, policy, report.OURS if policy == policies[0] else f"{report.OURS}-{policy}")
                 for policy in policies]
-        wanted = self.options.peers
+        def named(peer, parts):
+            return any(part in peer.name for part in parts)
+
         theirs = [Theirs(peer) for peer in peers.PEERS
                   if peer.table == shape.table and peer.serves(shape)
                   and peer.name not in self.report["not_installed"]
-                  and (not wanted or any(part in peer.name for part in wanted))]
+                  and (not self.options.peers or named(peer, self.options.peers))
+                  and not named(peer, self.options.without)]
         return ours + theirs
 
     def attempt(self, contestant, shape, action):
@@ -145,7 +146,8 @@ class Session:
                 self.exit_code = WRONG
         except Exception as error:
             row["failed"] = f"{type(error).__name__}: {error}".strip()
-            row["where"] = [line.strip() for line in traceback.format_exc().splitlines() if line.strip().startswith("File")][-2:]
+            places = traceback.extract_tb(error.__traceback__)[-2:]
+            row["where"] = [f"{place.filename}:{place.lineno}" for place in places]
             if isinstance(contestant, Ours):
                 self.exit_code = self.exit_code or (DEVICE_FAILED if device_failed(error) else 1)
         say(f"  {row['name']}: {row['failed'].splitlines()[0][:200]}")
@@ -184,8 +186,8 @@ class Session:
         inputs = Inputs(shape, "cuda", sets_for(shape, self.report["l2_bytes"]))
         record = {"shape": shape.name, "table": shape.table, "batch": shape.batch, "kv_lengths": list(shape.kv_lengths),
                   "query_tokens": shape.query_tokens, "query_heads": shape.query_heads, "kv_heads": shape.kv_heads,
-                  "head_dim": shape.head_dim, "causal": shape.causal, "dtype": shape.dtype, "page_size": shape.page_size,
-                  "kv_bytes": shape.kv_bytes, "flops": shape.flops, "rows": []}
+                  "head_dim": shape.head_dim, "causal": shape.causal, "dtype": shape.dtype,
+                  "page_size": shape.page_size, "kv_bytes": shape.kv_bytes, "flops": shape.flops, "rows": []}
         self.report["shapes"].append(record)
         contestants, graphs = self.contestants(shape, choice), {}
         try:

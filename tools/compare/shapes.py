@@ -96,4 +96,5 @@ def select(tables=TABLES, head_dims=None, only=None, dtype="bf16", page_size=16)
     """Shapes of the named tables, in order; only: a part of the name."""
     makers = {"prefill": prefill_table, "decode": decode_table}
     shapes = [shape for table in tables for shape in makers[table](dtype, page_size)]
-    return [shape for shape in shapes if (not head_dims or shape.head_dim in head_dims) and (not only or only in shape.name)]
+    return [shape for shape in shapes
+            if (not head_dims or shape.head_dim in head_dims) and (not only or only in shape.name)]

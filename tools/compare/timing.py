@@ -19,8 +19,8 @@ SUSTAINED_MICROSECONDS = 120e3
 class Graph:
     """`calls` calls, over the input sets in turn; replay() puts them on the stream.
 
-    run: what was captured, with all memory that it uses; output: of the last call, of the last input set, which a replay
-    writes anew; estimate: microseconds a call; captured: false where the calls are launched one by one.
+    run: what was captured, with all memory that it uses; output: of the last call, of the last input set, which a
+    replay writes anew; estimate: microseconds a call; captured: false where the calls are launched one by one.
     """
     replay: object
     run: object
