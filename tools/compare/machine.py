@@ -43,8 +43,8 @@ def describe():
     properties = torch.cuda.get_device_properties(0)
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "device": properties.name, "capability": [properties.major, properties.minor],
-            "multiprocessors": properties.multi_processor_count, "l2_bytes": properties.L2_cache_size, "memory_bytes": properties.total_memory, "driver": driver_version(),
-            "versions": versions()}
+            "multiprocessors": properties.multi_processor_count, "l2_bytes": properties.L2_cache_size,
+            "memory_bytes": properties.total_memory, "driver": driver_version(), "versions": versions()}
 
 
 def read_bandwidth(program):
