@@ -594,14 +594,20 @@ Values KernelBuilder::awaitProducts(int64_t ahead, ValueRange values) {
   return structFields(passed, values.size());
 }
 
-Value KernelBuilder::matrixDescriptor(Value shared, const tile::WgmmaOperand &operand) {
-  // PTX ISA, "Matrix Descriptor": addresses and strides in 16 bytes.
+Values KernelBuilder::matrixDescriptors(Value shared, const tile::WgmmaOperand &operand) {
+  // PTX ISA, "Matrix Descriptor": addresses and strides in 16 bytes, the address in the lowest 14
+  // bits.
   constexpr int64_t addressBits = (1 << 18) - 1;
   int64_t swizzle = operand.swizzleBytes == 128 ? 1 : operand.swizzleBytes == 64 ? 2 : 3;
-  int64_t fields = operand.leading / 16 << 16 | operand.stride / 16 << 32 | swizzle << 62;
   Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
-  address = shiftRight(bitAnd(address, addressBits), 4);
-  return bitOr(zeroExtend(address), i64(fields));
+  Value low = bitOr(shiftRight(bitAnd(address, addressBits), 4),
+                    i32(operand.leading / 16 << 16));
+  low = inlineAsm("mov.b32 $0, $1;", "=r,r", low, i32Type(), /*hasSideEffects=*/true);
+  Value high = i64((operand.stride / 16 | swizzle << 30) << 32);
+  Values descriptors;
+  for (int64_t offset : operand.offsets)
+    descriptors.push_back(bitOr(zeroExtend(add(low, offset / 16)), high));
+  return descriptors;
 }
 
 Values KernelBuilder::warpgroupProduct(ValueRange a, Value b, ValueRange c, int64_t n,

@@ -223,8 +223,10 @@ public:
   void commitProducts();
   /// What passes through is written after all but `ahead` of the committed products are done.
   Values awaitProducts(int64_t ahead, ValueRange values);
-  /// The matrix descriptor of the first 16 of the contraction.
-  Value matrixDescriptor(Value shared, const tile::WgmmaOperand &operand);
+  /// The matrix descriptors of an operand, one for each 16 of the contraction. They differ in the
+  /// address alone, which is added to where they are made: kept through a loop they would take two
+  /// registers each.
+  Values matrixDescriptors(Value shared, const tile::WgmmaOperand &operand);
   /// d[64, n] = a[64, 16] · b[16, n] + c: `a` is a descriptor or the four words of a fragment, `c`
   /// may be empty, which stands for zeros.
   Values warpgroupProduct(ValueRange a, Value b, ValueRange c, int64_t n, bool transposedB,

@@ -212,20 +212,16 @@ struct MatmulIssuePattern : TilePattern<tile::MatmulIssueOp> {
 
     KernelBuilder b(rewriter, op.getLoc());
     b.fenceProducts();
-    Value rightStart = b.matrixDescriptor(adaptor.getRhs().front(), *right), leftStart;
+    Values ofRight = b.matrixDescriptors(adaptor.getRhs().front(), *right), ofLeft;
     if (left)
-      leftStart = b.matrixDescriptor(adaptor.getLhs().front(), *left);
+      ofLeft = b.matrixDescriptors(adaptor.getLhs().front(), *left);
     Values sums;
     if (op.getAccumulator())
       sums = Values(adaptor.getAccumulator());
     for (int64_t step = 0; step < lhsType.getColumns() / 16; ++step) {
-      Values a;
-      if (left)
-        a.push_back(b.add(leftStart, left->offsets[step] / 16));
-      else
-        a = Values(adaptor.getLhs().slice(4 * step, 4));
-      sums = b.warpgroupProduct(a, b.add(rightStart, right->offsets[step] / 16), sums,
-                                type.getColumns(), !op.getTransposeB(), lhsType.getElementType());
+      Values a = left ? Values{ofLeft[step]} : Values(adaptor.getLhs().slice(4 * step, 4));
+      sums = b.warpgroupProduct(a, ofRight[step], sums, type.getColumns(), !op.getTransposeB(),
+                                lhsType.getElementType());
     }
     b.commitProducts();
     rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{sums});
