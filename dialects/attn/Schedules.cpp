@@ -235,7 +235,7 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.product = Product::Wgmma;
   schedule.copy = Copy::Tensor;
   schedule.roles = Roles::Specialised;
-  schedule.overlap = Overlap::Tiles;
+  schedule.overlap = Overlap::Items;
   schedule.pingPong = true;
   schedule.rescale = Rescale::Lazy;
   schedule.work = Work::Static;
@@ -253,8 +253,10 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   const int64_t mostKeys = dim <= 64 ? 128 : dim <= 96 ? 96 : 80;
   for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
     schedule.box = std::gcd(shape.pageSize, schedule.keys);
-    for (int64_t stages : {3, 2}) {
+    // A second slot of the query lets the next item's rows come early.
+    for (auto [stages, queries] : {std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
       schedule.stages.key = schedule.stages.value = stages;
+      schedule.stages.query = queries;
       if (schedule.box % 8 == 0 && checkSchedule(schedule, shape, target))
         return schedule;
     }

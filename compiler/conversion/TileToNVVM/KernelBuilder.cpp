@@ -228,7 +228,8 @@ Value KernelBuilder::toInteger64(Value a) {
 }
 
 Value KernelBuilder::opaque(Value a) {
-  return inlineAsm("mov.b32 $0, $1;", "=f,f", a, f32Type(), /*hasSideEffects=*/true);
+  return inlineAsm("mov.b32 $0, $1;", a.getType().isF32() ? "=f,f" : "=r,r", a, a.getType(),
+                   /*hasSideEffects=*/true);
 }
 
 //===----------------------------------------------------------------------===//
@@ -602,7 +603,7 @@ Values KernelBuilder::matrixDescriptors(Value shared, const tile::WgmmaOperand &
   Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
   Value low = bitOr(shiftRight(bitAnd(address, addressBits), 4),
                     i32(operand.leading / 16 << 16));
-  low = inlineAsm("mov.b32 $0, $1;", "=r,r", low, i32Type(), /*hasSideEffects=*/true);
+  low = opaque(low);
   Value high = i64((operand.stride / 16 | swizzle << 30) << 32);
   Values descriptors;
   for (int64_t offset : operand.offsets)

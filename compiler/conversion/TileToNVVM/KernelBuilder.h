@@ -117,7 +117,7 @@ public:
   Value isInfinite(Value a);
   Value toFloat(Value integer); // signed, nearest
   Value toInteger64(Value a);   // f32 of integer value -> i64
-  /// The same f32, of which the back end knows nothing: what follows from it is computed anew.
+  /// The same f32 or i32, of which the back end knows nothing: what follows from it is computed anew.
   Value opaque(Value a);
 
   // 16-bit elements. `element` is bf16 or f16.

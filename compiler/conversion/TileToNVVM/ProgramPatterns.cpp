@@ -284,8 +284,9 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
     Value places = b.mul(pairs, chunks);
     Value blocks = b.gridSize(0), block = b.blockIndex(0);
 
-    // Until an item is there, or no place is left.
-    Values state = {adaptor.getCursor().front()};
+    // Until an item is there, or no place is left. What follows from the cursor is computed anew by
+    // every draw: it takes more registers than a loop between two draws has to spare.
+    Values state = {b.opaque(adaptor.getCursor().front())};
     for (Value v : emptyItem(b, batch).pack())
       state.push_back(v);
     state.push_back(b.i1(false));

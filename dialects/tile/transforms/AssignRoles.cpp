@@ -9,7 +9,8 @@
 //   }                                        store } }
 //
 // The loading role walks the same tiles of the same items (with overlap = tiles or items also the one
-// of a range that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's block-table entries are read by one load of the warp, a lane for each.
+// of a range that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's block-table entries are read by one load of the warp, a lane for each, one
+// tile before they are used.
 // Rings move in front of both roles: an item takes the slots where the one before it left off.
 //
 // Test: test/dialects/tile/assign-roles.mlir, assign-roles-errors.mlir.
@@ -67,19 +68,23 @@ void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
   Value count = RangeCountOp::create(builder, loc, builder.getIndexType(), tiles);
   if (atLeastOne)
     count = arith::MaxUIOp::create(builder, loc, count, constant(builder, 1));
-  SmallVector<Value> starts;
+  auto pagesOf = [&](OpBuilder &b, Value j) -> Value {
+    auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
+                              LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
+    return PageNumbersOp::create(b, loc, type, fillings.front().copies.front()->getOperand(0),
+                                 tiles, j);
+  };
+  SmallVector<Value> inits = {pagesOf(builder, constant(builder, 0))};
   for (size_t i = 0; i < fillings.size(); ++i)
-    starts.push_back(PositionOp::create(builder, loc));
+    inits.push_back(PositionOp::create(builder, loc));
   scf::ForOp::create(
-      builder, loc, constant(builder, 0), count, constant(builder, 1), starts,
-      [&](OpBuilder &b, Location loc, Value j, ValueRange positions) {
+      builder, loc, constant(builder, 0), count, constant(builder, 1), inits,
+      [&](OpBuilder &b, Location loc, Value j, ValueRange carried) {
         Value tile = KeyTileOp::create(b, loc, b.getIndexType(), tiles, j);
-        auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
-                                  LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
-        Value pages = PageNumbersOp::create(b, loc, type, fillings.front().copies.front()->getOperand(0),
-                                            tiles, j);
-        SmallVector<Value> next;
-        for (auto [filling, position] : llvm::zip(fillings, positions)) {
+        Value pages = carried.front();
+        Value following = arith::AddIOp::create(b, loc, j, constant(b, 1));
+        SmallVector<Value> next = {pagesOf(b, following)};
+        for (auto [filling, position] : llvm::zip(fillings, carried.drop_front())) {
           Filling f = filling;
           Value ring = f.acquire.getRing();
           Value slot = AcquireOp::create(b, loc, ring, position);

@@ -15,6 +15,24 @@
 //     scf.condition(%valid) %item, %unit, %next, %p
 //   } do (%item, %unit, %next, %p) { body that ends at %q; yield %next, %q }
 //
+// overlap = items, of the role that computes: the last product of an item meets the first scores of
+// the next. With A = query rows, first scores, softmax; L = the loop over the keys; B = the last
+// tile's product; E = normalize, store:
+//
+//   A of the first item → p, m, l
+//   scf.while (%cursor, %valid, p, m, l, positions) {
+//     condition(%valid)
+//   } do {
+//     draw %cursor;  draw the next item: start the copy of its rows
+//     L; release the rows
+//     draw the next item        (with query_stages = 1 its rows are copied here)
+//     scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
+//     draw %cursor;  E
+//   }
+//
+// Items are drawn again where they are used: an item takes more registers than the loop has to
+// spare, and what a draw reads is in the cache.
+//
 // Test: test/dialects/tile/persist.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
@@ -23,6 +41,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace attncc::tile {
 #define GEN_PASS_DEF_PERSISTPASS
@@ -115,17 +134,301 @@ void stay(WorkLoopOp loop) {
   loop.erase();
 }
 
+/// The body of the computing role's work loop in parts; see the top of the file.
+class ItemOverlap {
+public:
+  explicit ItemOverlap(WorkLoopOp loop)
+      : loop(loop), body(loop.getBody().front()), builder(loop), loc(loop.getLoc()) {}
+
+  LogicalResult run() {
+    if (failed(divide()))
+      return failure();
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    DrawItemOp draw = drawAt(zero);
+    SmallVector<Value> starts;
+    for (PositionOp start : positions)
+      starts.push_back(builder.clone(*start)->getResult(0));
+    // The first item, if there is one.
+    auto first = scf::IfOp::create(builder, loc, stateTypes(), draw.getValid(), /*withElse=*/true);
+    {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(first.thenBlock());
+      IRMapping map = mapping(draw, starts);
+      emit(rowCopies, map);
+      emit(firstScores, map);
+      emit(restOfFirst, map);
+      scf::YieldOp::create(builder, loc, stateIn(map));
+      builder.setInsertionPointToStart(first.elseBlock());
+      scf::YieldOp::create(builder, loc, emptyState(starts));
+    }
+    SmallVector<Value> inits = {zero, draw.getValid()};
+    llvm::append_range(inits, starts);
+    llvm::append_range(inits, first.getResults());
+    SmallVector<Type> types;
+    for (Value init : inits)
+      types.push_back(init.getType());
+    auto items = scf::WhileOp::create(
+        builder, loc, types, inits,
+        [&](OpBuilder &b, Location loc, ValueRange state) {
+          scf::ConditionOp::create(b, loc, state[1], state);
+        },
+        [&](OpBuilder &b, Location, ValueRange state) {
+          builder.setInsertionPoint(b.getInsertionBlock(), b.getInsertionPoint());
+          emitItem(state);
+        });
+    (void)items;
+    loop.erase();
+    return success();
+  }
+
+private:
+  WorkLoopOp loop;
+  Block &body;
+  OpBuilder builder;
+  Location loc;
+  SmallVector<PositionOp> positions;
+  SmallVector<Value> ends; // of each position
+  /// Ops of the parts, in order; all of them know the arithmetic, which is cheap.
+  SmallVector<Operation *> arithmetic, rowCopies, rowReleases, firstScores, restOfFirst, last,
+      epilogue;
+  WaitOp rows; // for the query
+  scf::ForOp keys;
+  SmallVector<Value> state;   // of A, used in L or behind it
+  SmallVector<Value> results; // of B, used behind it
+
+  static bool isArithmetic(Operation *op) {
+    return isa<KeyRangeOp, RangeCountOp, KeyTileOp, SoftmaxInitOp, ZeroOp>(op) ||
+           isa<arith::ArithDialect>(op->getDialect());
+  }
+
+  /// Which part each op belongs to.
+  LogicalResult divide() {
+    Value rowRing;
+    for (Operation &op : body.without_terminator()) {
+      if (auto position = dyn_cast<PositionOp>(op)) {
+        positions.push_back(position);
+      } else if (auto found = dyn_cast<scf::ForOp>(op)) {
+        if (keys)
+          return op.emitError() << "overlap = items needs one loop over the keys";
+        keys = found;
+      } else if (isArithmetic(&op)) {
+        arithmetic.push_back(&op);
+      } else if (!keys) {
+        bool behindScores = !firstScores.empty() && isa<MatmulOp>(firstScores.back());
+        if (auto acquire = dyn_cast<AcquireOp>(op))
+          rowRing = acquire.getRing();
+        if (auto wait = dyn_cast<WaitOp>(op); wait && wait.getRing() == rowRing)
+          rows = wait;
+        (isa<AcquireOp, CopyRowsOp, CommitOp>(op) ? rowCopies
+         : behindScores                           ? restOfFirst
+                                                  : firstScores)
+            .push_back(&op);
+      } else {
+        bool ofRows = isa<ReleaseOp>(op) && op.getOperand(0) == rowRing;
+        (ofRows ? rowReleases : epilogue).push_back(&op);
+      }
+    }
+    if (!keys || firstScores.empty() || !isa<MatmulOp>(firstScores.back()) || !rows ||
+        rowReleases.empty())
+      return loop.emitError() << "overlap = items needs the form that --tile-overlap makes, with "
+                                 "the query's rows in a ring";
+    // B: up to the product, and what ends the ring that it reads.
+    auto product = llvm::find_if(epilogue, [](Operation *op) { return isa<MatmulOp>(op); });
+    if (product == epilogue.end())
+      return loop.emitError() << "overlap = items needs a product behind the loop";
+    auto wait = cast<MatmulOp>(*product).getRhs().getDefiningOp<WaitOp>();
+    SmallVector<Operation *> rest;
+    for (Operation *op : epilogue)
+      (op == wait || op == *product ||
+               (isa<ReleaseOp, AdvanceOp>(op) && wait && op->getOperand(0) == wait.getRing())
+           ? last
+           : rest)
+          .push_back(op);
+    epilogue = rest;
+    OpBuilder atEnd(body.getTerminator());
+    for (PositionOp position : positions)
+      ends.push_back(positionBehind(atEnd, position));
+
+    auto usedIn = [&](Value value, ArrayRef<Operation *> part) {
+      return llvm::any_of(value.getUsers(), [&](Operation *user) {
+        return llvm::is_contained(part, body.findAncestorOpInBlock(*user));
+      });
+    };
+    for (ArrayRef<Operation *> part : {ArrayRef(firstScores), ArrayRef(restOfFirst)})
+      for (Operation *op : part)
+        for (Value value : op->getResults())
+          if (op != rows &&
+              (usedIn(value, {keys}) || usedIn(value, last) || usedIn(value, epilogue)))
+            state.push_back(value);
+    for (Operation *op : last)
+      for (Value value : op->getResults())
+        if (usedIn(value, epilogue) || llvm::is_contained(ends, value))
+          results.push_back(value);
+    return success();
+  }
+
+  SmallVector<Type> stateTypes() {
+    SmallVector<Type> types;
+    for (Value value : state)
+      types.push_back(value.getType());
+    return types;
+  }
+  SmallVector<Value> stateIn(const IRMapping &map) {
+    SmallVector<Value> values;
+    for (Value value : state)
+      values.push_back(map.lookup(value));
+    return values;
+  }
+  /// The same without an item: nothing of it is read. `at` are positions of the rings.
+  SmallVector<Value> emptyState(ValueRange at) {
+    SmallVector<Value> values;
+    for (Value value : state)
+      values.push_back(isa<PositionType>(value.getType())
+                           ? at.front()
+                           : ZeroOp::create(builder, loc, cast<TileType>(value.getType())));
+    return values;
+  }
+  IRMapping mappingOfPositions(ValueRange at) {
+    IRMapping map;
+    for (auto [position, value] : llvm::zip(positions, at))
+      map.map(position.getPosition(), value);
+    return map;
+  }
+
+  DrawItemOp drawAt(Value cursor) {
+    return DrawItemOp::create(builder, loc, loop.getSource(), cursor, loop.getItemsAttr());
+  }
+  /// Of the body's item, unit and positions, with the arithmetic on them.
+  IRMapping mapping(DrawItemOp draw, ValueRange at) {
+    IRMapping map = mappingOfPositions(at);
+    map.map(loop.getItem(), draw.getItem());
+    map.map(loop.getUnit(), draw.getUnit());
+    emit(arithmetic, map);
+    return map;
+  }
+  void emit(ArrayRef<Operation *> part, IRMapping &map) {
+    for (Operation *op : part)
+      builder.clone(*op, map);
+  }
+
+  /// One item, whose first tile's scores are done.
+  void emitItem(ValueRange carried) {
+    Value cursor = carried[0];
+    ValueRange at = carried.slice(2, positions.size()), known = carried.drop_front(2 + positions.size());
+    DrawItemOp draw = drawAt(cursor);
+    IRMapping map = mapping(draw, at);
+    for (auto [value, now] : llvm::zip(state, known))
+      map.map(value, now);
+    SmallVector<Value> nextAt;
+    for (PositionOp position : positions)
+      nextAt.push_back(isOfRows(position) ? advanced(position, map) : Value());
+    bool ahead = rows.getRing().getType().getDepth() > 1;
+    if (ahead) {
+      DrawItemOp next = drawAt(draw.getNext());
+      auto valid = scf::IfOp::create(builder, loc, next.getValid(), /*withElse=*/false);
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPoint(valid.thenYield());
+      IRMapping ofNext = mappingOfPositions(positionsFor(nextAt, at));
+      ofNext.map(loop.getItem(), next.getItem());
+      emit(rowCopies, ofNext);
+    }
+    builder.clone(*rows, map);
+    builder.clone(*keys, map);
+    emit(rowReleases, map);
+    for (auto [value, end] : llvm::zip(nextAt, ends))
+      if (!value && map.contains(end))
+        value = map.lookup(end);
+
+    DrawItemOp next = drawAt(draw.getNext());
+    SmallVector<Type> types = stateTypes();
+    for (Value value : results)
+      types.push_back(value.getType());
+    auto both = scf::IfOp::create(builder, loc, types, next.getValid(), /*withElse=*/true);
+    {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(both.thenBlock());
+      // Keys' slots begin where the loop has left them; values' are not A's.
+      IRMapping ofNext = mapping(next, positionsFor(nextAt, at));
+      IRMapping ofLast = map;
+      if (!ahead)
+        emit(rowCopies, ofNext);
+      emit(firstScores, ofNext);
+      emit(last, ofLast);
+      emit(restOfFirst, ofNext);
+      yield(stateIn(ofNext), ofLast);
+      builder.setInsertionPointToStart(both.elseBlock());
+      IRMapping alone = map;
+      emit(last, alone);
+      yield(emptyState(positionsFor(nextAt, at)), alone);
+    }
+    for (auto [value, result] : llvm::zip(results, both.getResults().take_back(results.size())))
+      map.map(value, result);
+    for (auto [value, end] : llvm::zip(nextAt, ends))
+      if (!value)
+        value = map.lookup(end);
+
+    DrawItemOp again = drawAt(cursor);
+    map.map(loop.getItem(), again.getItem());
+    map.map(loop.getUnit(), again.getUnit());
+    emit(epilogue, map);
+    SmallVector<Value> yielded = {draw.getNext(), next.getValid()};
+    llvm::append_range(yielded, nextAt);
+    llvm::append_range(yielded, both.getResults().take_front(state.size()));
+    scf::YieldOp::create(builder, loc, yielded);
+  }
+
+  void yield(SmallVector<Value> values, const IRMapping &ofLast) {
+    for (Value value : results)
+      values.push_back(ofLast.lookup(value));
+    scf::YieldOp::create(builder, loc, values);
+  }
+
+  /// The position of the ring of the query's rows.
+  bool isOfRows(PositionOp position) {
+    return llvm::any_of(position.getPosition().getUsers(),
+                        [&](Operation *user) { return llvm::is_contained(rowCopies, user); });
+  }
+  /// Where the next item's rows go.
+  Value advanced(PositionOp position, const IRMapping &map) {
+    Value ring;
+    for (Operation *user : position.getPosition().getUsers())
+      if (isa<AcquireOp>(user))
+        ring = user->getOperand(0);
+    return AdvanceOp::create(builder, loc, ring, map.lookup(position.getPosition()));
+  }
+  /// Those that are known, else the present ones, which A does not use.
+  static SmallVector<Value> positionsFor(ArrayRef<Value> next, ValueRange at) {
+    SmallVector<Value> values;
+    for (auto [value, now] : llvm::zip(next, at))
+      values.push_back(value ? value : now);
+    return values;
+  }
+};
+
 struct Persist : public impl::PersistPassBase<Persist> {
   void runOnOperation() override {
     SmallVector<WorkLoopOp> loops;
     getOperation().walk([&](WorkLoopOp loop) { loops.push_back(loop); });
     for (WorkLoopOp loop : loops) {
-      attn::Work work = getOperation().getSchedule().getWork();
+      const attn::Schedule &schedule = getOperation().getSchedule().getValue();
+      attn::Work work = schedule.work;
       if (work == attn::Work::Atomic) {
         loop.emitError() << "work = atomic is not supported, expected grid or static";
         return signalPassFailure();
       }
-      work == attn::Work::Grid ? expandOnGrid(loop) : stay(loop);
+      bool overlaps = schedule.overlap == attn::Overlap::Items &&
+                      !loop.getBody().front().getOps<ReleaseOp>().empty();
+      if (work == attn::Work::Grid) {
+        if (overlaps) {
+          loop.emitError() << "overlap = items needs blocks that stay for many, got work = grid";
+          return signalPassFailure();
+        }
+        expandOnGrid(loop);
+      } else if (!overlaps) {
+        stay(loop);
+      } else if (failed(ItemOverlap(loop).run())) {
+        return signalPassFailure();
+      }
     }
   }
 };
