@@ -63,7 +63,9 @@ int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
   // One a slot, or the three kinds of a ring that a role fills.
   int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots * (schedule.specialised() ? 3 : 1) : 0;
-  return (sharers * tile + query) * shape.elementBytes + sharers * barriers;
+  // The records of items that are read again, 192 bytes a warp (dialects/tile/layout/Storage.h).
+  int64_t records = schedule.overlap == Overlap::Items ? 192 * schedule.computeThreads() / 32 : 0;
+  return (sharers * tile + query) * shape.elementBytes + sharers * barriers + records;
 }
 
 /// Block-table entries that a warp has at hand, one in each lane.

@@ -116,15 +116,19 @@ def Tile_RolesOp : Tile_Op<"roles", [RecursiveMemoryEffects, NoTerminator, NoReg
                                      SingleBlock, HasParent<"KernelOp">]> {
   let summary = "what warps of different roles do at the same time";
   let description = [{
-    `load` is run by one warp and copies keys and values into rings; `compute` is run by the units
-    and reads them. Both receive the same items, in one order. They meet in rings only: what a
-    region uses from outside are constants, arguments and rings, and a ring that both use is filled
-    by `load` and read by `compute`.
+    Each `load` region is run by one warp, which fills a ring with keys or with values; `compute` is
+    run by the units and reads them. All receive the same items, in one order. They meet in rings
+    only: what a region uses from outside are constants, arguments and rings, and a ring is filled
+    by one `load` region and read by `compute`.
+
+    (C1) There are 1 to 4 `load` regions.
 
     Example:
     ```mlir
     tile.roles load {
       tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.commit %k[%p] … }
+    }, {
+      tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.commit %v[%p] … }
     } compute {
       tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.wait %k[%p] … }
     }
@@ -132,8 +136,32 @@ def Tile_RolesOp : Tile_Op<"roles", [RecursiveMemoryEffects, NoTerminator, NoReg
 
     Made by `--tile-assign-roles`.
   }];
-  let regions = (region SizedRegion<1>:$load, SizedRegion<1>:$compute);
-  let assemblyFormat = "`load` $load `compute` $compute attr-dict";
+  let regions = (region SizedRegion<1>:$compute, VariadicRegion<SizedRegion<1>>:$loads);
+  let assemblyFormat = "`load` $loads `compute` $compute attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_ItemAgainOp : Tile_Op<"item_again", [MemoryEffects<[MemRead]>]> {
+  let summary = "an item that the unit has drawn before";
+  let description = [{
+    The item, unit, validity and next cursor that `tile.draw_item` gave with this `turn`; the records
+    of the last two turns are kept. `record` is the place of the units' records in the block's shared
+    memory, set by `--tile-pack-shared-memory`.
+
+    (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
+
+    Example:
+    ```mlir
+    %item, %unit, %valid, %next = tile.item_again %batch[%turn] items(<prefill, group = 4>)
+    ```
+  }];
+  let arguments = (ins Tile_Source:$source, Index:$turn, Tile_ItemsAttr:$items,
+                       OptionalAttr<I32Attr>:$record);
+  let results = (outs Tile_Item:$item, Index:$unit, I1:$valid, Index:$next);
+  let assemblyFormat = [{
+    custom<Source>($source, type($source)) `[` $turn `]` `items` `(` $items `)` attr-dict
+  }];
+  let hasVerifier = 1;
 }
 
 def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
@@ -158,13 +186,14 @@ def Tile_GridItemOp : Tile_Op<"grid_item", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
-def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead]>]> {
+def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "the next item of a block that stays for many";
   let description = [{
     `cursor` counts the places that the block has had so far, from 0; `next` is the cursor for the
     draw behind this one. Places without an item are passed over. `valid` is false where none is
     left. Places are dealt to the blocks of the grid forth and back: a block whose item was the
-    longest of a round has the shortest of the next. Of `--tile-persist` with `work = static`.
+    longest of a round has the shortest of the next. With `turn`, which counts the unit's draws, what
+    is drawn is kept for `tile.item_again`, in a record at `record`: see there. Of `--tile-persist` with `work = static`.
 
     (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
 
@@ -173,10 +202,11 @@ def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead]>]> {
     %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = 4>)
     ```
   }];
-  let arguments = (ins Tile_Source:$source, Index:$cursor, Tile_ItemsAttr:$items);
+  let arguments = (ins Tile_Source:$source, Index:$cursor, Optional<Index>:$turn,
+                       Tile_ItemsAttr:$items, OptionalAttr<I32Attr>:$record);
   let results = (outs Tile_Item:$item, Index:$unit, I1:$valid, Index:$next);
   let assemblyFormat = [{
-    custom<Source>($source, type($source)) `[` $cursor `]` `items` `(` $items `)` attr-dict
+    custom<Source>($source, type($source)) `[` $cursor `]` (`turn` $turn^)? `items` `(` $items `)` attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -325,6 +325,12 @@ Value KernelBuilder::flipAddress(Value pointer, int64_t bits) {
   Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), pointer);
   return LLVM::IntToPtrOp::create(builder, location, pointer.getType(), bitXor(address, bits));
 }
+Value KernelBuilder::toInteger(Value pointer) {
+  return LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer);
+}
+Value KernelBuilder::toPointer(Value address) {
+  return LLVM::IntToPtrOp::create(builder, location, pointerType(AddressSpace::Global), address);
+}
 Value KernelBuilder::isNull(Value pointer) {
   return compare(Compare::eq, LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer), 0);
 }
@@ -395,6 +401,9 @@ Value KernelBuilder::shuffleIndex(Value value, Value fromLane) {
   return NVVM::ShflOp::create(builder, location, value.getType(), i32(-1), value, fromLane, i32(31),
                               NVVM::ShflKind::idx, mlir::UnitAttr());
 }
+Value KernelBuilder::electLane() {
+  return NVVM::ElectSyncOp::create(builder, location, i1Type(), Value());
+}
 Value KernelBuilder::anyLane(Value condition) {
   return NVVM::VoteSyncOp::create(builder, location, i1Type(), i32(-1), condition,
                                   NVVM::VoteSyncKind::any);
@@ -454,9 +463,9 @@ void KernelBuilder::waitForState(Value barrier, Value state) {
             "r,l,~{memory}", {barrier, state}, Type(), /*hasSideEffects=*/true);
 }
 
-void KernelBuilder::arrive(Value barrier, int64_t arrivals) {
-  inlineAsm("mbarrier.arrive.shared::cta.b64 _, [$0], " + std::to_string(arrivals) + ";",
-            "r,~{memory}", barrier, Type(), /*hasSideEffects=*/true);
+void KernelBuilder::arrive(Value barrier) {
+  inlineAsm("mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}", barrier, Type(),
+            /*hasSideEffects=*/true);
 }
 
 // One asm: a branch would let the optimizer move what stands around it.

@@ -149,6 +149,9 @@ public:
   /// A pointer to shared memory with some bits of its address inverted. What the pointer's lower
   /// bits are must be known: the tile begins at a multiple of more than `bits`.
   Value flipAddress(Value pointer, int64_t bits);
+  /// A pointer to global memory as i64, and back.
+  Value toInteger(Value pointer);
+  Value toPointer(Value address);
   Value isNull(Value pointer);
   Value isGiven(Value pointer); // not null
   Value load(Value pointer, Type type, int64_t alignment);
@@ -169,6 +172,8 @@ public:
   // Warp-wide.
   Value shuffleXor(Value value, int64_t laneMask);
   Value shuffleIndex(Value value, Value fromLane);
+  /// i1: one lane of the warp, whichever; all of them ask.
+  Value electLane();
   /// i1, the same in all lanes: it holds in one of them.
   Value anyLane(Value condition);
   void warpBarrier();
@@ -193,8 +198,7 @@ public:
   /// The same; the state by which `waitForState` knows the phase.
   Value arriveExpectingState(Value barrier, Value bytes);
   void waitForState(Value barrier, Value state);
-  /// So many arrivals at once.
-  void arrive(Value barrier, int64_t arrivals);
+  void arrive(Value barrier);
   /// One arrival, of the threads where `condition` holds.
   void arriveIf(Value barrier, Value condition);
   /// Spins until the phase of this parity is complete. Every thread that reads what was copied

@@ -268,6 +268,46 @@ private:
   }
 };
 
+/// Records of items (tile.item_again): the words of the fields in order, 64-bit ones as two, then
+/// validity and the next cursor.
+constexpr int64_t recordWords = tile::itemRecordBytes / 8;
+
+/// The record of the thread's warp for a turn.
+Value recordOf(KernelBuilder &b, const KernelContext &kernel, int64_t records, Value turn) {
+  Value record = b.offset(b.sharedMemory(records), b.mul(b.warp(kernel.warps()), tile::itemRecordBytes));
+  return b.offset(record, b.mul(b.bitAnd(turn, 1), tile::itemRecordBytes / 2));
+}
+
+void keep(KernelBuilder &b, Value record, ValueRange item, Value valid, Value next) {
+  Values words;
+  for (auto [field, value] : llvm::zip(Item::fields(), item)) {
+    if (field == Field::Word) {
+      words.push_back(value);
+    } else if (field == Field::Bit) {
+      words.push_back(b.select(value, b.i32(1), b.i32(0)));
+    } else {
+      Value wide = field == Field::Pointer ? b.toInteger(value) : value;
+      words.append({b.truncate(wide), b.truncate(b.shiftRight(wide, 32))});
+    }
+  }
+  words.append({b.select(valid, b.i32(1), b.i32(0)), next});
+  words.resize(recordWords, b.i32(0));
+  b.ifThen(b.compare(Compare::eq, b.lane(), 0), [&] {
+    for (int64_t first = 0; first < recordWords; first += 4)
+      b.storeVector(ValueRange(words).slice(first, 4), b.offset(record, 4 * first));
+  });
+  b.warpBarrier();
+}
+
+Value fieldOf(KernelBuilder &b, Field field, ValueRange words) {
+  if (field == Field::Word)
+    return words[0];
+  if (field == Field::Bit)
+    return b.compare(Compare::ne, words[0], 0);
+  Value wide = b.bitOr(b.zeroExtend(words[0]), b.shiftLeft(b.zeroExtend(words[1]), 32));
+  return field == Field::Pointer ? b.toPointer(wide) : wide;
+}
+
 /// Places are (group of pairs, chunk, pair) with the pair of sequence and kv head fastest: a group's
 /// keys and values stay in the L2 cache while all of its chunks are drawn, the longest first.
 struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
@@ -284,9 +324,8 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
     Value places = b.mul(pairs, chunks);
     Value blocks = b.gridSize(0), block = b.blockIndex(0);
 
-    // Until an item is there, or no place is left. What follows from the cursor is computed anew by
-    // every draw: it takes more registers than a loop between two draws has to spare.
-    Values state = {b.opaque(adaptor.getCursor().front())};
+    // Until an item is there, or no place is left.
+    Values state = {adaptor.getCursor().front()};
     for (Value v : emptyItem(b, batch).pack())
       state.push_back(v);
     state.push_back(b.i1(false));
@@ -317,11 +356,15 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
           next.push_back(b.bitAnd(valid, answers));
           return next;
         });
+    ValueRange item = ValueRange(drawn).drop_front().drop_back();
+    if (op.getTurn()) {
+      if (!op.getRecord())
+        return op.emitOpError() << "expected a place of its record: run --tile-pack-shared-memory";
+      Value record = recordOf(b, kernel, *op.getRecord(), adaptor.getTurn().front());
+      keep(b, record, item, drawn.back(), drawn.front());
+    }
     rewriter.replaceOpWithMultiple(
-        op, llvm::SmallVector<Values>{Values(ValueRange(drawn).drop_front().drop_back()),
-                                      {unit},
-                                      {drawn.back()},
-                                      {drawn.front()}});
+        op, llvm::SmallVector<Values>{Values(item), {unit}, {drawn.back()}, {drawn.front()}});
     return mlir::success();
   }
 
@@ -350,6 +393,32 @@ private:
     Value size = b.maxSigned(b.minSigned(most, b.sub(pairs, first)), b.i32(1));
     Value chunk = b.divUnsigned(rest, size);
     return {chunk, b.add(first, b.sub(rest, b.mul(chunk, size)))};
+  }
+};
+
+struct ItemAgainPattern : TilePattern<tile::ItemAgainOp> {
+  using TilePattern::TilePattern;
+
+  mlir::LogicalResult matchAndRewrite(tile::ItemAgainOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    if (!op.getRecord())
+      return op.emitOpError() << "expected a place of its record: run --tile-pack-shared-memory";
+    KernelBuilder b(rewriter, op.getLoc());
+    Value record = recordOf(b, kernel, *op.getRecord(), adaptor.getTurn().front());
+    Values words;
+    for (int64_t first = 0; first < recordWords; first += 4)
+      words.append(b.loadVector(b.offset(record, 4 * first), b.i32Type(), 4));
+    ValueRange rest = words;
+    Values item;
+    for (Field field : Item::fields()) {
+      int64_t count = field == Field::Pointer || field == Field::Long ? 2 : 1;
+      item.push_back(fieldOf(b, field, rest.take_front(count)));
+      rest = rest.drop_front(count);
+    }
+    Value valid = fieldOf(b, Field::Bit, rest.take_front());
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{item, {kernel.unit(b)}, {valid}, {rest[1]}});
+    return mlir::success();
   }
 };
 
@@ -445,7 +514,7 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns
-      .add<GridItemPattern, DrawItemPattern, KeyRangePattern, RangeCountPattern, RangeEdgesPattern, KeyTilePattern>(
+      .add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern, RangeCountPattern, RangeEdgesPattern, KeyTilePattern>(
           converter, patterns.getContext(), kernel);
 }
 

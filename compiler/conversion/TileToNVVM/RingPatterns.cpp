@@ -93,18 +93,18 @@ private:
     tile::RingType type = op.getType();
     int64_t depth = type.getDepth();
     Value barriers = b.sharedMemory(*op.getBarriers());
-    // Each box of a slot is announced by the lane that copies it.
-    int64_t boxes = 0;
-    for (tile::TileType tile : type.getTiles())
-      boxes += tile.getRows() / kernel.schedule.box;
     if (isShared(type)) { // the roles meet before they use it
       b.ifThen(b.compare(Compare::eq, b.thread(), 0), [&] {
-        b.initBarriers(barriers, depth, boxes);
+        b.initBarriers(barriers, depth, /*arrivals=*/1);
         b.initBarriers(b.offset(barriers, 8 * depth), depth, kernel.units());
         b.initBarriers(b.offset(barriers, 16 * depth), depth, 1);
       });
       return barriers;
     }
+    // Each box of a slot is announced by the lane that copies it.
+    int64_t boxes = 0;
+    for (tile::TileType tile : type.getTiles())
+      boxes += tile.getRows() / kernel.schedule.box;
     barriers = b.offset(barriers, b.mul(kernel.unit(b), 8 * depth));
     b.ifThen(b.compare(Compare::eq, b.lane(), 0), [&] { b.initBarriers(barriers, depth, boxes); });
     b.warpBarrier();

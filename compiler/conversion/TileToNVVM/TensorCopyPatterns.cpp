@@ -7,7 +7,8 @@
 //   box         all           | box               | all   | 1       | 1
 //
 // so that a box arrives as tile::sharedSwizzled lays it out; of keys for products of a
-// warpgroup, whose panels hold all rows of the tile, a box has one panel. The lane that holds the
+// warpgroup, whose panels hold all rows of the tile, a box has one panel. A role that does
+// nothing else copies by one lane. The lane that holds the
 // page number of a box (tile.page_numbers) copies it, and announces its bytes to the
 // slot's mbarrier; no lane asks another one for anything. Boxes past the last key
 // are announced without bytes. Page -1, an entry outside of the pool, is out of the
@@ -48,7 +49,7 @@ void zeroRows(KernelBuilder &b, const CopyPlan &plan, Value tile, Value left, Va
   b.fenceAsyncProxy();
 }
 
-/// The boxes of one tile, by the lanes of a warp.
+/// The boxes of one tile, copied by a warp.
 struct TileCopy {
   KernelBuilder &b;
   const KernelContext &kernel;
@@ -63,42 +64,8 @@ struct TileCopy {
   int64_t group() const { return std::gcd(pageSize, keys()); }
   int64_t boxBytes() const { return box() * type.getColumns() * elementBytes; }
 
-  /// Each lane announces the boxes that it copies to the slot's mbarrier.
-  void emit() {
-    boxes([&](Value exists, llvm::function_ref<void()> copy) {
-      b.arriveExpecting(barrier, exists ? b.select(exists, b.i32(boxBytes()), b.i32(0))
-                                        : b.i32(boxBytes()));
-      exists ? b.ifThen(exists, copy) : copy();
-    });
-  }
-
-  /// The rows from `left` on become zero before the slot is handed over. `landed` is an mbarrier
-  /// of one arrival that says when the boxes are there.
-  void emitZeroed(Value landed, const CopyPlan &plan, Value left) {
-    Value first = b.compare(Compare::eq, b.lane(), 0);
-    Value handedOver = barrier;
-    barrier = landed;
-    Value some = b.ceilDiv(b.maxSigned(left, b.i32(0)), box());
-    Value state = b.ifElse(
-        first, {b.i64Type()},
-        [&]() -> Values { return {b.arriveExpectingState(landed, b.mul(some, boxBytes()))}; },
-        [&]() -> Values { return {b.i64(0)}; })[0];
-    b.warpBarrier();
-    boxes([&](Value exists, llvm::function_ref<void()> copy) {
-      exists ? b.ifThen(exists, copy) : copy();
-    });
-    b.ifThen(first, [&] { b.waitForState(landed, state); });
-    b.warpBarrier();
-    Value row = applyBasis(b, b.lane(), plan.who.laneBasis(), Dimension::Row);
-    zeroRows(b, plan, target, left, row, b.lane());
-    b.warpBarrier();
-    b.ifThen(first, [&] { b.arrive(handedOver, keys() / box()); });
-  }
-
-private:
-  /// Calls `each` in the lane that has a box's page, with whether the box has a key (null: it has)
-  /// and what copies it.
-  void boxes(llvm::function_ref<void(Value, llvm::function_ref<void()>)> each) {
+  /// Each lane copies the boxes of the page whose number it has, and announces their bytes.
+  void emitByLanes() {
     int64_t groups = keys() / group();
     // Lane n holds the page of the n-th group, counted over tiles.
     Value lane = b.lane();
@@ -108,23 +75,103 @@ private:
     b.ifThen(mine, [&] {
       Value ofTile = b.remUnsigned(lane, groups);
       Value firstKey = b.add(b.mul(tileNumber, keys()), b.mul(ofTile, group()));
-      Value token = b.remUnsigned(firstKey, pageSize);
-      int64_t ofPanel = boxBytes() / panels, nextPanel = ofPanel * (keys() / box());
-      Value place = b.offset(target, b.mul(ofTile, group() / box() * ofPanel));
-      Value policy = kernel.schedule.cache == attn::Cache::EvictFirst ? b.evictFirst() : Value();
+      Value place = b.offset(target, b.mul(ofTile, group() / box() * (boxBytes() / panels)));
       for (int64_t n = 0; n < group() / box(); ++n) {
-        auto copy = [&] {
-          for (int64_t panel = 0; panel < panels; ++panel)
-            b.copyBox(b.offset(place, n * ofPanel + panel * nextPanel), map,
-                      {b.i32(0), b.add(token, n * box()), b.i32(panel), item.kvHead, pages}, barrier,
-                      policy);
-        };
-        // The first key of a tile is one of the item's, unless a range without tiles has one.
-        bool always = box() == keys() && kernel.schedule.overlap == attn::Overlap::None;
-        Value exists = b.compare(Compare::slt, b.add(firstKey, n * box()), item.keyEnd);
-        each(always ? Value() : exists, copy);
+        Value key = b.add(firstKey, n * box());
+        if (box() == keys()) { // its first key is one of the item's
+          b.arriveExpecting(barrier, b.i32(boxBytes()));
+          copyBox(place, n, key, pages);
+          continue;
+        }
+        Value exists = b.compare(Compare::slt, key, item.keyEnd);
+        b.arriveExpecting(barrier, b.select(exists, b.i32(boxBytes()), b.i32(0)));
+        b.ifThen(exists, [&] { copyBox(place, n, key, pages); });
       }
     });
+  }
+
+  /// One lane copies all, with the addresses in uniform registers.
+  void emitByLeader() {
+    Value left = keysLeft();
+    Values pageOf = pagesOfGroups();
+    b.ifThen(b.electLane(), [&] {
+      b.arriveExpecting(barrier, bytesOf(left));
+      copyBoxes(left, pageOf);
+    });
+    b.warpBarrier();
+  }
+
+  /// As emitByLeader, where rows of the tile may lie past the last key: they become zero before the
+  /// slot is handed over. `landed` is an mbarrier of one arrival that says when the boxes are
+  /// there.
+  void emitZeroed(Value landed, const CopyPlan &plan) {
+    Value left = keysLeft();
+    b.ifElse(
+        b.compare(Compare::sge, left, keys()), {},
+        [&]() -> Values {
+          emitByLeader();
+          return {};
+        },
+        [&]() -> Values {
+          Values pageOf = pagesOfGroups();
+          Value handedOver = barrier;
+          barrier = landed;
+          b.ifThen(b.electLane(), [&] {
+            Value state = b.arriveExpectingState(landed, bytesOf(left));
+            copyBoxes(left, pageOf);
+            b.waitForState(landed, state);
+          });
+          b.warpBarrier();
+          Value row = applyBasis(b, b.lane(), plan.who.laneBasis(), Dimension::Row);
+          zeroRows(b, plan, target, left, row, b.lane());
+          b.warpBarrier();
+          b.ifThen(b.electLane(), [&] { b.arrive(handedOver); });
+          return {};
+        });
+  }
+
+private:
+  /// Keys of the item from the tile's first one on; may be negative.
+  Value keysLeft() { return b.sub(item.keyEnd, b.mul(tileNumber, keys())); }
+  /// Bytes of the boxes that have a key.
+  Value bytesOf(Value left) {
+    Value some = b.minSigned(b.maxSigned(left, b.i32(0)), b.i32(keys()));
+    return b.mul(b.ceilDiv(some, box()), boxBytes());
+  }
+  Values pagesOfGroups() {
+    Values result;
+    for (int64_t n = 0; n < keys() / group(); ++n)
+      result.push_back(b.shuffleIndex(pages, b.i32(n)));
+    return result;
+  }
+  void copyBoxes(Value left, ValueRange pageOf) {
+    Value firstKey = b.mul(tileNumber, keys());
+    auto copyAll = [&](bool whole) {
+      for (int64_t n = 0; n < keys() / box(); ++n) {
+        Value page = pageOf[n * box() / group()];
+        auto copy = [&] { copyBox(target, n, b.add(firstKey, n * box()), page); };
+        whole ? copy() : b.ifThen(b.compare(Compare::sgt, left, n * box()), copy);
+      }
+    };
+    b.ifElse(
+        b.compare(Compare::sge, left, keys()), {},
+        [&]() -> Values {
+          copyAll(true);
+          return {};
+        },
+        [&]() -> Values {
+          copyAll(false);
+          return {};
+        });
+  }
+  /// Box `n` behind `place`, whose first key is `key`.
+  void copyBox(Value place, int64_t n, Value key, Value page) {
+    int64_t ofPanel = boxBytes() / panels, nextPanel = ofPanel * (keys() / box());
+    Value policy = kernel.schedule.cache == attn::Cache::EvictFirst ? b.evictFirst() : Value();
+    Value token = b.remUnsigned(key, pageSize);
+    for (int64_t panel = 0; panel < panels; ++panel)
+      b.copyBox(b.offset(place, n * ofPanel + panel * nextPanel), map,
+                {b.i32(0), token, b.i32(panel), item.kvHead, page}, barrier, policy);
   }
 };
 
@@ -170,23 +217,15 @@ template <class Op, bool isKeys> struct BoxPattern : TilePattern<Op> {
                   adaptor.getPages().front(),
                   adaptor.getPageIndex().front(),
                   op.getWhen() ? adaptor.getWhen().front() : Value()};
-    if (!op.getZeroed()) {
-      copy.emit();
+    if (!kernel.schedule.specialised()) {
+      copy.emitByLanes();
+    } else if (!op.getZeroed()) {
+      copy.emitByLeader();
     } else {
       CopyPlan plan(type, layout, /*warps=*/1);
       if (!plan.access)
         return op.emitOpError() << "no 16-byte rows in the layout of " << type;
-      Value left = b.sub(copy.item.keyEnd, b.mul(copy.tileNumber, type.getRows()));
-      b.ifElse(
-          b.compare(Compare::sge, left, type.getRows()), {},
-          [&]() -> Values {
-            copy.emit();
-            return {};
-          },
-          [&]() -> Values {
-            copy.emitZeroed(b.offset(slot.barrier, 16 * ring.getDepth()), plan, left);
-            return {};
-          });
+      copy.emitZeroed(b.offset(slot.barrier, 16 * ring.getDepth()), plan);
     }
     rewriter.eraseOp(op);
     return mlir::success();

@@ -93,7 +93,8 @@ private:
   static constexpr unsigned tileAlignment = 1024; // eight rows of the widest swizzle
 };
 
-/// The units that compute come first in the block, then a warpgroup of which one warp loads.
+/// The units that compute come first in the block, then a warpgroup whose warps load, each for a
+/// ring.
 struct RolesPattern : TilePattern<tile::RolesOp> {
   using TilePattern::TilePattern;
 
@@ -120,8 +121,9 @@ struct RolesPattern : TilePattern<tile::RolesOp> {
         },
         [&]() -> Values {
           b.setRegisters(registers[0], /*more=*/false);
-          Value first = b.compare(Compare::ult, b.thread(), kernel.schedule.computeThreads() + 32);
-          b.ifThen(first, [&] { inlineHere(op.getLoad()); });
+          Value warp = b.shiftRight(b.sub(b.thread(), b.i32(kernel.schedule.computeThreads())), 5);
+          for (auto [number, load] : llvm::enumerate(op.getLoads()))
+            b.ifThen(b.compare(Compare::eq, warp, number), [&] { inlineHere(load); });
           return {};
         });
     rewriter.eraseOp(op);
@@ -178,7 +180,8 @@ tile::ItemsAttr itemsOf(tile::KernelOp kernel) {
 /// around it are converted.
 void notePlaces(tile::KernelOp op, KernelContext &kernel) {
   op.walk([&](tile::RolesOp roles) {
-    roles.getLoad().walk([&](mlir::Operation *inner) { kernel.ofLoadRole.insert(inner); });
+    for (mlir::Region &load : roles.getLoads())
+      load.walk([&](mlir::Operation *inner) { kernel.ofLoadRole.insert(inner); });
   });
   op.walk([&](tile::ReleaseOp release) {
     for (mlir::Operation *before = release->getPrevNode(); before;

@@ -3,12 +3,12 @@
 //   tile.work_loop(%item, %unit) {       tile.roles load {
 //     scf.for %j … {                       tile.work_loop(%item, %unit) {
 //       acquire, copy, commit                scf.for %j … { page_numbers, acquire, copy, commit } }
-//       wait; use; release         →     } compute {
+//       wait; use; release         →     }, { … } compute {
 //     }                                    tile.work_loop(%item, %unit) {
 //     store                                  scf.for %j … { wait; use; release }
 //   }                                        store } }
 //
-// The loading role walks the same tiles of the same items (with overlap = tiles or items also the one
+// A ring each has a loading role: so neither keys nor values wait for a slot of the others. It walks the same tiles of the same items (with overlap = tiles or items also the one
 // of a range that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's block-table entries are read by one load of the warp, a lane for each, one
 // tile before they are used.
 // Rings move in front of both roles: an item takes the slots where the one before it left off.
@@ -58,7 +58,7 @@ SmallVector<Filling> fillingsOf(scf::ForOp loop) {
 
 /// The loop over the tiles of the item's range, once more, with nothing but its copies.
 void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
-                ArrayRef<Filling> fillings, Value item, Value unit, bool atLeastOne) {
+                Filling filling, Value item, Value unit, bool atLeastOne) {
   Location loc = loop.getLoc();
   auto constant = [&](OpBuilder &b, int64_t value) {
     return arith::ConstantIndexOp::create(b, loc, value);
@@ -71,38 +71,33 @@ void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
   auto pagesOf = [&](OpBuilder &b, Value j) -> Value {
     auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
                               LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
-    return PageNumbersOp::create(b, loc, type, fillings.front().copies.front()->getOperand(0),
+    return PageNumbersOp::create(b, loc, type, filling.copies.front()->getOperand(0),
                                  tiles, j);
   };
-  SmallVector<Value> inits = {pagesOf(builder, constant(builder, 0))};
-  for (size_t i = 0; i < fillings.size(); ++i)
-    inits.push_back(PositionOp::create(builder, loc));
+  SmallVector<Value> inits = {pagesOf(builder, constant(builder, 0)),
+                              PositionOp::create(builder, loc)};
   scf::ForOp::create(
       builder, loc, constant(builder, 0), count, constant(builder, 1), inits,
       [&](OpBuilder &b, Location loc, Value j, ValueRange carried) {
         Value tile = KeyTileOp::create(b, loc, b.getIndexType(), tiles, j);
-        Value pages = carried.front();
         Value following = arith::AddIOp::create(b, loc, j, constant(b, 1));
-        SmallVector<Value> next = {pagesOf(b, following)};
-        for (auto [filling, position] : llvm::zip(fillings, carried.drop_front())) {
-          Filling f = filling;
-          Value ring = f.acquire.getRing();
-          Value slot = AcquireOp::create(b, loc, ring, position);
-          for (Operation *op : f.copies) {
-            auto create = [&]<typename Copy>(Copy old) {
-              Copy::create(b, op->getLoc(), old.getCache(), item, tile, pages, constant(b, 0), slot,
-                           /*when=*/Value(), old.getIndexAttr(), old.getBoxAttr(),
-                           old.getZeroedAttr());
-            };
-            if (auto keys = dyn_cast<CopyKeysOp>(op))
-              create(keys);
-            else
-              create(cast<CopyValuesOp>(op));
-          }
-          CommitOp::create(b, loc, ring, position);
-          next.push_back(AdvanceOp::create(b, loc, ring, position));
+        Value nextPages = pagesOf(b, following);
+        Value pages = carried[0], position = carried[1], ring = filling.acquire.getRing();
+        Value slot = AcquireOp::create(b, loc, ring, position);
+        for (Operation *op : filling.copies) {
+          auto create = [&]<typename Copy>(Copy old) {
+            Copy::create(b, op->getLoc(), old.getCache(), item, tile, pages, constant(b, 0), slot,
+                         /*when=*/Value(), old.getIndexAttr(), old.getBoxAttr(),
+                         old.getZeroedAttr());
+          };
+          if (auto keys = dyn_cast<CopyKeysOp>(op))
+            create(keys);
+          else
+            create(cast<CopyValuesOp>(op));
         }
-        scf::YieldOp::create(b, loc, next);
+        CommitOp::create(b, loc, ring, position);
+        scf::YieldOp::create(
+            b, loc, ValueRange{nextPages, AdvanceOp::create(b, loc, ring, position).getNext()});
       });
 }
 
@@ -125,14 +120,13 @@ LogicalResult assignRoles(WorkLoopOp work) {
   Location loc = work.getLoc();
   for (auto ring : llvm::make_early_inc_range(work.getBody().front().getOps<RingOp>()))
     ring->moveBefore(work);
-  auto roles = RolesOp::create(builder, loc);
-  builder.createBlock(&roles.getLoad());
-  auto loads = WorkLoopOp::create(builder, loc, work.getSource(), work.getItems());
-  {
-    OpBuilder::InsertionGuard guard(builder);
+  auto roles = RolesOp::create(builder, loc, static_cast<unsigned>(fillings.size()));
+  bool atLeastOne = kernelOf(work).getSchedule().getOverlap() != attn::Overlap::None;
+  for (auto [region, filling] : llvm::zip(roles.getLoads(), fillings)) {
+    builder.createBlock(&region);
+    auto loads = WorkLoopOp::create(builder, loc, work.getSource(), work.getItems());
     builder.setInsertionPointToStart(&loads.getBody().front());
-    buildLoads(builder, loop, range, fillings, loads.getItem(), loads.getUnit(),
-               kernelOf(work).getSchedule().getOverlap() != attn::Overlap::None);
+    buildLoads(builder, loop, range, filling, loads.getItem(), loads.getUnit(), atLeastOne);
   }
   builder.createBlock(&roles.getCompute());
   work->moveBefore(&roles.getCompute().front(), roles.getCompute().front().end());

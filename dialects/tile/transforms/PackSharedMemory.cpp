@@ -10,7 +10,8 @@
 // that are dead by then.
 //
 // Behind it stand the mbarriers of rings that tensor copies fill, one a slot and owner: nothing
-// else may ever lie over a live mbarrier. Last comes padding, where `blocks_per_sm` asks for it,
+// else may ever lie over a live mbarrier. Then the records of items that are read again, of each
+// warp. Last comes padding, where `blocks_per_sm` asks for it,
 // until a multiprocessor has no room for one block more: a launch that follows another one is
 // placed unevenly where there is.
 //
@@ -210,6 +211,18 @@ LogicalResult pack(KernelOp kernel, int64_t limit, int64_t multiprocessor) {
       ring.setBarriersAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
       bytes += barrierBytes(ring, schedule.units);
     });
+  bool keepsItems = false;
+  kernel.walk([&](ItemAgainOp) { keepsItems = true; });
+  if (keepsItems) {
+    bytes = llvm::alignTo(bytes, 16);
+    IntegerAttr record = builder.getI32IntegerAttr(static_cast<int32_t>(bytes));
+    kernel.walk([&](ItemAgainOp again) { again.setRecordAttr(record); });
+    kernel.walk([&](DrawItemOp draw) {
+      if (draw.getTurn())
+        draw.setRecordAttr(record);
+    });
+    bytes += itemRecordBytes * schedule.computeThreads() / 32;
+  }
   if (schedule.blocksPerSm > 1) {
     int64_t tooMany = multiprocessor / (schedule.blocksPerSm + 1);
     bytes = std::max<int64_t>(bytes, llvm::alignTo(tooMany - reservedPerBlock + 1, 16));

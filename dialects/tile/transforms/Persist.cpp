@@ -20,18 +20,17 @@
 // tile's product; E = normalize, store:
 //
 //   A of the first item → p, m, l
-//   scf.while (%cursor, %valid, p, m, l, positions) {
+//   scf.while (%turn, %valid, p, m, l, positions) {
 //     condition(%valid)
 //   } do {
-//     draw %cursor;  draw the next item: start the copy of its rows
+//     the item again;  draw the next one: start the copy of its rows
 //     L; release the rows
-//     draw the next item        (with query_stages = 1 its rows are copied here)
+//     the next item again       (with query_stages = 1 it is drawn and copied here)
 //     scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
-//     draw %cursor;  E
+//     the item again;  E
 //   }
 //
-// Items are drawn again where they are used: an item takes more registers than the loop has to
-// spare, and what a draw reads is in the cache.
+// Items are not kept in registers (tile.item_again): the loop has none to spare.
 //
 // Test: test/dialects/tile/persist.mlir.
 //===----------------------------------------------------------------------===//
@@ -112,7 +111,8 @@ void stay(WorkLoopOp loop) {
       builder, loc, types, inits,
       [&](OpBuilder &b, Location loc, ValueRange state) {
         auto draw =
-            DrawItemOp::create(b, loc, loop.getSource(), state.front(), loop.getItemsAttr());
+            DrawItemOp::create(b, loc, loop.getSource(), state.front(), /*turn=*/Value(),
+                               loop.getItemsAttr(), /*record=*/IntegerAttr());
         SmallVector<Value> passed = {draw.getItem(), draw.getUnit(), draw.getNext()};
         llvm::append_range(passed, state.drop_front());
         scf::ConditionOp::create(b, loc, draw.getValid(), passed);
@@ -144,12 +144,12 @@ public:
     if (failed(divide()))
       return failure();
     Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-    DrawItemOp draw = drawAt(zero);
+    Drawn draw = drawAt(zero, zero);
     SmallVector<Value> starts;
     for (PositionOp start : positions)
       starts.push_back(builder.clone(*start)->getResult(0));
     // The first item, if there is one.
-    auto first = scf::IfOp::create(builder, loc, stateTypes(), draw.getValid(), /*withElse=*/true);
+    auto first = scf::IfOp::create(builder, loc, stateTypes(), draw.valid, /*withElse=*/true);
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(first.thenBlock());
@@ -161,7 +161,7 @@ public:
       builder.setInsertionPointToStart(first.elseBlock());
       scf::YieldOp::create(builder, loc, emptyState(starts));
     }
-    SmallVector<Value> inits = {zero, draw.getValid()};
+    SmallVector<Value> inits = {zero, draw.valid};
     llvm::append_range(inits, starts);
     llvm::append_range(inits, first.getResults());
     SmallVector<Type> types;
@@ -295,14 +295,25 @@ private:
     return map;
   }
 
-  DrawItemOp drawAt(Value cursor) {
-    return DrawItemOp::create(builder, loc, loop.getSource(), cursor, loop.getItemsAttr());
+  /// An item and what comes with it.
+  struct Drawn {
+    Value item, unit, valid, next;
+  };
+  Drawn drawAt(Value cursor, Value turn) {
+    auto op = DrawItemOp::create(builder, loc, loop.getSource(), cursor, turn, loop.getItemsAttr(),
+                                 /*record=*/IntegerAttr());
+    return {op.getItem(), op.getUnit(), op.getValid(), op.getNext()};
+  }
+  Drawn again(Value turn) {
+    auto op = ItemAgainOp::create(builder, loc, loop.getSource(), turn, loop.getItemsAttr(),
+                                  /*record=*/IntegerAttr());
+    return {op.getItem(), op.getUnit(), op.getValid(), op.getNext()};
   }
   /// Of the body's item, unit and positions, with the arithmetic on them.
-  IRMapping mapping(DrawItemOp draw, ValueRange at) {
+  IRMapping mapping(const Drawn &draw, ValueRange at) {
     IRMapping map = mappingOfPositions(at);
-    map.map(loop.getItem(), draw.getItem());
-    map.map(loop.getUnit(), draw.getUnit());
+    map.map(loop.getItem(), draw.item);
+    map.map(loop.getUnit(), draw.unit);
     emit(arithmetic, map);
     return map;
   }
@@ -313,9 +324,11 @@ private:
 
   /// One item, whose first tile's scores are done.
   void emitItem(ValueRange carried) {
-    Value cursor = carried[0];
+    Value turn = carried[0];
+    Value nextTurn = arith::AddIOp::create(builder, loc, turn,
+                                           arith::ConstantIndexOp::create(builder, loc, 1));
     ValueRange at = carried.slice(2, positions.size()), known = carried.drop_front(2 + positions.size());
-    DrawItemOp draw = drawAt(cursor);
+    Drawn draw = again(turn);
     IRMapping map = mapping(draw, at);
     for (auto [value, now] : llvm::zip(state, known))
       map.map(value, now);
@@ -324,12 +337,12 @@ private:
       nextAt.push_back(isOfRows(position) ? advanced(position, map) : Value());
     bool ahead = rows.getRing().getType().getDepth() > 1;
     if (ahead) {
-      DrawItemOp next = drawAt(draw.getNext());
-      auto valid = scf::IfOp::create(builder, loc, next.getValid(), /*withElse=*/false);
+      Drawn next = drawAt(draw.next, nextTurn);
+      auto valid = scf::IfOp::create(builder, loc, next.valid, /*withElse=*/false);
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPoint(valid.thenYield());
       IRMapping ofNext = mappingOfPositions(positionsFor(nextAt, at));
-      ofNext.map(loop.getItem(), next.getItem());
+      ofNext.map(loop.getItem(), next.item);
       emit(rowCopies, ofNext);
     }
     builder.clone(*rows, map);
@@ -339,11 +352,11 @@ private:
       if (!value && map.contains(end))
         value = map.lookup(end);
 
-    DrawItemOp next = drawAt(draw.getNext());
+    Drawn next = ahead ? again(nextTurn) : drawAt(draw.next, nextTurn);
     SmallVector<Type> types = stateTypes();
     for (Value value : results)
       types.push_back(value.getType());
-    auto both = scf::IfOp::create(builder, loc, types, next.getValid(), /*withElse=*/true);
+    auto both = scf::IfOp::create(builder, loc, types, next.valid, /*withElse=*/true);
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(both.thenBlock());
@@ -367,11 +380,11 @@ private:
       if (!value)
         value = map.lookup(end);
 
-    DrawItemOp again = drawAt(cursor);
-    map.map(loop.getItem(), again.getItem());
-    map.map(loop.getUnit(), again.getUnit());
+    Drawn done = again(turn);
+    map.map(loop.getItem(), done.item);
+    map.map(loop.getUnit(), done.unit);
     emit(epilogue, map);
-    SmallVector<Value> yielded = {draw.getNext(), next.getValid()};
+    SmallVector<Value> yielded = {nextTurn, next.valid};
     llvm::append_range(yielded, nextAt);
     llvm::append_range(yielded, both.getResults().take_front(state.size()));
     scf::YieldOp::create(builder, loc, yielded);
