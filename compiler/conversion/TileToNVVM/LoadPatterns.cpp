@@ -151,6 +151,7 @@ struct CopyRowsPattern : TilePattern<tile::CopyRowsOp> {
     if (!plan.access)
       return op.emitOpError() << "no 16-byte rows in the layout of " << type;
     KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
     copyRows(b, kernel, plan, adaptor.getSlot().front(), Item::unpack(adaptor.getItem()),
              op.getKind(), /*firstRow=*/0, TensorArgument::unpack(adaptor.getSource()));
     rewriter.eraseOp(op);

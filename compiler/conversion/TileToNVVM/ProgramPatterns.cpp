@@ -316,9 +316,16 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
   mlir::LogicalResult matchAndRewrite(tile::DrawItemOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
     bool loads = kernel.ofLoadRole.contains(op);
     Value unit = loads ? b.i32(0) : kernel.unit(b);
-    auto [batch, sequences] = PersistentBatch::unpack(adaptor.getSource());
+    PersistentBatch source = PersistentBatch::unpack(adaptor.getSource());
+    BatchArgument &batch = source.batch;
+    Value sequences = source.sequences;
+    // What follows from the launch is computed anew by every draw: kept through the loops over the
+    // keys it would take registers that these do not have to spare.
+    for (Value *bound : {&batch.maxQueryLength, &batch.kvHeads, &sequences})
+      *bound = b.opaque(*bound);
     Value chunks = b.ceilDiv(b.mul(batch.maxQueryLength, kernel.group), kernel.blockRows());
     Value pairs = b.mul(sequences, batch.kvHeads);
     Value places = b.mul(pairs, chunks);
@@ -404,6 +411,7 @@ struct ItemAgainPattern : TilePattern<tile::ItemAgainOp> {
     if (!op.getRecord())
       return op.emitOpError() << "expected a place of its record: run --tile-pack-shared-memory";
     KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
     Value record = recordOf(b, kernel, *op.getRecord(), adaptor.getTurn().front());
     Values words;
     for (int64_t first = 0; first < recordWords; first += 4)

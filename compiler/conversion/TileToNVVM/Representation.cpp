@@ -68,6 +68,13 @@ void KernelContext::unitBarrier(KernelBuilder &b) const {
     b.namedBarrier(b.add(unit(b), 1), 32 * schedule.unit);
 }
 
+Value Turn::stage(KernelBuilder &b, ValueRange position) {
+  return b.bitAnd(position.front(), (int64_t(1) << parityBit) - 1);
+}
+Value Turn::parity(KernelBuilder &b, ValueRange position) {
+  return b.shiftRight(position.front(), parityBit);
+}
+
 Representation::Representation(mlir::MLIRContext *context, const KernelContext &kernel) {
   const bool tensorCopies = kernel.tensorCopies(), persists = kernel.persists();
   mlir::OpBuilder opBuilder(context);
@@ -114,12 +121,11 @@ Representation::Representation(mlir::MLIRContext *context, const KernelContext &
   if (tensorCopies) {
     addConversion([=](tile::RingType, Types &flat) { return append(flat, Landing::fields()); });
     addConversion([=](tile::SlotType, Types &flat) { return append(flat, Landing::fields()); });
-    addConversion([=](tile::PositionType, Types &flat) { return append(flat, Turn::fields()); });
   } else {
     addConversion([=](tile::RingType) { return shared; });
     addConversion([=](tile::SlotType) { return shared; });
-    addConversion([=](tile::PositionType) { return i32; });
   }
+  addConversion([=](tile::PositionType) { return i32; });
   addConversion([this](tile::PendingType type, Types &flat) -> std::optional<mlir::LogicalResult> {
     return convertType(type.getTile(), flat);
   });

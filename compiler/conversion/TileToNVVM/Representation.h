@@ -11,7 +11,7 @@
 //   position                    i32, the stage of its ring
 //   where tensor copies fill rings:
 //     ring, slot                and a pointer to the first or to its own mbarrier
-//     position                  and the parity of the phase that completes its slot
+//     position                  with the parity of the phase that completes its slot above it
 //     cache                     a pointer to a tensor map of keys and one of values
 //   item, range                 the fields of Item and Range
 //   tensors, cache, batch       the launch parameters of their group
@@ -163,14 +163,11 @@ struct Landing : Packed<Landing> {
   }
 };
 
-/// A position of such a ring.
-struct Turn : Packed<Turn> {
-  Value stage, parity;
-  Members members() {
-    Members m;
-    list(m, Field::Word, {&stage, &parity});
-    return m;
-  }
+/// A position of such a ring in one word: the parity above the stage.
+struct Turn {
+  static constexpr int64_t parityBit = 16;
+  static Value stage(KernelBuilder &builder, ValueRange position);
+  static Value parity(KernelBuilder &builder, ValueRange position);
 };
 
 /// `parts` of the states' parts are there, each with an output and log-sum-exps, which `lseScale`

@@ -116,9 +116,7 @@ struct PositionPattern : TilePattern<tile::PositionOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::PositionOp op, Adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    Value zero = KernelBuilder(rewriter, op.getLoc()).i32(0);
-    Values position(kernel.tensorCopies() ? 2 : 1, zero);
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{position});
+    rewriter.replaceOp(op, KernelBuilder(rewriter, op.getLoc()).i32(0));
     return mlir::success();
   }
 };
@@ -129,33 +127,38 @@ struct AdvancePattern : TilePattern<tile::AdvanceOp> {
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
     int64_t depth = llvm::cast<tile::RingType>(op.getRing().getType()).getDepth();
-    Value next = b.add(adaptor.getPosition().front(), 1);
-    Value wraps = b.compare(Compare::eq, next, depth);
-    Values position = {b.select(wraps, b.i32(0), next)};
-    if (kernel.tensorCopies()) {
-      Value parity = Turn::unpack(adaptor.getPosition()).parity;
-      position.push_back(b.select(wraps, b.bitXor(parity, 1), parity));
+    Value position = adaptor.getPosition().front(), next = b.add(position, 1);
+    if (!kernel.tensorCopies()) {
+      rewriter.replaceOp(op, b.select(b.compare(Compare::eq, next, depth), b.i32(0), next));
+      return mlir::success();
     }
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{position});
+    // Around the ring the stage is 0 again and the parity the other one.
+    Value wraps = b.compare(Compare::eq, Turn::stage(b, next), depth);
+    Value around = b.bitXor(next, int64_t(1) << Turn::parityBit | depth);
+    rewriter.replaceOp(op, b.select(wraps, around, next));
     return mlir::success();
   }
 };
 
-/// Address of the slot at a position.
+/// The stage that a position stands at.
+Value stageOf(KernelBuilder &b, const KernelContext &kernel, ValueRange position) {
+  return kernel.tensorCopies() ? Turn::stage(b, position) : position.front();
+}
+
+/// Address of the slot of a stage.
 mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::RingType ring,
-                                   Value base, Value position,
-                                   tile::RingStorage *storage = nullptr) {
+                                   Value base, Value stage, tile::RingStorage *storage = nullptr) {
   mlir::FailureOr<tile::RingStorage> found = storageOf(op, ring);
   if (mlir::failed(found))
     return mlir::failure();
   if (storage)
     *storage = *found;
-  return b.offset(base, b.mul(position, found->slotBytes));
+  return b.offset(base, b.mul(stage, found->slotBytes));
 }
 
 /// The mbarrier that says when the slot at a position is full.
 Value slotBarrier(KernelBuilder &b, ValueRange ring, ValueRange position) {
-  return b.offset(Landing::unpack(ring).barrier, b.mul(position.front(), 8));
+  return b.offset(Landing::unpack(ring).barrier, b.mul(Turn::stage(b, position), 8));
 }
 
 /// That says when the slot is empty, of a ring that a role fills.
@@ -171,11 +174,12 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
     auto ring = llvm::cast<tile::RingType>(op.getRing().getType());
     if (isShared(ring) && hasBarriers(op.getRing())) // the first time around it is empty
       b.waitForBarrier(emptyBarrier(b, ring, adaptor.getRing(), adaptor.getPosition()),
-                       b.bitXor(Turn::unpack(adaptor.getPosition()).parity, 1));
+                       b.bitXor(Turn::parity(b, adaptor.getPosition()), 1));
     else if (isShared(ring) && ring.getDepth() == 1)
       b.blockBarrier();
     mlir::FailureOr<Value> address =
-        slotAddress(b, op, ring, adaptor.getRing().front(), adaptor.getPosition().front());
+        slotAddress(b, op, ring, adaptor.getRing().front(),
+                    stageOf(b, kernel, adaptor.getPosition()));
     if (mlir::failed(address))
       return mlir::failure();
     Values slot = {*address};
@@ -205,12 +209,13 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
     tile::RingStorage storage;
     mlir::FailureOr<Value> slot =
         slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
-                    adaptor.getRing().front(), adaptor.getPosition().front(), &storage);
+                    adaptor.getRing().front(), stageOf(b, kernel, adaptor.getPosition()),
+                    &storage);
     if (mlir::failed(slot))
       return mlir::failure();
     if (hasBarriers(op.getRing())) {
       b.waitForBarrier(slotBarrier(b, adaptor.getRing(), adaptor.getPosition()),
-                       Turn::unpack(adaptor.getPosition()).parity);
+                       Turn::parity(b, adaptor.getPosition()));
     } else {
       b.waitForCopies(op.getAhead());
       if (kernel.isWgmma())

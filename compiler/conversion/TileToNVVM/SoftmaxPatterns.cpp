@@ -34,6 +34,8 @@ struct MaskPattern : TilePattern<tile::MaskOp> {
       return mlir::failure();
     bool causal = op.getMask().getValue().causal; // tile.key_range has refused all other terms
     KernelBuilder b(rewriter, op.getLoc());
+    if (kernel.persists())
+      b.rereadThread();
     Item item = Item::unpack(adaptor.getItem());
     ThreadCoordinates thread(b, *layout, kernel.warps());
     // Keys of this thread that come before `end(row)` are kept; the rest of the column is a
