@@ -203,7 +203,11 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     Value steps = b.mul(index, std::abs(step));
     Value tileNumber = step < 0 ? b.sub(range.first, steps) : b.add(range.first, steps);
     Value key = b.add(b.mul(tileNumber, keys), b.mul(b.remUnsigned(lane, groups), group));
-    Value valid = b.bitAnd(b.compare(Compare::slt, index, range.count),
+    // A range without tiles is given its first one where tiles overlap.
+    Value count = range.count;
+    if (kernel.schedule.overlap != attn::Overlap::None)
+      count = b.maxSigned(count, b.i32(1));
+    Value valid = b.bitAnd(b.compare(Compare::slt, index, count),
                            b.compare(Compare::slt, key, range.keyEnd));
     rewriter.replaceOp(op,
                        tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));

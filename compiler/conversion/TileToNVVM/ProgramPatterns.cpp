@@ -331,11 +331,28 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
     Value places = b.mul(pairs, chunks);
     Value blocks = b.gridSize(0), block = b.blockIndex(0);
 
-    // Until an item is there, or no place is left.
-    Values state = {adaptor.getCursor().front()};
-    for (Value v : emptyItem(b, batch).pack())
-      state.push_back(v);
-    state.push_back(b.i1(false));
+    auto itemAt = [&](Value cursor) -> std::pair<Item, Value> {
+      Value forth = b.compare(Compare::eq, b.bitAnd(cursor, 1), 0);
+      Value place = b.add(b.mul(cursor, blocks),
+                          b.select(forth, block, b.sub(b.add(blocks, -1), block)));
+      auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
+      Value exists = b.compare(Compare::ult, place, places);
+      pair = b.select(exists, pair, b.i32(0));
+      Value sequence = b.divUnsigned(pair, batch.kvHeads);
+      Item item = itemOfSequence(b, batch, sequence);
+      item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
+      placeChunk(b, kernel, item, chunk, unit);
+      Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
+      Value answers = answersFor(b, kernel, item, batch);
+      if (!loads)
+        reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)));
+      return {item, b.bitAnd(valid, answers)};
+    };
+    // Over the places without an item, which are few: the first place is most often one.
+    auto [first, isItem] = itemAt(adaptor.getCursor().front());
+    Values state = {b.add(adaptor.getCursor().front(), 1)};
+    state.append(first.pack());
+    state.push_back(isItem);
     Values drawn = b.loopWhile(
         state,
         [&](ValueRange s) {
@@ -343,24 +360,10 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
           return b.bitAnd(begins, b.compare(Compare::eq, s.back(), b.i1(false)));
         },
         [&](ValueRange s) -> Values {
-          Value round = b.mul(s.front(), blocks);
-          Value forth = b.compare(Compare::eq, b.bitAnd(s.front(), 1), 0);
-          Value place =
-              b.add(round, b.select(forth, block, b.sub(b.add(blocks, -1), block)));
-          auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
-          Value exists = b.compare(Compare::ult, place, places);
-          pair = b.select(exists, pair, b.i32(0));
-          Value sequence = b.divUnsigned(pair, batch.kvHeads);
-          Item item = itemOfSequence(b, batch, sequence);
-          item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
-          placeChunk(b, kernel, item, chunk, unit);
-          Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
-          Value answers = answersFor(b, kernel, item, batch);
-          if (!loads)
-            reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)));
+          auto [item, valid] = itemAt(s.front());
           Values next = {b.add(s.front(), 1)};
           next.append(item.pack());
-          next.push_back(b.bitAnd(valid, answers));
+          next.push_back(valid);
           return next;
         });
     ValueRange item = ValueRange(drawn).drop_front().drop_back();
@@ -376,17 +379,6 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
   }
 
 private:
-  /// All fields, of no sequence.
-  static Item emptyItem(KernelBuilder &b, const BatchArgument &batch) {
-    Item item;
-    for (auto &[member, field] : item.members())
-      *member = field == Field::Bit       ? b.i1(false)
-                : field == Field::Pointer ? batch.blockTable
-                : field == Field::Long    ? b.i64(0)
-                                          : b.i32(0);
-    return item;
-  }
-
   std::pair<Value, Value> chunkAndPair(KernelBuilder &b, Value place, Value chunks,
                                        Value pairs) const {
     if (kernel.schedule.headGroup == 0) {

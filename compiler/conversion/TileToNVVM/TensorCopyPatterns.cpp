@@ -199,6 +199,8 @@ template <class Op, bool isKeys> struct BoxPattern : TilePattern<Op> {
       return mlir::failure();
 
     KernelBuilder b(rewriter, op.getLoc());
+    if (kernel.schedule.specialised()) // a loading role has few registers to keep things in
+      b.rereadThread();
     tile::TileType type = ring.getTiles()[op.getIndex()];
     const Layout layout = type.getLayout().toLayout();
     const bool byPanel = isKeys && attn::keysByPanel(kernel.schedule);
