@@ -26,13 +26,15 @@ TileData matmul(const TileData &lhs, const TileData &rhs, const TileData *accumu
 }
 
 SoftmaxStep softmaxStep(const TileData &scores, const TileData &maximum, const TileData &sum,
-                        double scale) {
+                        double scale, double lazy) {
   TileData row(scores.rows, 1);
   SoftmaxStep step{scores, row, row, row};
   for (int64_t i = 0; i < scores.rows; ++i) {
     double highest = maximum.at(i, 0);
     for (int64_t j = 0; j < scores.columns; ++j)
       highest = std::max(highest, scale * scores.at(i, j));
+    if (highest <= maximum.at(i, 0) + lazy)
+      highest = maximum.at(i, 0);
     double factor = std::exp2(maximum.at(i, 0) - highest), total = sum.at(i, 0) * factor;
     for (int64_t j = 0; j < scores.columns; ++j)
       total += step.probabilities.at(i, j) = std::exp2(scale * scores.at(i, j) - highest);

@@ -31,8 +31,9 @@ TileData matmul(const TileData &lhs, const TileData &rhs, const TileData *accumu
 struct SoftmaxStep {
   TileData probabilities, maximum, sum, factor;
 };
+/// The maximum of a row stays as it is unless the new one exceeds it by more than `lazy`.
 SoftmaxStep softmaxStep(const TileData &scores, const TileData &maximum, const TileData &sum,
-                        double scale);
+                        double scale, double lazy);
 
 TileData rescale(const TileData &value, const TileData &factor);
 

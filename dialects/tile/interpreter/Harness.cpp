@@ -38,12 +38,16 @@ struct Uses {
   explicit Uses(KernelOp kernel) {
     kernel.walk([&](Operation *op) {
       llvm::TypeSwitch<Operation *>(op)
-          .Case<WorkLoopOp, GridItemOp>([&](auto source) { items = source.getItems(); })
+          .Case<WorkLoopOp, GridItemOp, DrawItemOp>([&](auto source) { items = source.getItems(); })
           .Case([&](LoadRowsOp load) {
             if (load.getKind() == RowKind::Query)
               queryTensors.insert(load.getSource());
             if (load.getOptional())
               optional.insert(load.getSource());
+          })
+          .Case([&](CopyRowsOp copy) {
+            if (copy.getKind() == RowKind::Query)
+              queryTensors.insert(copy.getSource());
           })
           .Case([&](StoreRowsOp store) {
             outputs.insert(store.getTarget());

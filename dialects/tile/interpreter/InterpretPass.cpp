@@ -39,6 +39,7 @@ struct InterpretPass : public PassWrapper<InterpretPass, OperationPass<ModuleOp>
       Options options;
       options.round = round;
       options.requireLayouts = requireLayouts;
+      options.blocks = blocks;
       auto outputs = interpretKernel(kernel, seed, shapes, options);
       if (failed(outputs))
         return signalPassFailure();
@@ -78,6 +79,8 @@ struct InterpretPass : public PassWrapper<InterpretPass, OperationPass<ModuleOp>
                      llvm::cl::init(false)};
   Option<bool> requireLayouts{*this, "require-layouts", llvm::cl::init(false),
                               llvm::cl::desc("refuse tiles without a layout")};
+  Option<int64_t> blocks{*this, "blocks", llvm::cl::init(Options().blocks),
+                         llvm::cl::desc("blocks of a kernel that stay for many items")};
 };
 
 } // namespace

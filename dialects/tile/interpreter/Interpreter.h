@@ -6,10 +6,11 @@
 // run in lockstep, op by op, those that are active; rings are bounded FIFOs
 // whose misuse is an error on the op: filling a slot that has not been
 // released, waiting for one that has not been committed, reading one that has
-// been released.
+// been released. In tile.roles the loading role and each unit are processes of
+// their own, which wait for each other; a deadlock is an error that names them.
 //
 // Tests: test/dialects/tile/interpreter/InterpreterTest.cpp against a plain
-// loop, test/dialects/tile/interpret-errors.mlir.
+// loop, test/dialects/tile/interpret-errors.mlir, interpret-roles-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -24,6 +25,8 @@ struct Options {
   bool round = false;
   /// Every tile of the program must have a layout.
   bool requireLayouts = false;
+  /// The grid of a kernel whose blocks stay for many items.
+  int64_t blocks = 3;
 };
 
 /// Runs the kernel; results are in what the arguments point to. Emits an error on the op that

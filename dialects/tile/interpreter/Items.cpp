@@ -76,21 +76,21 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
 }
 
 std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
-                                            int64_t unit) const {
+                                            const Place &place, int64_t unit) const {
   auto item = std::make_shared<Item>();
   item->kind = items.getKind();
   item->batch = batch;
   item->group = items.getGroup();
-  item->sequence = block[2];
+  item->sequence = place[2];
   item->splits = numSplits(schedule, *batch, item->kvLength());
   // A batch may have sequences of decode and of prefill: each takes its own.
   bool isDecode = item->queryLength() <= decodes;
   switch (items.getKind()) {
   case ItemKind::Decode: {
     int64_t chunks = gridOf(items, *batch).size[0] / batch->kvHeads;
-    item->kvHead = block[0] / chunks;
-    item->firstRow = block[0] % chunks * schedule.getRows();
-    item->split = block[1];
+    item->kvHead = place[0] / chunks;
+    item->firstRow = place[0] % chunks * schedule.getRows();
+    item->split = place[1];
     int64_t length = splitLength(schedule, *batch, item->kvLength());
     item->keys.begin = item->split * length;
     item->keys.end = std::min(item->keys.begin + length, item->kvLength());
@@ -98,9 +98,9 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     return valid ? item : nullptr;
   }
   case ItemKind::Prefill: {
-    item->kvHead = block[0] % batch->kvHeads;
+    item->kvHead = place[0] % batch->kvHeads;
     int64_t chunks = llvm::divideCeil(item->queryLength() * item->group, blockRows());
-    int64_t chunk = block[0] / batch->kvHeads;
+    int64_t chunk = place[0] / batch->kvHeads;
     if (schedule.getOrder() == attn::Order::LongestFirst) // the last rows see the most keys
       chunk = chunks - 1 - chunk;
     item->firstRow = chunk * blockRows() + unit * schedule.getRows();
@@ -109,18 +109,36 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     return !isDecode && 0 <= chunk && chunk < chunks ? item : nullptr;
   }
   case ItemKind::Append:
-    item->kvHead = block[0];
-    item->token = block[1];
+    item->kvHead = place[0];
+    item->token = place[1];
     break;
   case ItemKind::Merge:
   case ItemKind::MergeStates: {
-    int64_t number = block[0] * units + unit;
+    int64_t number = place[0] * units + unit;
     item->token = number / item->queryHeads();
     item->head = number % item->queryHeads();
     break;
   }
   }
   return item->token < item->queryLength() ? item : nullptr;
+}
+
+void Machine::drawItem(DrawItemOp op, int64_t unit) {
+  auto batch = batchOf(*std::get<const Argument *>(cell(op.getSource(), unit)));
+  Place size = gridOf(op.getItems(), *batch).size; // of a grid with a block for each place
+  int64_t places = size[0] * size[1] * size[2], blocks = grid.size[0];
+  int64_t cursor = integer(op.getCursor(), unit);
+  std::shared_ptr<const Item> item;
+  for (; !item && cursor * blocks < places; ++cursor) {
+    int64_t place = cursor * blocks + (cursor % 2 == 0 ? block[0] : blocks - 1 - block[0]);
+    if (place < places)
+      item = itemOf(op.getItems(), batch,
+                    {place % size[0], place / size[0] % size[1], place / size[0] / size[1]}, unit);
+  }
+  set(op.getItem(), unit, Cell(item));
+  set(op.getUnit(), unit, Cell(unit));
+  set(op.getValid(), unit, Cell(int64_t(item != nullptr)));
+  set(op.getNext(), unit, Cell(cursor));
 }
 
 std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,

@@ -3,7 +3,8 @@
 // A block's units run in lockstep: an op is executed for each active unit in
 // turn, a loop goes on while any unit has trips left, and the branches of an if
 // are run by the units that take them. So ops in which all units take part see
-// every unit's operands, and a program in which they do not is refused.
+// every unit's operands, and a program in which they do not is refused. In roles
+// each unit runs by itself (Roles.cpp).
 //
 // Test: test/dialects/tile/interpreter/InterpreterTest.cpp.
 //
@@ -66,12 +67,20 @@ FailureOr<std::shared_ptr<const TileData>> Machine::tile(Operation *user, Value 
                                                          int64_t unit) {
   Cell &held = cell(value, unit);
   if (auto *slotTile = std::get_if<SlotTile>(&held)) {
-    if (slotTile->ring->released > slotTile->position)
+    if (slotTile->ring->reader(unit).released > slotTile->position)
       return user->emitOpError() << "reads slot " << slotTile->position
                                  << " of a ring after its release";
     return slotTile->tile;
   }
-  return std::get<std::shared_ptr<const TileData>>(held);
+  auto read = std::get<std::shared_ptr<const TileData>>(held);
+  for (const auto &product : flights[unit].products)
+    if (product->accumulator == read) {
+      InFlightDiagnostic error = user->emitOpError()
+                                 << "reads the accumulator of a product in flight";
+      error.attachNote(product->issue->getLoc()) << "the product starts here";
+      return error;
+    }
+  return read;
 }
 
 //===----------------------------------------------------------------------===//
@@ -100,7 +109,6 @@ LogicalResult Machine::run() {
   if (options.requireLayouts && failed(checkLayouts(kernel)))
     return failure();
 
-  Grid grid;
   kernel.walk([&](Operation *op) {
     auto setGrid = [&](Value source, ItemsAttr items) {
       int64_t number = llvm::cast<BlockArgument>(source).getArgNumber();
@@ -110,6 +118,8 @@ LogicalResult Machine::run() {
       setGrid(loop.getSource(), loop.getItems());
     else if (auto item = llvm::dyn_cast<GridItemOp>(op))
       setGrid(item.getSource(), item.getItems());
+    else if (llvm::isa<DrawItemOp>(op))
+      grid.size = {options.blocks, 1, 1};
   });
 
   for (block[2] = 0; block[2] < grid.size[2]; ++block[2])
@@ -117,6 +127,7 @@ LogicalResult Machine::run() {
       for (block[0] = 0; block[0] < grid.size[0]; ++block[0]) {
         cells.clear();
         rings.clear();
+        flights.assign(units, {});
         for (auto [argument, given] : llvm::zip_equal(kernel.getArguments(), arguments))
           for (int64_t unit = 0; unit < units; ++unit) {
             if (const double *number = std::get_if<double>(&given))
@@ -124,7 +135,7 @@ LogicalResult Machine::run() {
             else
               set(argument, unit, Cell(&given));
           }
-        if (failed(runBlock(kernel.getBody().front(), all)))
+        if (failed(runBlock(kernel.getBody().front(), all)) || failed(checkNoneInFlight()))
           return failure();
       }
   return success();
@@ -156,8 +167,10 @@ LogicalResult Machine::runOp(Operation *op, Units active) {
     return runMergeUnits(merge, active);
   if (auto ring = llvm::dyn_cast<RingOp>(op))
     return runRing(ring, active);
-  // What the units of a block do once for all of them.
-  if (!op->getOperands().empty())
+  if (auto roles = llvm::dyn_cast<RolesOp>(op))
+    return runRoles(roles, active);
+  // What the units of a block do once for all of them, unless they are on their own.
+  if (!processes && !op->getOperands().empty())
     if (auto type = llvm::dyn_cast<RingType>(op->getOperand(0).getType());
         type && type.getSharedBy() == RingScope::Units)
       return runShared(op, active);
@@ -170,7 +183,8 @@ LogicalResult Machine::runWorkLoop(WorkLoopOp op, Units active) {
     if (active >> unit & 1)
       if (auto item =
               itemOf(op.getItems(),
-                     batchOf(*std::get<const Argument *>(cell(op.getSource(), unit))), unit)) {
+                     batchOf(*std::get<const Argument *>(cell(op.getSource(), unit))), block,
+                     unit)) {
         received |= Units(1) << unit;
         set(op.getItem(), unit, Cell(item));
         set(op.getUnit(), unit, Cell(unit));
@@ -260,7 +274,7 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
   if (op.getScratch())
     for (const std::weak_ptr<Ring> &weak : rings)
       if (std::shared_ptr<Ring> ring = weak.lock())
-        for (int64_t p = ring->released; p < ring->committed; ++p)
+        for (int64_t p = ring->released(); p < ring->committed; ++p)
           if (ring->slots[p].copied)
             return op.emitOpError()
                    << "may reuse slot " << p << " of a ring, which has not been released";
@@ -286,11 +300,15 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
 
 LogicalResult Machine::runRing(RingOp op, Units active) {
   RingType type = op.getRing().getType();
+  bool ofUnits = type.getSharedBy() == RingScope::Units;
+  bool hasRoles = !kernel.getBody().front().getOps<RolesOp>().empty();
   std::shared_ptr<Ring> shared;
   return forEach(active, [&](int64_t unit) {
-    if (!shared || type.getSharedBy() == RingScope::Unit) {
+    if (!shared || !ofUnits) {
       shared = std::make_shared<Ring>();
       shared->type = type;
+      shared->value = op.getRing();
+      shared->readers.resize(ofUnits && hasRoles ? units : 1);
       rings.push_back(shared);
     }
     set(op.getRing(), unit, Cell(shared));
@@ -408,16 +426,24 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       if (failed(data))
         return failure();
       tiles.push_back(*data);
+    } else if (llvm::isa<ItemType>(operand.getType()) &&
+               !std::get<std::shared_ptr<const Item>>(cell(operand, unit))) {
+      return op->emitOpError() << "takes an item that is not valid";
     }
 
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GridItemOp grid) {
         auto item =
             itemOf(grid.getItems(),
-                   batchOf(*std::get<const Argument *>(cell(grid.getSource(), unit))), unit);
+                   batchOf(*std::get<const Argument *>(cell(grid.getSource(), unit))), block,
+                   unit);
         set(grid.getItem(), unit, Cell(item));
         set(grid.getUnit(), unit, Cell(unit));
         set(grid.getValid(), unit, Cell(int64_t(item != nullptr)));
+        return success();
+      })
+      .Case([&](DrawItemOp draw) {
+        drawItem(draw, unit);
         return success();
       })
       .Case([&](KeyRangeOp key) {
@@ -449,6 +475,10 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
                    product.getTransposeB()));
         return success();
       })
+      .Case([&](MatmulIssueOp op) { return issue(op, unit); })
+      .Case([&](AwaitOp op) { return await(op, unit); })
+      .Case([&](TakeTurnOp op) { return takeTurn(op, unit); })
+      .Case([&](PassTurnOp op) { return passTurn(op, unit); })
       .Case([&](MaskOp mask) {
         TileData scores = *tiles[0];
         const Item &masked = item(mask.getItem(), unit);
@@ -475,8 +505,8 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         return success();
       })
       .Case([&](SoftmaxStepOp step) {
-        SoftmaxStep result =
-            softmaxStep(*tiles[0], *tiles[1], *tiles[2], real(step.getScale(), unit));
+        SoftmaxStep result = softmaxStep(*tiles[0], *tiles[1], *tiles[2],
+                                         real(step.getScale(), unit), step.getLazy().value_or(0));
         set(step.getProbabilities(), unit, std::move(result.probabilities));
         set(step.getNewMaximum(), unit, std::move(result.maximum));
         set(step.getNewSum(), unit, std::move(result.sum));
@@ -559,10 +589,13 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       .Case([&](WaitOp op) { return wait(op, unit); })
       .Case([&](ReleaseOp op) { return release(op, unit); })
       .Case([&](ZeroRowsOp op) { return zeroRows(op, unit); })
+      .Case([&](CopyRowsOp op) { return copyRows(op, unit); })
       .Case<CopyKeysOp, CopyValuesOp>([&](auto op) {
         constexpr bool keys = std::is_same_v<decltype(op), CopyKeysOp>;
+        bool undefined = op.getBox() && !op.getZeroed();
         return copy(op, op.getCache(), op.getItem(), op.getTile(), op.getPages(), op.getPageIndex(),
-                    op.getSlot(), op.getWhen(), op.getIndex(), op.getBox().has_value(), keys, unit);
+                    op.getSlot(), op.getWhen(), op.getIndex(),
+                    undefined ? std::numeric_limits<double>::quiet_NaN() : 0, keys, unit);
       })
       .Default([&](Operation *) { return runScalar(op, unit); });
 }

@@ -10,10 +10,12 @@
 #include "dialects/attn/Mask.h"
 #include "dialects/tile/interpreter/Arithmetic.h"
 #include "dialects/tile/interpreter/Interpreter.h"
+#include "dialects/tile/interpreter/Processes.h"
 #include "llvm/ADT/DenseMap.h"
 
 #include <deque>
 #include <optional>
+#include <set>
 
 namespace attncc::tile::interpreter {
 
@@ -49,15 +51,28 @@ struct Ring {
     std::vector<std::shared_ptr<TileData>> tiles;
     bool copied = false;
   };
+  /// Each of those that wait for a slot and release it.
+  struct Reader {
+    int64_t waited = 0, released = 0;
+  };
   RingType type;
-  int64_t acquired = 0, committed = 0, waited = 0, released = 0;
-  std::deque<Slot> slots; // by position, from 0
+  mlir::Value value;
+  int64_t acquired = 0, committed = 0;
+  std::vector<Reader> readers; // the unit's, or the block's, or of each unit in a role of its own
+  std::deque<Slot> slots;      // by position, from 0
+
+  Reader &reader(int64_t unit) { return readers[readers.size() == 1 ? 0 : unit]; }
+  /// The first reader that has released least.
+  int64_t slowest() const;
+  int64_t released() const { return readers[slowest()].released; }
+  /// As the program's text names it.
+  std::string name() const;
 };
 
 /// A tile in a slot: readable until the slot is released.
 struct SlotTile {
   std::shared_ptr<const TileData> tile;
-  std::shared_ptr<const Ring> ring;
+  std::shared_ptr<Ring> ring;
   int64_t position = 0;
 };
 
@@ -66,10 +81,20 @@ struct SlotReference {
   int64_t position = 0;
 };
 
+/// A product that has been started.
+struct Product {
+  mlir::Operation *issue;
+  int64_t number = 0; // of the unit's, from 0
+  std::vector<SlotReference> slots; // that its operands lie in
+  std::shared_ptr<const TileData> accumulator;
+  TileData result;
+};
+
 /// Integers, index values and ring positions are int64_t.
 using Cell = std::variant<std::monostate, int64_t, double, std::shared_ptr<const TileData>,
                           SlotTile, std::shared_ptr<const Item>, std::shared_ptr<const Range>,
-                          std::shared_ptr<Ring>, SlotReference, const Argument *>;
+                          std::shared_ptr<Ring>, SlotReference, std::shared_ptr<const Product>,
+                          const Argument *>;
 
 class Machine {
 public:
@@ -81,8 +106,9 @@ private:
   using Units = uint64_t;
 
   // The grid and its items (Items.cpp).
+  using Place = std::array<int64_t, 3>;
   struct Grid {
-    std::array<int64_t, 3> size = {1, 1, 1};
+    Place size = {1, 1, 1};
   };
   /// The batch, or that of states.
   static std::shared_ptr<Batch> batchOf(const Argument &source);
@@ -90,7 +116,8 @@ private:
   int64_t blockRows() const { return units * schedule.getRows(); }
   Grid gridOf(ItemsAttr items, const Batch &batch) const;
   std::shared_ptr<const Item> itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
-                                     int64_t unit) const;
+                                     const Place &place, int64_t unit) const;
+  void drawItem(DrawItemOp op, int64_t unit);
   std::shared_ptr<const Range> rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
                                        int64_t unit) const;
 
@@ -108,8 +135,26 @@ private:
   /// One unit's part of a tile op.
   mlir::LogicalResult runUnit(mlir::Operation *op, int64_t unit);
 
+  // Roles and turns (Roles.cpp).
+  mlir::LogicalResult runRoles(RolesOp op, Units active);
+  mlir::LogicalResult checkRolesEnd(RolesOp op);
+  mlir::LogicalResult takeTurn(TakeTurnOp op, int64_t unit);
+  mlir::LogicalResult passTurn(PassTurnOp op, int64_t unit);
+
+  // Products in flight (Products.cpp).
+  mlir::LogicalResult issue(MatmulIssueOp op, int64_t unit);
+  mlir::LogicalResult await(AwaitOp op, int64_t unit);
+  mlir::LogicalResult checkNoneInFlight();
+  /// An error where a product in flight reads the slot.
+  mlir::LogicalResult checkNotRead(mlir::Operation *op, const Ring &ring, int64_t position,
+                                   int64_t unit);
+
   // Memory (Memory.cpp).
+  mlir::FailureOr<std::shared_ptr<TileData>> rowsOf(mlir::Operation *op, Tensor *tensor,
+                                                    const Item &item, RowKind kind,
+                                                    int64_t firstRow, TileType type);
   mlir::LogicalResult loadRows(LoadRowsOp op, int64_t unit);
+  mlir::LogicalResult copyRows(CopyRowsOp op, int64_t unit);
   mlir::LogicalResult loadVector(LoadVectorOp op, int64_t unit);
   mlir::LogicalResult storeRows(StoreRowsOp op, int64_t unit);
   mlir::LogicalResult storeKv(StoreKvOp op, int64_t unit);
@@ -117,14 +162,20 @@ private:
   mlir::FailureOr<std::shared_ptr<TileData>>
   loadCache(mlir::Operation *op, PagedCache &cache, const Item &item, int64_t tile, TileType type,
             bool keys, const TileData *pages, int64_t pageIndex, double pastEnd = 0);
+  /// Writes a result's row and its log-sum-exp, unless that pointer is null; a row is written once.
+  mlir::LogicalResult writeRow(mlir::Operation *op, Tensor &output, Tensor *lseOutput,
+                               const Item &item, int64_t token, int64_t head,
+                               llvm::ArrayRef<double> values, double lse);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
   mlir::LogicalResult mergeStates(MergeStatesOp op, int64_t unit);
   mlir::LogicalResult storeMerged(StoreMergedOp op, int64_t unit);
   mlir::LogicalResult copy(mlir::Operation *op, mlir::Value cache, mlir::Value item,
                            mlir::Value tile, mlir::Value pages, mlir::Value pageIndex,
-                           mlir::Value slot, mlir::Value when, int64_t index, bool inBoxes,
+                           mlir::Value slot, mlir::Value when, int64_t index, double pastEnd,
                            bool keys, int64_t unit);
+  mlir::LogicalResult fill(mlir::Operation *op, const SlotReference &slot, int64_t index,
+                           std::shared_ptr<TileData> tile);
   mlir::FailureOr<int64_t> pageOf(mlir::Operation *op, const Item &item, int64_t key,
                                   const PagedCache &cache) const;
 
@@ -158,7 +209,8 @@ private:
     set(value, unit,
         Cell(std::shared_ptr<const TileData>(std::make_shared<TileData>(std::move(tile)))));
   }
-  /// The tile of an operand; an error where its slot has been released.
+  /// The tile of an operand; an error where its slot has been released, or where a product in
+  /// flight accumulates into it.
   mlir::FailureOr<std::shared_ptr<const TileData>> tile(mlir::Operation *user, mlir::Value value,
                                                         int64_t unit);
   void assign(mlir::ValueRange to, mlir::ValueRange from, Units active);
@@ -177,9 +229,21 @@ private:
   Options options;
   int64_t units;
   Units all;
-  std::array<int64_t, 3> block = {0, 0, 0};
+  Grid grid;
+  std::set<std::pair<int64_t, int64_t>> written; // rows of the result, by token and head
+
+  // A block's.
+  Place block = {0, 0, 0};
   llvm::DenseMap<mlir::Value, std::vector<Cell>> cells;
   std::vector<std::weak_ptr<Ring>> rings;
+  struct Flight {
+    int64_t started = 0;
+    std::vector<std::shared_ptr<const Product>> products; // by number
+  };
+  std::vector<Flight> flights;                // of each unit
+  Processes *processes = nullptr;             // in roles
+  int64_t turn = 0;                           // the unit whose turn it is to start products
+  bool turnTaken = false;
 };
 
 } // namespace attncc::tile::interpreter

@@ -27,22 +27,40 @@ static FailureOr<double *> rowOf(Operation *op, Tensor &tensor, const Item &item
   return tensor.row(global, head);
 }
 
-LogicalResult Machine::loadRows(LoadRowsOp op, int64_t unit) {
-  TileType type = op.getType();
-  TileData tile(type.getRows(), type.getColumns());
-  auto tensor = argument<Tensor>(op.getSource(), unit);
-  const Item &from = item(op.getItem(), unit);
-  if (!tensor && !op.getOptional())
-    return op.emitOpError() << "reads a tensor that was not given";
-  for (int64_t r = 0; r < tile.rows; ++r)
-    if (auto row = from.row(op.getKind(), op.getFirstRow() + r); row && tensor) {
-      FailureOr<double *> values = rowOf(op, *tensor, from, row->first, row->second);
+FailureOr<std::shared_ptr<TileData>> Machine::rowsOf(Operation *op, Tensor *tensor,
+                                                     const Item &item, RowKind kind,
+                                                     int64_t firstRow, TileType type) {
+  auto tile = std::make_shared<TileData>(type.getRows(), type.getColumns());
+  for (int64_t r = 0; r < tile->rows; ++r)
+    if (auto row = item.row(kind, firstRow + r); row && tensor) {
+      FailureOr<double *> values = rowOf(op, *tensor, item, row->first, row->second);
       if (failed(values))
         return failure();
-      std::copy_n(*values, tile.columns, &tile.at(r, 0));
+      std::copy_n(*values, tile->columns, &tile->at(r, 0));
     }
-  set(op, unit, std::move(tile));
+  return tile;
+}
+
+LogicalResult Machine::loadRows(LoadRowsOp op, int64_t unit) {
+  auto tensor = argument<Tensor>(op.getSource(), unit);
+  if (!tensor && !op.getOptional())
+    return op.emitOpError() << "reads a tensor that was not given";
+  auto rows = rowsOf(op, tensor.get(), item(op.getItem(), unit), op.getKind(), op.getFirstRow(),
+                     op.getType());
+  if (failed(rows))
+    return failure();
+  set(op, unit, Cell(std::shared_ptr<const TileData>(*rows)));
   return success();
+}
+
+LogicalResult Machine::copyRows(CopyRowsOp op, int64_t unit) {
+  auto tensor = argument<Tensor>(op.getSource(), unit);
+  if (!tensor)
+    return op.emitOpError() << "reads a tensor that was not given";
+  const SlotReference &slot = std::get<SlotReference>(cell(op.getSlot(), unit));
+  auto rows = rowsOf(op, tensor.get(), item(op.getItem(), unit), op.getKind(), 0,
+                     slot.ring->type.getTiles().front());
+  return failed(rows) ? failure() : fill(op, slot, 0, *rows);
 }
 
 LogicalResult Machine::loadVector(LoadVectorOp op, int64_t unit) {
@@ -121,6 +139,9 @@ LogicalResult Machine::storeKv(StoreKvOp op, int64_t unit) {
   return success();
 }
 
+/// Stands for the 0 that is the entry of a tile past its range's end: a page of anyone's.
+static constexpr double kPageOfAnyone = -1;
+
 LogicalResult Machine::pageNumbers(PageNumbersOp op, int64_t unit) {
   auto cache = argument<PagedCache>(op.getCache(), unit);
   const Range &visited = range(op.getRange(), unit);
@@ -131,6 +152,8 @@ LogicalResult Machine::pageNumbers(PageNumbersOp op, int64_t unit) {
   for (int64_t n = 0; n < 32 / groups * groups; ++n) {
     int64_t place = integer(op.getIndex(), unit) + n / groups;
     int64_t key = (visited.first + place * visited.stride) * visited.keys + n % groups * tokens;
+    if (place >= visited.count)
+      tile.at(0, n) = kPageOfAnyone;
     if (place >= visited.count || key >= visited.item->keys.end)
       continue;
     FailureOr<int64_t> page = pageOf(op, *visited.item, key, *cache);
@@ -158,6 +181,10 @@ Machine::loadCache(Operation *op, PagedCache &cache, const Item &item, int64_t t
       int64_t entry = pageIndex * groups + r / tokens;
       if (pageIndex < 0 || entry >= 32)
         return op->emitOpError() << "reads entry " << entry << " of 32 page numbers";
+      if (pages->at(0, entry) == kPageOfAnyone) {
+        std::fill_n(&result->at(r, 0), result->columns, std::numeric_limits<double>::quiet_NaN());
+        continue;
+      }
       if (pages->at(0, entry) != static_cast<double>(*page))
         return op->emitOpError() << "takes page " << pages->at(0, entry) << " for key " << key
                                  << ", the block table has " << *page;
@@ -170,11 +197,9 @@ Machine::loadCache(Operation *op, PagedCache &cache, const Item &item, int64_t t
 }
 
 LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, Value pages,
-                            Value pageIndex, Value slot, Value when, int64_t index, bool inBoxes,
+                            Value pageIndex, Value slot, Value when, int64_t index, double pastEnd,
                             bool keys, int64_t unit) {
   SlotReference target = std::get<SlotReference>(cell(slot, unit));
-  if (target.ring->committed > target.position)
-    return op->emitOpError() << "fills slot " << target.position << " of a ring after its commit";
   if (when && !integer(when, unit))
     return success();
   std::shared_ptr<const TileData> entries;
@@ -182,12 +207,16 @@ LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, 
     entries = *this->tile(op, pages, unit);
   auto loaded = loadCache(op, *argument<PagedCache>(cache, unit), this->item(item, unit),
                           integer(tile, unit), target.ring->type.getTiles()[index], keys,
-                          entries.get(), pages ? integer(pageIndex, unit) : 0,
-                          inBoxes ? std::numeric_limits<double>::quiet_NaN() : 0);
-  if (failed(loaded))
-    return failure();
-  Ring::Slot &filled = target.ring->slots[target.position];
-  filled.tiles[index] = *loaded;
+                          entries.get(), pages ? integer(pageIndex, unit) : 0, pastEnd);
+  return failed(loaded) ? failure() : fill(op, target, index, *loaded);
+}
+
+LogicalResult Machine::fill(Operation *op, const SlotReference &slot, int64_t index,
+                            std::shared_ptr<TileData> tile) {
+  if (slot.ring->committed > slot.position)
+    return op->emitOpError() << "fills slot " << slot.position << " of a ring after its commit";
+  Ring::Slot &filled = slot.ring->slots[slot.position];
+  filled.tiles[index] = std::move(tile);
   filled.copied = true;
   return success();
 }
@@ -196,12 +225,14 @@ LogicalResult Machine::copy(Operation *op, Value cache, Value item, Value tile, 
 // Results
 //===----------------------------------------------------------------------===//
 
-/// Writes a result's row and its log-sum-exp, unless that pointer is null.
-static LogicalResult writeRow(Operation *op, Tensor &output, Tensor *lseOutput, const Item &item,
-                              int64_t token, int64_t head, ArrayRef<double> values, double lse) {
+LogicalResult Machine::writeRow(Operation *op, Tensor &output, Tensor *lseOutput, const Item &item,
+                                int64_t token, int64_t head, ArrayRef<double> values, double lse) {
   FailureOr<double *> row = rowOf(op, output, item, token, head);
   if (failed(row))
     return failure();
+  if (!written.emplace(item.batch->queryStart[item.sequence] + token, head).second)
+    return op->emitOpError() << "writes token " << token << ", head " << head << " of sequence "
+                             << item.sequence << " again";
   std::copy(values.begin(), values.end(), *row);
   if (!lseOutput)
     return success();

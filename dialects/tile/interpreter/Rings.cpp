@@ -1,16 +1,32 @@
 //===- Rings.cpp - rings of an interpreted kernel -----------------------------===//
 //
 // A ring is four counters: slots acquired, committed, waited for and released,
-// each in order. With one role nobody else can make a waiting op go on, so an op
-// that would wait is an error. Tests: test/dialects/tile/interpret-errors.mlir.
+// each in order, the last two of each reader. With one role nobody else can make a
+// waiting op go on, so an op that would wait is an error. In roles it waits. Tests:
+// test/dialects/tile/interpret-errors.mlir, interpret-roles-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 
 #include "dialects/tile/interpreter/Machine.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <algorithm>
 
 using namespace mlir;
 
 namespace attncc::tile::interpreter {
+
+int64_t Ring::slowest() const {
+  auto released = [](const Reader &reader) { return reader.released; };
+  return std::ranges::min_element(readers, {}, released) - readers.begin();
+}
+
+std::string Ring::name() const {
+  std::string name;
+  llvm::raw_string_ostream stream(name);
+  value.printAsOperand(stream, OpPrintingFlags());
+  return name;
+}
 
 /// A station takes its slots in order.
 static LogicalResult inOrder(Operation *op, int64_t position, int64_t next) {
@@ -24,9 +40,20 @@ LogicalResult Machine::acquire(AcquireOp op, int64_t unit) {
   int64_t position = integer(op.getPosition(), unit), depth = taken.type.getDepth();
   if (failed(inOrder(op, position, taken.acquired)))
     return failure();
-  if (position - depth >= taken.released)
+  auto isFree = [&taken, position, depth] { return position - depth < taken.released(); };
+  if (!processes && !isFree())
     return op.emitOpError() << "overwrites slot " << position - depth << " of a ring of " << depth
                             << ", which has not been released";
+  auto text = [&taken, position, depth] {
+    return llvm::formatv("a free slot of ring {0}: slot {1} has not been released{2}", taken.name(),
+                         position - depth,
+                         taken.readers.size() == 1
+                             ? std::string()
+                             : " by unit " + std::to_string(taken.slowest()))
+        .str();
+  };
+  if (processes && failed(processes->wait({op, isFree, text})))
+    return failure();
   ++taken.acquired;
   Ring::Slot &slot = taken.slots.emplace_back();
   for (TileType type : taken.type.getTiles()) // what nothing is copied into stays undefined
@@ -52,15 +79,24 @@ LogicalResult Machine::commit(CommitOp op, int64_t unit) {
 LogicalResult Machine::wait(WaitOp op, int64_t unit) {
   auto read = std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit));
   int64_t position = integer(op.getPosition(), unit), ahead = op.getAhead();
-  if (failed(inOrder(op, position, read->waited)))
+  Ring::Reader &reader = read->reader(unit);
+  if (failed(inOrder(op, position, reader.waited)))
     return failure();
-  if (position >= read->committed)
+  auto isFull = [&read, position] { return position < read->committed; };
+  if (!processes && !isFull())
     return op.emitOpError() << "waits for slot " << position
                             << " of a ring, which has not been committed";
+  auto text = [&read, position] {
+    return llvm::formatv("slot {0} of ring {1}, which has not been committed", position,
+                         read->name())
+        .str();
+  };
+  if (processes && failed(processes->wait({op, isFull, text})))
+    return failure();
   if (read->committed - position - 1 < ahead)
     return op.emitOpError() << "lets " << ahead << " later slots be in flight, but only "
                             << read->committed - position - 1 << " have been committed";
-  ++read->waited;
+  ++reader.waited;
   for (auto [result, tile] : llvm::zip_equal(op.getTiles(), read->slots[position].tiles))
     set(result, unit, Cell(SlotTile{tile, read, position}));
   return success();
@@ -69,12 +105,15 @@ LogicalResult Machine::wait(WaitOp op, int64_t unit) {
 LogicalResult Machine::release(ReleaseOp op, int64_t unit) {
   Ring &freed = ring(op.getRing(), unit);
   int64_t position = integer(op.getPosition(), unit);
-  if (failed(inOrder(op, position, freed.released)))
+  Ring::Reader &reader = freed.reader(unit);
+  if (failed(inOrder(op, position, reader.released)))
     return failure();
-  if (position >= freed.waited)
+  if (position >= reader.waited)
     return op.emitOpError() << "releases slot " << position
                             << " of a ring, which has not been waited for";
-  ++freed.released;
+  if (failed(checkNotRead(op, freed, position, unit)))
+    return failure();
+  ++reader.released;
   return success();
 }
 

@@ -206,6 +206,27 @@ TEST_F(KeepResults, PrefillOfEveryRing) {
           << "stages " << stages << " page size " << page;
 }
 
+// What the sm_90a form is made of, one pass longer at a time.
+const std::string roles = pipeline + ",tile-assign-roles",
+                  overlap = roles + ",tile-prefetch,tile-overlap",
+                  stay = overlap + ",tile-persist", edges = stay + ",tile-peel-masks",
+                  issue = edges + ",tile-issue-matmuls",
+                  wholeOfRoles = issue + ",canonicalize,cse,tile-pack-shared-memory{limit=1048576}";
+
+const DecodeShape warpgroups{.keyDim = 64,
+                             .valueDim = 64,
+                             .rows = 64,
+                             .keys = 32,
+                             .units = 2,
+                             .stagesText = "[2, 2]",
+                             .box = 16};
+
+TEST_F(KeepResults, RolesAfterEachPass) {
+  for (const std::string &passes :
+       {assign, pipeline, roles, overlap, stay, edges, issue, wholeOfRoles})
+    EXPECT_EQ(keeps(rolesProgram(warpgroups), passes), "") << passes;
+}
+
 TEST_F(KeepResults, Append) {
   for (AppendShape shape :
        {AppendShape{}, AppendShape{.dim = 80, .group = 3, .rotary = 32, .norm = false},

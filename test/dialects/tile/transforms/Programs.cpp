@@ -25,7 +25,8 @@ struct Template {
 namespace {
 struct AttentionForm {
   std::string role, schedule, mask;
-  bool merge; ///< units meet in merge_units
+  bool merge;        ///< units meet in merge_units
+  bool lazy = false; ///< the maximum moves when it must
 };
 
 std::string attentionProgram(const DecodeShape &s, const AttentionForm &form) {
@@ -56,9 +57,9 @@ tile.kernel @$ROLE(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
       %k = tile.load_keys %kv[%item, %t] : !kv -> !k
       %s0 = tile.matmul %q, %k {transpose_b} : (!q, !k) -> !s
       %s1 = tile.mask %s0[%item, %t] mask(#attn.mask<$MASK>) : !s
-      %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale : !s, !m, !m
+      %p, %mj, %lj, %f = tile.softmax_step %s1, %mi, %li scale %scale$LAZY : !s, !m, !m
       %pb = tile.convert %p : !s -> !p
-      %or = tile.rescale %oi, %f : !o, !m
+      %or = tile.rescale %oi, %f$VOTED : !o, !m
       %v = tile.load_values %kv[%item, %t] : !kv -> !v
       %oj = tile.matmul %pb, %v, %or : (!p, !v, !o) -> !o
       scf.yield %mj, %lj, %oj : !m, !m, !o
@@ -73,6 +74,7 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
             ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
               "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
             : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+  t.put("LAZY", form.lazy ? " {lazy = 8 : i64}" : "").put("VOTED", form.lazy ? " {voted}" : "");
   t.put("COPY", s.box ? ", copy = tensor, box = " + number(s.box) : "");
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
@@ -90,6 +92,15 @@ std::string prefillProgram(const DecodeShape &shape, const std::string &order,
                            const std::string &mask) {
   return attentionProgram(
       shape, {"prefill", ", divide = rows, orientation = direct, order = " + order, mask, false});
+}
+
+std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
+  std::string schedule = ", unit = 4, divide = rows, orientation = direct, product = wgmma, "
+                         "roles = specialised, registers = [32, 32, 160], overlap = " +
+                         form.overlap + ", ping_pong = " + (form.pingPong ? "true" : "false") +
+                         ", rescale = " + (form.lazy ? "lazy" : "always") +
+                         ", work = " + form.work + ", order = " + form.order;
+  return attentionProgram(shape, {"prefill", schedule, form.mask, false, form.lazy});
 }
 
 std::string appendProgram(const AppendShape &s) {

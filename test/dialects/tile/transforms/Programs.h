@@ -26,6 +26,14 @@ std::string decodeProgram(const DecodeShape &shape);
 std::string prefillProgram(const DecodeShape &shape, const std::string &order = "longest_first",
                            const std::string &mask = "causal");
 
+/// Prefill by units of a warpgroup each, beside a role that copies.
+struct RolesForm {
+  std::string overlap = "tiles", work = "static", order = "longest_first", mask = "causal";
+  bool pingPong = true, lazy = true;
+};
+/// Needs boxes.
+std::string rolesProgram(const DecodeShape &shape, const RolesForm &form = {});
+
 struct AppendShape {
   int64_t dim = 64, group = 4, rotary = 64, pageSize = 16;
   bool norm = true, interleaved = false;
