@@ -4,7 +4,7 @@
 // error: the release of a slot that it reads, a use of its accumulator. Products
 // end in the order in which they start, so that an await which lets `ahead` later
 // ones be in flight is an error where fewer have been started.
-// Test: test/dialects/tile/interpret-roles-errors.mlir.
+// Test: test/dialects/tile/interpret-products-errors.mlir.
 //
 //===----------------------------------------------------------------------===//
 

@@ -80,8 +80,10 @@ LogicalResult Machine::wait(WaitOp op, int64_t unit) {
   auto read = std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit));
   int64_t position = integer(op.getPosition(), unit), ahead = op.getAhead();
   Ring::Reader &reader = read->reader(unit);
-  if (failed(inOrder(op, position, reader.waited)))
-    return failure();
+  if (position < reader.released)
+    return op.emitOpError() << "waits for slot " << position << " of a ring after its release";
+  if (position > reader.waited)
+    return inOrder(op, position, reader.waited);
   auto isFull = [&read, position] { return position < read->committed; };
   if (!processes && !isFull())
     return op.emitOpError() << "waits for slot " << position
@@ -96,7 +98,7 @@ LogicalResult Machine::wait(WaitOp op, int64_t unit) {
   if (read->committed - position - 1 < ahead)
     return op.emitOpError() << "lets " << ahead << " later slots be in flight, but only "
                             << read->committed - position - 1 << " have been committed";
-  ++reader.waited;
+  reader.waited = std::max(reader.waited, position + 1); // it may be waited for again
   for (auto [result, tile] : llvm::zip_equal(op.getTiles(), read->slots[position].tiles))
     set(result, unit, Cell(SlotTile{tile, read, position}));
   return success();

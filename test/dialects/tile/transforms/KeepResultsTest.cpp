@@ -221,10 +221,92 @@ const DecodeShape warpgroups{.keyDim = 64,
                              .stagesText = "[2, 2]",
                              .box = 16};
 
+// With overlap the loading role fills a slot for a range without tiles, which the units read when
+// --tile-overlap has run.
 TEST_F(KeepResults, RolesAfterEachPass) {
-  for (const std::string &passes :
-       {assign, pipeline, roles, overlap, stay, edges, issue, wholeOfRoles})
-    EXPECT_EQ(keeps(rolesProgram(warpgroups), passes), "") << passes;
+  for (const char *form : {"none", "tiles", "items"})
+    for (const std::string &passes :
+         {assign, pipeline, roles, overlap, stay, edges, issue, wholeOfRoles})
+      if (passes != roles || std::string(form) == "none")
+        EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form}), passes), "")
+            << "overlap " << form << " " << passes;
+}
+
+/// A sequence without keys, one without queries, one token, lengths that no tile or page divides, and
+/// more queries than keys by less and by more than a block has rows.
+interpreter::Shapes ragged() {
+  interpreter::Shapes shapes;
+  shapes.sequences = {{9, 0}, {0, 5}, {1, 1}, {70, 3}, {33, 65}, {1, 97}, {150, 17}, {64, 64}, {11, 131}};
+  return shapes;
+}
+
+// One key-value head has as many rows as a block, fewer, more; a token's heads are in two units.
+TEST_F(KeepResults, RolesOfEveryGroupAndMask) {
+  DecodeShape shape = warpgroups;
+  shape.maxQuery = 0;
+  for (int64_t group : {1, 3, 4})
+    for (const char *mask : {"causal", "none"})
+      for (const char *form : {"tiles", "items"}) {
+        shape.group = group;
+        EXPECT_EQ(keeps(rolesProgram(shape, {.overlap = form, .mask = mask}), wholeOfRoles, ragged()),
+                  "")
+            << "group " << group << " " << mask << " overlap " << form;
+      }
+}
+
+// How often units start products, when they rescale and which items they get changes nothing.
+TEST_F(KeepResults, RolesOfEveryForm) {
+  for (const char *form : {"none", "tiles", "items"}) {
+    for (bool pingPong : {false, true})
+      for (bool lazy : {false, true})
+        for (int64_t queryStages : {1, 2})
+          EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form,
+                                                    .order = "natural",
+                                                    .pingPong = pingPong,
+                                                    .lazy = lazy,
+                                                    .queryStages = queryStages}),
+                          wholeOfRoles, ragged()),
+                    "")
+              << "overlap " << form << " ping-pong " << pingPong << " lazy " << lazy
+              << " query stages " << queryStages;
+    if (std::string(form) != "items")
+      EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form, .work = "grid"}), wholeOfRoles), "")
+          << form;
+  }
+}
+
+// Rings of one slot and of several, pages of one box and of more, tiles that no power of two divides.
+TEST_F(KeepResults, RolesOfEveryRing) {
+  for (auto [stages, page, box, keys] :
+       {std::tuple("[1, 1]", 16, 16, 32), std::tuple("[1, 3]", 8, 8, 16),
+        std::tuple("[3, 1]", 64, 16, 80), std::tuple("[3, 3]", 24, 8, 48)})
+    for (const char *form : {"tiles", "items"}) {
+      DecodeShape shape{.keyDim = 128,
+                        .valueDim = 64,
+                        .group = 2,
+                        .rows = 64,
+                        .pageSize = page,
+                        .keys = keys,
+                        .units = 3,
+                        .stagesText = stages,
+                        .box = box};
+      EXPECT_EQ(keeps(rolesProgram(shape, {.overlap = form}), wholeOfRoles, ragged()), "")
+          << "stages " << stages << " page size " << page << " keys " << keys << " overlap " << form;
+    }
+}
+
+// One block gets all items; some blocks get more than others; most get none.
+TEST_F(KeepResults, RolesOfEveryGrid) {
+  for (int64_t blocks : {1, 2, 5, 100})
+    for (const char *form : {"none", "tiles", "items"}) {
+      interpreter::Options options;
+      options.blocks = blocks;
+      EXPECT_EQ(pipelineKeepsResults(context, rolesProgram(warpgroups, {.overlap = form}),
+                                     "builtin.module(tile.kernel(" + wholeOfRoles + "))", 1, ragged(),
+                                     options),
+                "")
+          << blocks << " blocks, overlap " << form;
+    }
 }
 
 TEST_F(KeepResults, Append) {

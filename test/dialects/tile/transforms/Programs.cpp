@@ -43,7 +43,7 @@ tile.kernel @$ROLE(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
                     %out: tensor<?x?x$DVx$TYPE>, %lse_out: tensor<?x?xf32>,
                     %workspace: !tile.workspace, %scale: f32)
     attributes {schedule = #attn.schedule<units = $UNITS, rows = $ROWS, keys = $KEYS$FORM, stages = $STAGES$COPY$SPLIT>,
-                phase = #attn.phase<$ROLE, max_query = 8>} {
+                phase = #attn.phase<$ROLE, max_query = $MOST>} {
   tile.work_loop(%item, %unit) in %batch items(<$ROLE, group = $GROUP>) {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
@@ -79,7 +79,7 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
   t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);
-  t.put("FORM", form.schedule).put("MASK", form.mask).put("ROLE", form.role);
+  t.put("MOST", s.maxQuery).put("FORM", form.schedule).put("MASK", form.mask).put("ROLE", form.role);
   return t.put("SPLIT", s.split).text;
 }
 } // namespace
@@ -99,7 +99,7 @@ std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
                          "roles = specialised, registers = [32, 32, 160], overlap = " +
                          form.overlap + ", ping_pong = " + (form.pingPong ? "true" : "false") +
                          ", rescale = " + (form.lazy ? "lazy" : "always") +
-                         ", work = " + form.work + ", order = " + form.order;
+                         ", query_stages = " + number(form.queryStages) + ", work = " + form.work + ", order = " + form.order;
   return attentionProgram(shape, {"prefill", schedule, form.mask, false, form.lazy});
 }
 

@@ -19,10 +19,11 @@ struct DecodeShape {
   std::string split = "";      ///< `, split = …` of the schedule
   std::string stagesText = ""; ///< replaces the number of stages: "[2, 3]"
   int64_t box = 0;             ///< tokens of a tensor copy; 0: gathered copies
+  int64_t maxQuery = 8;        ///< query tokens of the longest sequence that is decode's
 };
 std::string decodeProgram(const DecodeShape &shape);
 /// The same attention with units that divide the rows. `order` is the schedule's, `mask` the body
-/// of an #attn.mask; sequences of up to 8 query tokens are decode's.
+/// of an #attn.mask.
 std::string prefillProgram(const DecodeShape &shape, const std::string &order = "longest_first",
                            const std::string &mask = "causal");
 
@@ -30,6 +31,7 @@ std::string prefillProgram(const DecodeShape &shape, const std::string &order = 
 struct RolesForm {
   std::string overlap = "tiles", work = "static", order = "longest_first", mask = "causal";
   bool pingPong = true, lazy = true;
+  int64_t queryStages = 1;
 };
 /// Needs boxes.
 std::string rolesProgram(const DecodeShape &shape, const RolesForm &form = {});
