@@ -181,10 +181,9 @@ LogicalResult Machine::runWorkLoop(WorkLoopOp op, Units active) {
   Units received = 0;
   for (int64_t unit = 0; unit < units; ++unit)
     if (active >> unit & 1)
-      if (auto item =
-              itemOf(op.getItems(),
-                     batchOf(*std::get<const Argument *>(cell(op.getSource(), unit))), block,
-                     unit)) {
+      if (auto item = itemOf(op.getItems(),
+                             batchOf(*std::get<const Argument *>(cell(op.getSource(), unit))),
+                             block, unit)) {
         received |= Units(1) << unit;
         set(op.getItem(), unit, Cell(item));
         set(op.getUnit(), unit, Cell(unit));
@@ -435,8 +434,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       .Case([&](GridItemOp grid) {
         auto item =
             itemOf(grid.getItems(),
-                   batchOf(*std::get<const Argument *>(cell(grid.getSource(), unit))), block,
-                   unit);
+                   batchOf(*std::get<const Argument *>(cell(grid.getSource(), unit))), block, unit);
         set(grid.getItem(), unit, Cell(item));
         set(grid.getUnit(), unit, Cell(unit));
         set(grid.getValid(), unit, Cell(int64_t(item != nullptr)));

@@ -84,17 +84,17 @@ struct SlotReference {
 /// A product that has been started.
 struct Product {
   mlir::Operation *issue;
-  int64_t number = 0; // of the unit's, from 0
+  int64_t number = 0;               // of the unit's, from 0
   std::vector<SlotReference> slots; // that its operands lie in
   std::shared_ptr<const TileData> accumulator;
   TileData result;
 };
 
 /// Integers, index values and ring positions are int64_t.
-using Cell = std::variant<std::monostate, int64_t, double, std::shared_ptr<const TileData>,
-                          SlotTile, std::shared_ptr<const Item>, std::shared_ptr<const Range>,
-                          std::shared_ptr<Ring>, SlotReference, std::shared_ptr<const Product>,
-                          const Argument *>;
+using Cell =
+    std::variant<std::monostate, int64_t, double, std::shared_ptr<const TileData>, SlotTile,
+                 std::shared_ptr<const Item>, std::shared_ptr<const Range>, std::shared_ptr<Ring>,
+                 SlotReference, std::shared_ptr<const Product>, const Argument *>;
 
 class Machine {
 public:
@@ -162,10 +162,10 @@ private:
   mlir::FailureOr<std::shared_ptr<TileData>>
   loadCache(mlir::Operation *op, PagedCache &cache, const Item &item, int64_t tile, TileType type,
             bool keys, const TileData *pages, int64_t pageIndex, double pastEnd = 0);
-  /// Writes a result's row and its log-sum-exp, unless that pointer is null; a row is written once.
+  /// Writes a result's row and its log-sum-exp, unless that pointer is null; a unit does so once.
   mlir::LogicalResult writeRow(mlir::Operation *op, Tensor &output, Tensor *lseOutput,
                                const Item &item, int64_t token, int64_t head,
-                               llvm::ArrayRef<double> values, double lse);
+                               llvm::ArrayRef<double> values, double lse, int64_t unit);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
   mlir::LogicalResult mergeStates(MergeStatesOp op, int64_t unit);
@@ -230,7 +230,7 @@ private:
   int64_t units;
   Units all;
   Grid grid;
-  std::set<std::pair<int64_t, int64_t>> written; // rows of the result, by token and head
+  std::set<std::array<int64_t, 3>> written; // rows of the result: unit, token, head
 
   // A block's.
   Place block = {0, 0, 0};
@@ -240,9 +240,9 @@ private:
     int64_t started = 0;
     std::vector<std::shared_ptr<const Product>> products; // by number
   };
-  std::vector<Flight> flights;                // of each unit
-  Processes *processes = nullptr;             // in roles
-  int64_t turn = 0;                           // the unit whose turn it is to start products
+  std::vector<Flight> flights;    // of each unit
+  Processes *processes = nullptr; // in roles
+  int64_t turn = 0;               // the unit whose turn it is to start products
   bool turnTaken = false;
 };
 

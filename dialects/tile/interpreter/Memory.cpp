@@ -226,11 +226,12 @@ LogicalResult Machine::fill(Operation *op, const SlotReference &slot, int64_t in
 //===----------------------------------------------------------------------===//
 
 LogicalResult Machine::writeRow(Operation *op, Tensor &output, Tensor *lseOutput, const Item &item,
-                                int64_t token, int64_t head, ArrayRef<double> values, double lse) {
+                                int64_t token, int64_t head, ArrayRef<double> values, double lse,
+                                int64_t unit) {
   FailureOr<double *> row = rowOf(op, output, item, token, head);
   if (failed(row))
     return failure();
-  if (!written.emplace(item.batch->queryStart[item.sequence] + token, head).second)
+  if (!written.insert({unit, item.batch->queryStart[item.sequence] + token, head}).second)
     return op->emitOpError() << "writes token " << token << ", head " << head << " of sequence "
                              << item.sequence << " again";
   std::copy(values.begin(), values.end(), *row);
@@ -263,7 +264,7 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
       roundedRow.push_back(rounded(element, x));
     if (failed(writeRow(op, *argument<Tensor>(op.getOutput(), unit),
                         argument<Tensor>(op.getLogSumExp(), unit).get(), from, row->first,
-                        row->second, roundedRow, lse.at(r, 0))))
+                        row->second, roundedRow, lse.at(r, 0), unit)))
       return failure();
   }
   return success();
@@ -349,7 +350,7 @@ LogicalResult Machine::storeMerged(StoreMergedOp op, int64_t unit) {
     values.push_back(rounded(op.getOutput().getType().getElementType(), x));
   return writeRow(op, *argument<Tensor>(op.getOutput(), unit),
                   argument<Tensor>(op.getLogSumExp(), unit).get(), row, row.token, row.head, values,
-                  (*tile(op, op.getLse(), unit))->at(0, 0));
+                  (*tile(op, op.getLse(), unit))->at(0, 0), unit);
 }
 
 } // namespace attncc::tile::interpreter

@@ -20,7 +20,10 @@ LogicalResult Machine::issue(MatmulIssueOp op, int64_t unit) {
   if (op.getAccumulator())
     accumulator = *tile(op, op.getAccumulator(), unit);
   Flight &flight = flights[unit];
-  Product product{op, flight.started++, {}, accumulator,
+  Product product{op,
+                  flight.started++,
+                  {},
+                  accumulator,
                   matmul(*lhs, *rhs, accumulator.get(), op.getTransposeB())};
   for (Value operand : {op.getLhs(), op.getRhs()})
     if (auto *slot = std::get_if<SlotTile>(&cell(operand, unit)))

@@ -47,9 +47,8 @@ LogicalResult Machine::acquire(AcquireOp op, int64_t unit) {
   auto text = [&taken, position, depth] {
     return llvm::formatv("a free slot of ring {0}: slot {1} has not been released{2}", taken.name(),
                          position - depth,
-                         taken.readers.size() == 1
-                             ? std::string()
-                             : " by unit " + std::to_string(taken.slowest()))
+                         taken.readers.size() == 1 ? std::string()
+                                                   : " by unit " + std::to_string(taken.slowest()))
         .str();
   };
   if (processes && failed(processes->wait({op, isFree, text})))

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "PlainAttention.h"
 #include "Programs.h"
 #include "dialects/tile/interpreter/Harness.h"
 
@@ -38,43 +39,6 @@ struct InterpreterTest : public testing::Test {
   OwningOpRef<ModuleOp> module;
 };
 
-template <class T> std::shared_ptr<T> get(const std::vector<Argument> &arguments, size_t number) {
-  return std::get<std::shared_ptr<T>>(arguments[number]);
-}
-
-/// DESIGN.md's lines, one row at a time: softmax(scale · q·k) v over the keys j ≤ p.
-struct PlainRow {
-  std::vector<double> value;
-  double lse;
-};
-PlainRow plainAttention(const double *query, PagedCache &cache, const std::vector<int64_t> &table,
-                        int64_t head, int64_t position, int64_t kvLength, bool causal,
-                        double scale) {
-  PlainRow row{std::vector<double>(cache.valueDim, 0), -INFINITY};
-  double highest = -INFINITY, total = 0;
-  for (int pass = 0; pass < 2; ++pass)
-    for (int64_t j = 0; j < kvLength && (!causal || j <= position); ++j) {
-      double score = 0;
-      for (int64_t c = 0; c < cache.keyDim; ++c)
-        score += query[c] * cache.key(table[j / cache.pageSize], j % cache.pageSize, head)[c];
-      score *= scale;
-      if (pass == 0) {
-        highest = std::max(highest, score);
-        continue;
-      }
-      total += std::exp(score - highest);
-      for (int64_t c = 0; c < cache.valueDim; ++c)
-        row.value[c] += std::exp(score - highest) *
-                        cache.value(table[j / cache.pageSize], j % cache.pageSize, head)[c];
-    }
-  if (total > 0) {
-    for (double &value : row.value)
-      value /= total;
-    row.lse = highest + std::log(total);
-  }
-  return row;
-}
-
 void checkDecode(KernelOp decode, KernelOp merge, const DecodeShape &shape, uint64_t seed,
                  const Shapes &shapes) {
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -82,29 +46,7 @@ void checkDecode(KernelOp decode, KernelOp merge, const DecodeShape &shape, uint
   ASSERT_TRUE(succeeded(interpret(decode, arguments)));
   ASSERT_TRUE(
       succeeded(interpret(merge, {arguments[5], arguments[2], arguments[3], arguments[4]})));
-
-  auto query = get<Tensor>(arguments, 0), out = get<Tensor>(arguments, 3),
-       lse = get<Tensor>(arguments, 4);
-  auto cache = get<PagedCache>(arguments, 1);
-  auto batch = get<Batch>(arguments, 2);
-  double scale = std::get<double>(arguments[6]) / std::log2(std::exp(1.0));
-  for (int64_t s = 0; s < batch->sequences(); ++s)
-    for (int64_t i = 0; i < batch->queryLength(s); ++i)
-      for (int64_t h = 0; h < query->heads; ++h) {
-        int64_t token = batch->queryStart[s] + i;
-        PlainRow row =
-            plainAttention(query->row(token, h), *cache, batch->blockTable[s], h / shape.group,
-                           batch->kvLength[s] - batch->queryLength(s) + i, batch->kvLength[s],
-                           shape.mask == "causal", scale);
-        SCOPED_TRACE("sequence " + std::to_string(s) + ", token " + std::to_string(i) + ", head " +
-                     std::to_string(h));
-        for (int64_t c = 0; c < shape.dim; ++c)
-          ASSERT_NEAR(out->row(token, h)[c], row.value[c], 1e-9);
-        if (std::isinf(row.lse))
-          ASSERT_EQ(*lse->row(token, h), row.lse);
-        else
-          ASSERT_NEAR(*lse->row(token, h), row.lse, 1e-9);
-      }
+  checkAttention(arguments, shape.group, shape.mask == "causal");
 }
 
 // One split, several splits by override, several by the schedule's rule; chunks of rows; one unit.

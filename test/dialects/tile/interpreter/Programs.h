@@ -91,6 +91,73 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
                {"$mask", shape.mask}});
 }
 
+struct DrawnShape {
+  int group = 4, units = 2, pageSize = 4;
+  std::string mask = "causal", lazy = "8";
+};
+
+/// Prefill by blocks that stay for many items; products are started and awaited, the scores' in one
+/// of two branches.
+inline std::string drawnProgram(const DrawnShape &shape) {
+  return fill(R"(
+!kv = !attn.paged_kv<page_size = $page, kv_heads = 2, key = 16 x bf16, value = 8 x bf16, order = NHD>
+!q = !tile.tile<16x16xbf16>
+!k = !tile.tile<16x16xbf16>
+!v = !tile.tile<16x8xbf16>
+!s = !tile.tile<16x16xf32>
+!o = !tile.tile<16x8xf32>
+!m = !tile.tile<16x1xf32>
+tile.kernel @prefill(%query: tensor<?x?x16xbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x8xbf16>,
+                     %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace, %scale: f32)
+    attributes {schedule = #attn.schedule<units = $units, rows = 16, divide = rows, orientation = direct>,
+                phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %end:3 = scf.while (%cursor = %c0) : (index) -> (!tile.item, index, index) {
+    %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = $group>)
+    scf.condition(%valid) %item, %unit, %next : !tile.item, index, index
+  } do {
+  ^bb0(%item: !tile.item, %unit: index, %next: index):
+    %first = arith.cmpi eq, %unit, %c0 : index
+    %q = tile.load_rows query %query[%item] : tensor<?x?x16xbf16> -> !q
+    %range = tile.key_range %item, %unit mask(#attn.mask<$mask>) {keys = 16}
+    %n = tile.range_count %range
+    %m0, %l0 = tile.softmax_init : !m, !m
+    %o0 = tile.zero : !o
+    %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0) -> (!m, !m, !o) {
+      %t = tile.key_tile %range[%j]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !k
+      %v = tile.load_values %kv[%item, %t] : !kv -> !v
+      %ps = scf.if %first -> (!tile.pending<!s>) {
+        %p0 = tile.matmul_issue %q, %k {transpose_b} : (!q, !k) -> !tile.pending<!s>
+        scf.yield %p0 : !tile.pending<!s>
+      } else {
+        %p1 = tile.matmul_issue %q, %k {transpose_b} : (!q, !k) -> !tile.pending<!s>
+        scf.yield %p1 : !tile.pending<!s>
+      }
+      %s = tile.await %ps : (!tile.pending<!s>) -> !s
+      %sm = tile.mask %s[%item, %t] mask(#attn.mask<$mask>) : !s
+      %p, %mj, %lj, %f = tile.softmax_step %sm, %mi, %li scale %scale {lazy = $lazy : i64} : !s, !m, !m
+      %pb = tile.convert %p : !s -> !k
+      %or = tile.rescale %oi, %f {voted} : !o, !m
+      %po = tile.matmul_issue %pb, %v, %or : (!k, !v, !o) -> !tile.pending<!o>
+      %oj, %mk = tile.await %po with %mj : (!tile.pending<!o>, !m) -> (!o, !m)
+      scf.yield %mk, %lj, %oj : !m, !m, !o
+    }
+    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
+    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x8xbf16>
+    scf.yield %next : index
+  }
+  tile.return
+}
+)",
+              {{"$page", std::to_string(shape.pageSize)},
+               {"$units", std::to_string(shape.units)},
+               {"$group", std::to_string(shape.group)},
+               {"$mask", shape.mask},
+               {"$lazy", shape.lazy}});
+}
+
 /// The rows of states of 8 dims.
 inline std::string mergeStatesProgram() {
   return R"(

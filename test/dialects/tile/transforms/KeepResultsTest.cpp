@@ -5,48 +5,14 @@
 // whole. Rings are checked on the way: a slot that is overwritten before its release, read after it
 // or never committed is an error of the interpreter.
 //===----------------------------------------------------------------------===//
-#include "dialects/tile/Passes.h"
-#include "dialects/tile/interpreter/Harness.h"
+#include "test/dialects/tile/transforms/KeepResults.h"
 #include "test/dialects/tile/transforms/Programs.h"
-
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Transforms/Passes.h"
-
-#include <gtest/gtest.h>
 
 #include <numeric>
 #include <random>
 
 namespace attncc::tile {
 namespace {
-
-using interpreter::pipelineKeepsResults;
-
-class KeepResults : public testing::Test {
-protected:
-  static void SetUpTestSuite() {
-    registerTilePasses();
-    mlir::registerCanonicalizerPass();
-    mlir::registerCSEPass();
-  }
-
-  void SetUp() override {
-    mlir::DialectRegistry registry;
-    registry
-        .insert<attn::AttnDialect, TileDialect, mlir::arith::ArithDialect, mlir::scf::SCFDialect>();
-    context.appendDialectRegistry(registry);
-    context.loadAllAvailableDialects();
-  }
-
-  std::string keeps(const std::string &text, const std::string &passes,
-                    const interpreter::Shapes &shapes = {}) {
-    return pipelineKeepsResults(context, text, "builtin.module(tile.kernel(" + passes + "))", 1,
-                                shapes);
-  }
-
-  mlir::MLIRContext context;
-};
 
 // Edge tiles are peeled between persist and canonicalize.
 const std::string assign = "tile-assign-layouts", pipeline = assign + ",tile-pipeline",
@@ -93,10 +59,8 @@ TEST_F(KeepResults, DecodeOfLongRanges) {
   interpreter::Shapes shapes;
   shapes.sequences = {{1, 1001}, {3, 530}, {1, 512}, {2, 513}};
   for (int64_t page : {8, 16, 64})
-    EXPECT_EQ(pipelineKeepsResults(
-                  context,
-                  decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .units = 1}),
-                  "builtin.module(tile.kernel(" + whole + "))", 1, shapes),
+    EXPECT_EQ(keeps(decodeProgram({.keyDim = 16, .valueDim = 16, .pageSize = page, .units = 1}),
+                    whole, shapes),
               "")
         << "page size " << page;
 }
@@ -156,8 +120,9 @@ TEST_F(KeepResults, DecodeOfRandomShapes) {
                       .keys = 16 * between(1, 2),
                       .units = int64_t(1) << between(0, 3),
                       .stages = between(1, 4)};
-    EXPECT_EQ(pipelineKeepsResults(context, decodeProgram(shape),
-                                   "builtin.module(tile.kernel(" + whole + "))", random()),
+    EXPECT_EQ(interpreter::pipelineKeepsResults(context, decodeProgram(shape),
+                                                "builtin.module(tile.kernel(" + whole + "))",
+                                                random()),
               "")
         << decodeProgram(shape);
   }
@@ -204,109 +169,6 @@ TEST_F(KeepResults, PrefillOfEveryRing) {
                       whole),
                 "")
           << "stages " << stages << " page size " << page;
-}
-
-// What the sm_90a form is made of, one pass longer at a time.
-const std::string roles = pipeline + ",tile-assign-roles",
-                  overlap = roles + ",tile-prefetch,tile-overlap",
-                  stay = overlap + ",tile-persist", edges = stay + ",tile-peel-masks",
-                  issue = edges + ",tile-issue-matmuls",
-                  wholeOfRoles = issue + ",canonicalize,cse,tile-pack-shared-memory{limit=1048576}";
-
-const DecodeShape warpgroups{.keyDim = 64,
-                             .valueDim = 64,
-                             .rows = 64,
-                             .keys = 32,
-                             .units = 2,
-                             .stagesText = "[2, 2]",
-                             .box = 16};
-
-// With overlap the loading role fills a slot for a range without tiles, which the units read when
-// --tile-overlap has run.
-TEST_F(KeepResults, RolesAfterEachPass) {
-  for (const char *form : {"none", "tiles", "items"})
-    for (const std::string &passes :
-         {assign, pipeline, roles, overlap, stay, edges, issue, wholeOfRoles})
-      if (passes != roles || std::string(form) == "none")
-        EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form}), passes), "")
-            << "overlap " << form << " " << passes;
-}
-
-/// A sequence without keys, one without queries, one token, lengths that no tile or page divides, and
-/// more queries than keys by less and by more than a block has rows.
-interpreter::Shapes ragged() {
-  interpreter::Shapes shapes;
-  shapes.sequences = {{9, 0}, {0, 5}, {1, 1}, {70, 3}, {33, 65}, {1, 97}, {150, 17}, {64, 64}, {11, 131}};
-  return shapes;
-}
-
-// One key-value head has as many rows as a block, fewer, more; a token's heads are in two units.
-TEST_F(KeepResults, RolesOfEveryGroupAndMask) {
-  DecodeShape shape = warpgroups;
-  shape.maxQuery = 0;
-  for (int64_t group : {1, 3, 4})
-    for (const char *mask : {"causal", "none"})
-      for (const char *form : {"tiles", "items"}) {
-        shape.group = group;
-        EXPECT_EQ(keeps(rolesProgram(shape, {.overlap = form, .mask = mask}), wholeOfRoles, ragged()),
-                  "")
-            << "group " << group << " " << mask << " overlap " << form;
-      }
-}
-
-// How often units start products, when they rescale and which items they get changes nothing.
-TEST_F(KeepResults, RolesOfEveryForm) {
-  for (const char *form : {"none", "tiles", "items"}) {
-    for (bool pingPong : {false, true})
-      for (bool lazy : {false, true})
-        for (int64_t queryStages : {1, 2})
-          EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form,
-                                                    .order = "natural",
-                                                    .pingPong = pingPong,
-                                                    .lazy = lazy,
-                                                    .queryStages = queryStages}),
-                          wholeOfRoles, ragged()),
-                    "")
-              << "overlap " << form << " ping-pong " << pingPong << " lazy " << lazy
-              << " query stages " << queryStages;
-    if (std::string(form) != "items")
-      EXPECT_EQ(keeps(rolesProgram(warpgroups, {.overlap = form, .work = "grid"}), wholeOfRoles), "")
-          << form;
-  }
-}
-
-// Rings of one slot and of several, pages of one box and of more, tiles that no power of two divides.
-TEST_F(KeepResults, RolesOfEveryRing) {
-  for (auto [stages, page, box, keys] :
-       {std::tuple("[1, 1]", 16, 16, 32), std::tuple("[1, 3]", 8, 8, 16),
-        std::tuple("[3, 1]", 64, 16, 80), std::tuple("[3, 3]", 24, 8, 48)})
-    for (const char *form : {"tiles", "items"}) {
-      DecodeShape shape{.keyDim = 128,
-                        .valueDim = 64,
-                        .group = 2,
-                        .rows = 64,
-                        .pageSize = page,
-                        .keys = keys,
-                        .units = 3,
-                        .stagesText = stages,
-                        .box = box};
-      EXPECT_EQ(keeps(rolesProgram(shape, {.overlap = form}), wholeOfRoles, ragged()), "")
-          << "stages " << stages << " page size " << page << " keys " << keys << " overlap " << form;
-    }
-}
-
-// One block gets all items; some blocks get more than others; most get none.
-TEST_F(KeepResults, RolesOfEveryGrid) {
-  for (int64_t blocks : {1, 2, 5, 100})
-    for (const char *form : {"none", "tiles", "items"}) {
-      interpreter::Options options;
-      options.blocks = blocks;
-      EXPECT_EQ(pipelineKeepsResults(context, rolesProgram(warpgroups, {.overlap = form}),
-                                     "builtin.module(tile.kernel(" + wholeOfRoles + "))", 1, ragged(),
-                                     options),
-                "")
-          << blocks << " blocks, overlap " << form;
-    }
 }
 
 TEST_F(KeepResults, Append) {

@@ -79,7 +79,10 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
   t.put("PAGE", s.pageSize).put("TYPE", s.type).put("DK", s.keyDim).put("DV", s.valueDim);
   t.put("ROWS", s.rows).put("KEYS", s.keys).put("UNITS", s.units).put("GROUP", s.group);
-  t.put("MOST", s.maxQuery).put("FORM", form.schedule).put("MASK", form.mask).put("ROLE", form.role);
+  t.put("MOST", s.maxQuery)
+      .put("FORM", form.schedule)
+      .put("MASK", form.mask)
+      .put("ROLE", form.role);
   return t.put("SPLIT", s.split).text;
 }
 } // namespace
@@ -99,7 +102,8 @@ std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
                          "roles = specialised, registers = [32, 32, 160], overlap = " +
                          form.overlap + ", ping_pong = " + (form.pingPong ? "true" : "false") +
                          ", rescale = " + (form.lazy ? "lazy" : "always") +
-                         ", query_stages = " + number(form.queryStages) + ", work = " + form.work + ", order = " + form.order;
+                         ", query_stages = " + number(form.queryStages) + ", work = " + form.work +
+                         ", order = " + form.order;
   return attentionProgram(shape, {"prefill", schedule, form.mask, false, form.lazy});
 }
 
