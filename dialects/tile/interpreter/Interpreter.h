@@ -6,8 +6,8 @@
 // run in lockstep, op by op, those that are active; rings are bounded FIFOs
 // whose misuse is an error on the op: filling a slot that has not been
 // released, waiting for one that has not been committed, reading one that has
-// been released. In tile.roles the loading role and each unit are processes of
-// their own, which wait for each other; a deadlock is an error that names them.
+// been released. In tile.roles each loading role and each unit are processes
+// of their own, which wait for each other; a deadlock is an error that names them.
 //
 // Tests: test/dialects/tile/interpreter/InterpreterTest.cpp against a plain
 // loop, test/dialects/tile/interpret-errors.mlir, interpret-roles-errors.mlir.

@@ -9,6 +9,8 @@
 #include "dialects/tile/interpreter/Machine.h"
 #include "llvm/Support/MathExtras.h"
 
+using namespace mlir;
+
 namespace attncc::tile::interpreter {
 
 int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
@@ -123,6 +125,13 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   return item->token < item->queryLength() ? item : nullptr;
 }
 
+template <class Op> void Machine::give(Op op, const Drawn &drawn, int64_t unit) {
+  set(op.getItem(), unit, Cell(drawn.item));
+  set(op.getUnit(), unit, Cell(unit));
+  set(op.getValid(), unit, Cell(int64_t(drawn.item != nullptr)));
+  set(op.getNext(), unit, Cell(drawn.next));
+}
+
 void Machine::drawItem(DrawItemOp op, int64_t unit) {
   auto batch = batchOf(*std::get<const Argument *>(cell(op.getSource(), unit)));
   Place size = gridOf(op.getItems(), *batch).size; // of a grid with a block for each place
@@ -135,10 +144,22 @@ void Machine::drawItem(DrawItemOp op, int64_t unit) {
       item = itemOf(op.getItems(), batch,
                     {place % size[0], place / size[0] % size[1], place / size[0] / size[1]}, unit);
   }
-  set(op.getItem(), unit, Cell(item));
-  set(op.getUnit(), unit, Cell(unit));
-  set(op.getValid(), unit, Cell(int64_t(item != nullptr)));
-  set(op.getNext(), unit, Cell(cursor));
+  Drawn drawn{0, item, cursor};
+  give(op, drawn, unit);
+  if (!op.getTurn())
+    return;
+  drawn.turn = integer(op.getTurn(), unit);
+  records[unit][drawn.turn % 2] = drawn;
+}
+
+LogicalResult Machine::itemAgain(ItemAgainOp op, int64_t unit) {
+  int64_t turn = integer(op.getTurn(), unit);
+  const Drawn &drawn = records[unit][turn % 2];
+  if (drawn.turn != turn)
+    return op.emitOpError() << "reads the item of turn " << turn
+                            << ", which is not one of the last two";
+  give(op, drawn, unit);
+  return success();
 }
 
 std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,

@@ -127,6 +127,7 @@ LogicalResult Machine::run() {
       for (block[0] = 0; block[0] < grid.size[0]; ++block[0]) {
         cells.clear();
         rings.clear();
+        records.assign(units, {});
         flights.assign(units, {});
         for (auto [argument, given] : llvm::zip_equal(kernel.getArguments(), arguments))
           for (int64_t unit = 0; unit < units; ++unit) {
@@ -444,6 +445,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         drawItem(draw, unit);
         return success();
       })
+      .Case([&](ItemAgainOp again) { return itemAgain(again, unit); })
       .Case([&](KeyRangeOp key) {
         auto item = std::get<std::shared_ptr<const Item>>(cell(key.getItem(), unit));
         set(key, unit, Cell(rangeOf(key, item, integer(key.getUnit(), unit))));

@@ -117,7 +117,15 @@ private:
   Grid gridOf(ItemsAttr items, const Batch &batch) const;
   std::shared_ptr<const Item> itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
                                      const Place &place, int64_t unit) const;
+  /// What a draw has given; kept for those that have a turn.
+  struct Drawn {
+    int64_t turn = -1;
+    std::shared_ptr<const Item> item;
+    int64_t next = 0;
+  };
+  template <class Op> void give(Op op, const Drawn &drawn, int64_t unit);
   void drawItem(DrawItemOp op, int64_t unit);
+  mlir::LogicalResult itemAgain(ItemAgainOp op, int64_t unit);
   std::shared_ptr<const Range> rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
                                        int64_t unit) const;
 
@@ -236,6 +244,7 @@ private:
   Place block = {0, 0, 0};
   llvm::DenseMap<mlir::Value, std::vector<Cell>> cells;
   std::vector<std::weak_ptr<Ring>> rings;
+  std::vector<std::array<Drawn, 2>> records; // of each unit's last two turns
   struct Flight {
     int64_t started = 0;
     std::vector<std::shared_ptr<const Product>> products; // by number

@@ -1,6 +1,6 @@
 //===- Roles.cpp - roles of an interpreted kernel, and turns ------------------===//
 //
-// The loading role, which runs as unit 0 of its own values, and every unit are
+// Each loading role, which runs as unit 0 of its own values, and every unit are
 // processes. What they leave behind is checked: each slot has been filled, read and
 // released, and each unit has taken as many turns as the others.
 // Test: test/dialects/tile/interpret-roles-errors.mlir.
@@ -16,8 +16,10 @@ namespace attncc::tile::interpreter {
 LogicalResult Machine::runRoles(RolesOp op, Units active) {
   if (active != all || processes)
     return op.emitOpError() << "is not reached by every unit together";
-  std::vector<Processes::Process> each = {
-      {"load", [&] { return runBlock(op.getLoad().front(), 1); }}};
+  std::vector<Processes::Process> each;
+  for (Region &load : op.getLoads())
+    each.push_back({"load " + std::to_string(each.size()),
+                    [&] { return runBlock(load.front(), 1); }});
   for (int64_t unit = 0; unit < units; ++unit)
     each.push_back({"unit " + std::to_string(unit),
                     [&, unit] { return runBlock(op.getCompute().front(), Units(1) << unit); }});

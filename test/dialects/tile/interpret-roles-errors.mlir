@@ -7,11 +7,11 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units 
   %r = tile.ring : !ring
   %p = tile.position
   %p1 = tile.advance %r[%p] : !ring
-  // expected-error@+1 {{ends in a deadlock: load waits for a free slot of ring %0: slot 0 has not been released by unit 0; unit 0 waits for slot 1 of ring %0, which has not been committed; unit 1 waits for slot 1 of ring %0, which has not been committed}}
+  // expected-error@+1 {{ends in a deadlock: load 0 waits for a free slot of ring %0: slot 0 has not been released by unit 0; unit 0 waits for slot 1 of ring %0, which has not been committed; unit 1 waits for slot 1 of ring %0, which has not been committed}}
   tile.roles load {
     %s = tile.acquire %r[%p] : !ring
     tile.commit %r[%p] : !ring
-    // expected-note@+1 {{load waits here}}
+    // expected-note@+1 {{load 0 waits here}}
     %s1 = tile.acquire %r[%p1] : !ring
     tile.commit %r[%p1] : !ring
   } compute {
@@ -35,11 +35,11 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units 
   %r = tile.ring : !ring
   %p = tile.position
   %p1 = tile.advance %r[%p] : !ring
-  // expected-error@+1 {{ends in a deadlock: load waits for a free slot of ring %0: slot 0 has not been released by unit 1}}
+  // expected-error@+1 {{ends in a deadlock: load 0 waits for a free slot of ring %0: slot 0 has not been released by unit 1}}
   tile.roles load {
     %s = tile.acquire %r[%p] : !ring
     tile.commit %r[%p] : !ring
-    // expected-note@+1 {{load waits here}}
+    // expected-note@+1 {{load 0 waits here}}
     %s1 = tile.acquire %r[%p1] : !ring
   } compute {
     %k = tile.wait %r[%p] : !ring
@@ -219,5 +219,22 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units 
   %item, %unit, %valid, %next = tile.draw_item %batch[%many] items(<prefill, group = 1>)
   // expected-error@+1 {{takes an item that is not valid}}
   %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+  tile.return
+}
+
+// -----
+
+// The records of two turns are kept.
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 1>)
+  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] turn %c1 items(<prefill, group = 1>)
+  %first:4 = tile.item_again %batch[%c0] items(<prefill, group = 1>)
+  %item2, %unit2, %valid2, %next2 = tile.draw_item %batch[%next1] turn %c2 items(<prefill, group = 1>)
+  %second:4 = tile.item_again %batch[%c1] items(<prefill, group = 1>)
+  // expected-error@+1 {{reads the item of turn 0, which is not one of the last two}}
+  %third:4 = tile.item_again %batch[%c0] items(<prefill, group = 1>)
   tile.return
 }

@@ -27,7 +27,7 @@ std::string decodeProgram(const DecodeShape &shape);
 std::string prefillProgram(const DecodeShape &shape, const std::string &order = "longest_first",
                            const std::string &mask = "causal");
 
-/// Prefill by units of a warpgroup each, beside a role that copies.
+/// Prefill by units of a warpgroup each, beside roles that copy.
 struct RolesForm {
   std::string overlap = "tiles", work = "static", order = "longest_first", mask = "causal";
   bool pingPong = true, lazy = true;

@@ -1,4 +1,4 @@
-//===- RolesTest.cpp - A role that copies, products in flight ------------------===//
+//===- RolesTest.cpp - Roles that copy, products in flight ------------------===//
 //
 // Prefill by units of a warpgroup on the interpreter: the same results before and behind every pass
 // of its form, and what the interpreter says of programs in which a pass has forgotten something.
@@ -12,6 +12,7 @@
 
 #include <gmock/gmock.h>
 
+#include <random>
 #include <tuple>
 
 using testing::HasSubstr;
@@ -45,7 +46,7 @@ interpreter::Shapes ragged() {
   return shapes;
 }
 
-// With overlap the loading role fills a slot for a range without tiles, which the units read when
+// With overlap the loading roles fill a slot for a range without tiles, which the units read when
 // --tile-overlap has run.
 TEST_F(RolesKeepResults, AfterEachPass) {
   for (const char *form : {"none", "tiles", "items"})
@@ -122,6 +123,41 @@ TEST_F(RolesKeepResults, OfEveryGrid) {
     }
 }
 
+// A random corner of the space of shapes.
+TEST_F(RolesKeepResults, OfRandomShapes) {
+  unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  auto between = [&](int64_t low, int64_t high) {
+    return low + int64_t(random() % (high - low + 1));
+  };
+  for (int trial = 0; trial < 8; ++trial) {
+    int64_t box = 8 * between(1, 2);
+    DecodeShape shape{.keyDim = 16 * between(1, 4),
+                      .valueDim = 16 * between(1, 4),
+                      .group = between(1, 9),
+                      .rows = 64,
+                      .pageSize = box * between(1, 5),
+                      .keys = 16 * between(1, 5),
+                      .units = between(2, 3),
+                      .stagesText = "[" + std::to_string(between(1, 3)) + ", " +
+                                    std::to_string(between(1, 3)) + "]",
+                      .box = box};
+    RolesForm form{.overlap = random() % 2 ? "tiles" : "items", .queryStages = between(1, 2)};
+    interpreter::Options options;
+    options.blocks = between(1, 6);
+    interpreter::Shapes shapes;
+    for (int64_t sequences = between(1, 6); sequences > 0; --sequences)
+      shapes.sequences.push_back({between(0, 120), between(0, 200)});
+    std::string text = rolesProgram(shape, form);
+    EXPECT_EQ(interpreter::pipelineKeepsResults(context, text,
+                                                "builtin.module(tile.kernel(" + whole + "))",
+                                                random(), shapes, options),
+              "")
+        << options.blocks << " blocks " << text;
+  }
+}
+
 class RolesDefects : public KeepResults {
 protected:
   /// What the interpreter says when the program has been changed before it is cleaned up.
@@ -188,7 +224,7 @@ TEST_F(RolesDefects, ReleaseBeforeUse) {
 TEST_F(RolesDefects, NoRelease) {
   for (const char *form : {"none", "tiles", "items"})
     EXPECT_THAT(found({.overlap = form}, eraseAll<ReleaseOp>),
-                testing::ContainsRegex("ends in a deadlock: load waits for a free slot of ring "
+                testing::ContainsRegex("ends in a deadlock: load 0 waits for a free slot of ring "
                                        "%.*: slot 0 has not been released by unit 0"))
         << form;
 }
