@@ -15,15 +15,12 @@ using namespace mlir;
 
 namespace attncc::tile::interpreter {
 
-LogicalResult Processes::run(Operation *roles) {
-  states.assign(processes.size(), {});
+LogicalResult Processes::run() {
   std::vector<std::thread> threads;
   for (size_t process = 0; process < processes.size(); ++process)
     threads.emplace_back([this, process] { runProcess(process); });
   for (std::thread &thread : threads)
     thread.join();
-  if (deadlock)
-    reportDeadlock(roles);
   return failure(failed || deadlock);
 }
 
@@ -70,11 +67,14 @@ void Processes::handOver() {
     handedOver.notify_all();
     return;
   }
-  deadlock |= !failed && !allEnded;
+  if (!failed && !deadlock && !allEnded) {
+    deadlock = true;
+    reportDeadlock(); // while all of them are where they wait
+  }
   handedOver.notify_all();
 }
 
-void Processes::reportDeadlock(Operation *roles) const {
+void Processes::reportDeadlock() const {
   InFlightDiagnostic error = roles->emitOpError() << "ends in a deadlock";
   const char *separator = ": ";
   for (const auto &[process, state] : llvm::zip_equal(processes, states)) {

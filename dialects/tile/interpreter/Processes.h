@@ -26,17 +26,19 @@ public:
     std::string name;
     std::function<llvm::LogicalResult()> body;
   };
-  /// What a process waits for at an op.
+  /// What a process waits for at an op. Both functions are called only while it does.
   struct Condition {
     mlir::Operation *op = nullptr;
     std::function<bool()> holds;
     std::function<std::string()> text; // behind "waits for", asked for in a deadlock only
   };
 
-  explicit Processes(std::vector<Process> processes) : processes(std::move(processes)) {}
+  Processes(mlir::Operation *roles, std::vector<Process> processes)
+      : roles(roles), processes(std::move(processes)), states(this->processes.size()) {}
 
-  /// Runs all to their ends. A deadlock is an error on `roles`; the errors of bodies are their own.
-  llvm::LogicalResult run(mlir::Operation *roles);
+  /// Runs all to their ends, once. A deadlock is an error on `roles`; the errors of bodies are
+  /// their own.
+  llvm::LogicalResult run();
 
   /// Called by the running process: lets others run until the condition holds. Fails when that will
   /// not be, or when another process has failed.
@@ -46,12 +48,13 @@ private:
   void runProcess(size_t process);
   bool canGoOn(size_t process) const;
   void handOver();
-  void reportDeadlock(mlir::Operation *roles) const;
+  void reportDeadlock() const;
 
   struct State {
     bool ended = false;
     std::optional<Condition> waitsFor;
   };
+  mlir::Operation *roles;
   std::vector<Process> processes;
   std::vector<State> states;
   std::mutex mutex; // the running process holds it

@@ -18,16 +18,16 @@ LogicalResult Machine::runRoles(RolesOp op, Units active) {
     return op.emitOpError() << "is not reached by every unit together";
   std::vector<Processes::Process> each;
   for (Region &load : op.getLoads())
-    each.push_back({"load " + std::to_string(each.size()),
-                    [&] { return runBlock(load.front(), 1); }});
+    each.push_back(
+        {"load " + std::to_string(each.size()), [&] { return runBlock(load.front(), 1); }});
   for (int64_t unit = 0; unit < units; ++unit)
     each.push_back({"unit " + std::to_string(unit),
                     [&, unit] { return runBlock(op.getCompute().front(), Units(1) << unit); }});
-  Processes roles(std::move(each));
+  Processes roles(op, std::move(each));
   processes = &roles;
   turn = 0;
   turnTaken = false;
-  LogicalResult result = roles.run(op);
+  LogicalResult result = roles.run();
   processes = nullptr;
   return failed(result) ? result : checkRolesEnd(op);
 }
