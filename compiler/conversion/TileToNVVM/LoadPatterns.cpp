@@ -193,22 +193,28 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
       return op.emitOpError() << "expected a range made by tile.key_range";
     int64_t keys = rangeOp.getKeys();
     int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
-    int64_t group = std::gcd(pageSize, keys), groups = keys / group;
+    int64_t tokens = std::gcd(pageSize, keys), groups = keys / tokens;
     int64_t step = kernel.rangeStep();
 
     KernelBuilder b(rewriter, op.getLoc());
     Range range = Range::unpack(adaptor.getRange());
-    Value lane = b.lane();
-    Value index = b.add(adaptor.getIndex().front(), b.divUnsigned(lane, groups));
+    Value lane = b.lane(), index = adaptor.getIndex().front(), group = lane, mine = b.i1(true);
+    if (kernel.schedule.specialised()) { // copies take the first tile's entries only
+      mine = b.compare(Compare::ult, lane, groups);
+    } else {
+      index = b.add(index, b.divUnsigned(lane, groups));
+      group = b.remUnsigned(lane, groups);
+    }
     Value steps = b.mul(index, std::abs(step));
     Value tileNumber = step < 0 ? b.sub(range.first, steps) : b.add(range.first, steps);
-    Value key = b.add(b.mul(tileNumber, keys), b.mul(b.remUnsigned(lane, groups), group));
+    Value key = b.add(b.mul(tileNumber, keys), b.mul(group, tokens));
     // A range without tiles is given its first one where tiles overlap.
     Value count = range.count;
     if (kernel.schedule.overlap != attn::Overlap::None)
       count = b.maxSigned(count, b.i32(1));
     Value valid = b.bitAnd(b.compare(Compare::slt, index, count),
                            b.compare(Compare::slt, key, range.keyEnd));
+    valid = b.bitAnd(valid, mine);
     rewriter.replaceOp(op,
                        tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));
     return mlir::success();
