@@ -219,6 +219,12 @@ LogicalResult RolesOp::verify() {
   return success();
 }
 
+LogicalResult RangeSkippedOp::verify() {
+  if (static_cast<int64_t>(getLimit()) < 1) // (C1)
+    return emitOpError() << "limit must be positive, got " << static_cast<int64_t>(getLimit());
+  return success();
+}
+
 LogicalResult KeyRangeOp::verify() {
   if (getKeys() < 16 || getKeys() % 16 != 0) // (C1)
     return emitOpError() << "keys must be a positive multiple of 16, got " << getKeys();

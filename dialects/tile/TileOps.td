@@ -254,6 +254,22 @@ def Tile_RangeEdgesOp : Tile_Op<"range_edges", [Pure]> {
   let assemblyFormat = "$range attr-dict";
 }
 
+def Tile_RangeSkippedOp : Tile_Op<"range_skipped", [Pure]> {
+  let summary = "how many tiles at the beginning of a range none of the unit's rows sees";
+  let description = [{
+    Of those that units share: the others' rows see more. At most `limit`, and never all tiles of the
+    range.
+
+    (C1) `limit` is positive.
+
+    Example: `%n = tile.range_skipped %range {limit = 3}`
+  }];
+  let arguments = (ins Tile_Range:$range, I64Attr:$limit);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$range attr-dict";
+  let hasVerifier = 1;
+}
+
 def Tile_KeyTileOp : Tile_Op<"key_tile", [Pure]> {
   let summary = "the number of the j-th tile of a range";
   let description = [{

@@ -443,7 +443,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
     // Units that divide the rows have one range, that of the block's rows.
     Value firstRow = kernel.dividesRows() ? b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows))
                                           : item.rowBegin;
-    Value end = item.keyEnd, plainEnd = item.keyEnd;
+    Value end = item.keyEnd, plainEnd = item.keyEnd, unitEnd = item.keyEnd;
     if (mask.causal) { // the last row sees the most, the first one the fewest
       Value lastRow = b.minSigned(b.add(firstRow, kernel.blockRows()), item.rowEnd);
       auto seenBy = [&](Value row) {
@@ -451,8 +451,10 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
         return b.add(b.add(b.sub(item.kvLength, item.queryLength), token), 1);
       };
       end = b.minSigned(end, seenBy(b.add(lastRow, -1)));
-      if (kernel.dividesRows())
+      if (kernel.dividesRows()) {
         plainEnd = b.minSigned(plainEnd, seenBy(firstRow));
+        unitEnd = b.minSigned(unitEnd, seenBy(b.add(item.rowBegin, kernel.schedule.rows - 1)));
+      }
     }
     Range range;
     Value first = b.divUnsigned(item.keyBegin, keys);
@@ -460,8 +462,13 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
     if (kernel.dividesRows()) { // from the last tile to the first
       range.first = b.add(first, b.maxSigned(b.add(tiles, -1), b.i32(0)));
       range.count = tiles;
-      range.edges = b.sub(
-          tiles, b.divUnsigned(b.maxSigned(b.sub(plainEnd, item.keyBegin), b.i32(0)), keys));
+      auto tilesTo = [&](Value key, bool whole) {
+        Value seen = b.maxSigned(b.sub(key, item.keyBegin), b.i32(0));
+        return whole ? b.divUnsigned(seen, keys) : b.ceilDiv(seen, keys);
+      };
+      range.edges = b.sub(tiles, tilesTo(plainEnd, /*whole=*/true));
+      range.skipped = b.maxSigned(b.sub(tiles, tilesTo(unitEnd, /*whole=*/false)), b.i32(0));
+      range.skipped = b.minSigned(range.skipped, b.maxSigned(b.add(tiles, -1), b.i32(0)));
     } else {
       int64_t step = kernel.rangeStep();
       range.first = step == 1 ? first : b.add(first, unit);
@@ -469,6 +476,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
       if (step > 1) // fewer tiles than units
         range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
       range.edges = range.count;
+      range.skipped = b.i32(0);
     }
     range.keyEnd = item.keyEnd;
     range.table = item.table;
@@ -496,6 +504,17 @@ struct RangeEdgesPattern : TilePattern<tile::RangeEdgesOp> {
   }
 };
 
+struct RangeSkippedPattern : TilePattern<tile::RangeSkippedOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::RangeSkippedOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    KernelBuilder b(rewriter, op.getLoc());
+    Value skipped = Range::unpack(adaptor.getRange()).skipped;
+    rewriter.replaceOp(op, b.minSigned(skipped, b.i32(op.getLimit())));
+    return mlir::success();
+  }
+};
+
 struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
@@ -514,7 +533,8 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns
-      .add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern, RangeCountPattern, RangeEdgesPattern, KeyTilePattern>(
+      .add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern, RangeCountPattern,
+           RangeEdgesPattern, RangeSkippedPattern, KeyTilePattern>(
           converter, patterns.getContext(), kernel);
 }
 

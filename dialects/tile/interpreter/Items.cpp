@@ -181,6 +181,16 @@ std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<con
     range->stride = -1;
     range->count = std::max<int64_t>(0, tiles.end - tiles.begin);
     range->edges = tiles.plainBegin == tiles.begin ? tiles.end - tiles.plainEnd : range->count;
+    int64_t lastOwn = -1;
+    while (lastOwn + 1 < schedule.getRows() && item->row(RowKind::Query, lastOwn + 1))
+      ++lastOwn;
+    if (lastOwn >= 0) {
+      attn::TileRange own = attn::visitedTiles(
+          op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, 0)->first),
+          item->indexOf(item->row(RowKind::Query, lastOwn)->first), item->queryLength(),
+          item->kvLength(), op.getKeys(), item->keys);
+      range->skipped = std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
+    }
   } else {
     range->first = tiles.begin + unit;
     range->stride = units;

@@ -455,6 +455,11 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(count, unit, Cell(range(count.getRange(), unit).count));
         return success();
       })
+      .Case([&](RangeSkippedOp skipped) {
+        int64_t most = skipped.getLimit();
+        set(skipped, unit, Cell(std::min(range(skipped.getRange(), unit).skipped, most)));
+        return success();
+      })
       .Case([&](RangeEdgesOp edges) {
         set(edges, unit, Cell(range(edges.getRange(), unit).edges));
         return success();

@@ -42,7 +42,8 @@ struct Item {
 struct Range {
   std::shared_ptr<const Item> item;
   int64_t first = 0, stride = 1, count = 0, keys = 0;
-  int64_t edges = 0; // tiles at the beginning that need a mask
+  int64_t edges = 0;   // tiles at the beginning that need a mask
+  int64_t skipped = 0; // tiles at the beginning that the unit's rows do not see
 };
 
 /// One unit's ring, or the block's.

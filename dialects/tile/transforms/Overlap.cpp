@@ -15,6 +15,11 @@
 // so that what uses the one product stands behind the start of the other. Nothing but the order
 // changes: the accumulator is rescaled behind tile j − 1 instead of in front of tile j.
 //
+// With `skip_tiles` a unit leaves out the first tiles of the range that none of its rows sees: with s
+// of them, it waits for their keys and releases them, begins with front(s), does the same with their
+// values, and goes on from s + 1. It may not fall behind with the values by more than their ring
+// has slots, so that is the most that it skips.
+//
 // A range without tiles gets one: no key of tile 0 is seen then, so its probabilities are zeros.
 //
 // Test: test/dialects/tile/overlap.mlir, overlap-errors.mlir.
@@ -41,7 +46,7 @@ namespace {
 /// The body of the loop, in two halves.
 struct Halves {
   MatmulOp scores;
-  WaitOp wait; // for the values
+  WaitOp keys, wait; // for the keys, for the values
   MatmulOp product;
   SmallVector<Operation *> ends; // release and advance of the values' ring
   RescaleOp rescale;
@@ -55,10 +60,12 @@ FailureOr<Halves> halvesOf(scf::ForOp loop) {
   if (!halves.scores || !halves.product)
     return loop.emitError() << "expected a product of scores and one of values";
   halves.wait = halves.product.getRhs().getDefiningOp<WaitOp>();
+  halves.keys = halves.scores.getRhs().getDefiningOp<WaitOp>();
   halves.rescale = halves.product.getAccumulator().getDefiningOp<RescaleOp>();
-  if (!halves.wait || !halves.rescale)
+  if (!halves.keys || !halves.wait || halves.keys.getRing() == halves.wait.getRing() ||
+      !halves.rescale)
     return halves.product.emitError()
-           << "expected values from a ring of their own, added to a rescaled sum";
+           << "expected keys and values from a ring each, and a rescaled sum";
   for (Operation &op : loop.getBody()->without_terminator()) {
     bool isEnd = isa<ReleaseOp, AdvanceOp>(op) && op.getOperand(0) == halves.wait.getRing();
     if (isEnd)
@@ -71,27 +78,40 @@ FailureOr<Halves> halvesOf(scf::ForOp loop) {
 
 class Rotation {
 public:
-  Rotation(scf::ForOp loop, Halves halves) : loop(loop), halves(halves), builder(loop) {}
+  Rotation(scf::ForOp loop, Halves halves)
+      : loop(loop), halves(halves), schedule(kernelOf(loop).getSchedule().getValue()),
+        builder(loop) {}
 
   void run() {
     Location loc = loop.getLoc();
-    Value zero = loop.getLowerBound();
-    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+    Value zero = loop.getLowerBound(), begin = zero;
+    Value one = arith::ConstantIndexOp::create(builder, loc, 1), second = one;
     Value last = arith::MaxUIOp::create(builder, loc, loop.getUpperBound(), one);
+    if (schedule.skipTiles) {
+      auto tile = llvm::find_if(halves.front, [](Operation *op) { return isa<KeyTileOp>(op); });
+      begin = RangeSkippedOp::create(builder, loc, builder.getIndexType(),
+                                     cast<KeyTileOp>(*tile).getRange(), schedule.stages.value);
+      second = arith::AddIOp::create(builder, loc, begin, one);
+    }
 
     // The first front.
     IRMapping first;
-    first.map(loop.getInductionVar(), zero);
+    first.map(loop.getInductionVar(), begin);
     first.map(loop.getRegionIterArgs(), loop.getInitArgs());
+    if (schedule.skipTiles)
+      skip(first, halves.keys, begin, /*takesTurns=*/schedule.pingPong);
     for (Operation *op : halves.front)
       builder.clone(*op, first);
+    if (schedule.skipTiles)
+      skip(first, halves.wait, begin, /*takesTurns=*/false);
 
     SmallVector<Value> inits;
     for (auto [yielded, init, argument] :
          llvm::zip(loop.getYieldedValues(), loop.getInitArgs(), loop.getRegionIterArgs()))
-      inits.push_back(isOfFront(yielded) ? first.lookupOrDefault(yielded) : init);
+      inits.push_back(isOfFront(yielded) ? first.lookupOrDefault(yielded)
+                                         : first.lookupOrDefault(argument));
     inits.push_back(first.lookup(halves.product.getLhs()));
-    auto rotated = scf::ForOp::create(builder, loc, one, last, loop.getStep(), inits);
+    auto rotated = scf::ForOp::create(builder, loc, second, last, loop.getStep(), inits);
     rotateBody(rotated);
 
     // The last back.
@@ -113,7 +133,28 @@ public:
 private:
   scf::ForOp loop;
   Halves halves;
+  const attn::Schedule &schedule;
   OpBuilder builder;
+
+  /// Waits for `count` slots of the ring and releases them unread; `map` then has its position
+  /// behind them. Every unit takes a turn for every tile.
+  void skip(IRMapping &map, WaitOp wait, Value count, bool takesTurns) {
+    Location loc = wait.getLoc();
+    Value zero = loop.getLowerBound(), position = wait.getPosition();
+    auto slots = scf::ForOp::create(
+        builder, loc, zero, count, loop.getStep(), map.lookup(position),
+        [&](OpBuilder &b, Location loc, Value, ValueRange carried) {
+          WaitOp::create(b, loc, wait.getRing(), carried.front());
+          if (takesTurns) {
+            TakeTurnOp::create(b, loc);
+            PassTurnOp::create(b, loc);
+          }
+          ReleaseOp::create(b, loc, wait.getRing(), carried.front());
+          scf::YieldOp::create(
+              b, loc, AdvanceOp::create(b, loc, wait.getRing(), carried.front()).getNext());
+        });
+    map.map(position, slots.getResult(0));
+  }
 
   bool isOfFront(Value yielded) const {
     return llvm::is_contained(halves.front, yielded.getDefiningOp());

@@ -189,15 +189,15 @@ private:
   SmallVector<PositionOp> positions;
   SmallVector<Value> ends; // of each position
   /// Ops of the parts, in order; all of them know the arithmetic, which is cheap.
-  SmallVector<Operation *> arithmetic, rowCopies, rowReleases, firstScores, restOfFirst, last,
-      epilogue;
+  SmallVector<Operation *> arithmetic, rowCopies, rowReleases, firstScores, restOfFirst, skipped,
+      last, epilogue;
   WaitOp rows; // for the query
   scf::ForOp keys;
   SmallVector<Value> state;   // of A, used in L or behind it
   SmallVector<Value> results; // of B, used behind it
 
   static bool isArithmetic(Operation *op) {
-    return isa<KeyRangeOp, RangeCountOp, KeyTileOp, SoftmaxInitOp, ZeroOp>(op) ||
+    return isa<KeyRangeOp, RangeCountOp, RangeSkippedOp, KeyTileOp, SoftmaxInitOp, ZeroOp>(op) ||
            isa<arith::ArithDialect>(op->getDialect());
   }
 
@@ -207,7 +207,12 @@ private:
     for (Operation &op : body.without_terminator()) {
       if (auto position = dyn_cast<PositionOp>(op)) {
         positions.push_back(position);
-      } else if (auto found = dyn_cast<scf::ForOp>(op)) {
+      } else if (auto found = dyn_cast<scf::ForOp>(op);
+                 found && found.getBody()->getOps<MatmulOp>().empty()) {
+        // Slots of keys that are skipped stand before the scores, those of values behind.
+        bool ofKeys = firstScores.empty() || !isa<MatmulOp>(firstScores.back());
+        (ofKeys ? firstScores : skipped).push_back(found);
+      } else if (found) {
         if (keys)
           return op.emitError() << "overlap = items needs one loop over the keys";
         keys = found;
@@ -258,7 +263,7 @@ private:
       for (Operation *op : part)
         for (Value value : op->getResults())
           if (op != rows &&
-              (usedIn(value, {keys}) || usedIn(value, last) || usedIn(value, epilogue)))
+              (usedIn(value, {keys}) || usedIn(value, skipped) || usedIn(value, last) || usedIn(value, epilogue)))
             state.push_back(value);
     for (Operation *op : last)
       for (Value value : op->getResults())
@@ -346,6 +351,7 @@ private:
       emit(rowCopies, ofNext);
     }
     builder.clone(*rows, map);
+    emit(skipped, map);
     builder.clone(*keys, map);
     emit(rowReleases, map);
     for (auto [value, end] : llvm::zip(nextAt, ends))
