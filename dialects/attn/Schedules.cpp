@@ -257,9 +257,6 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
     schedule.registers = {40, 40, 152};
   for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
     schedule.box = std::gcd(shape.pageSize, schedule.keys);
-    // Where the block's rows are more tokens than a tile has keys, its first units see fewer tiles.
-    schedule.skipTiles =
-        shape.causal && schedule.units * schedule.rows > schedule.keys * shape.group;
     // A second slot of the query lets the next item's rows come early.
     for (auto [stages, queries] : {std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
       schedule.stages.key = schedule.stages.value = stages;
