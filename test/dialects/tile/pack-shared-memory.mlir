@@ -2,6 +2,7 @@
 
 #wide = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
 #narrow = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[1,0],[2,0],[4,8]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
 !ring = !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>, !tile.tile<16x64xbf16, shared, #wide>), shared_by = unit>
 !narrow = !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #wide>, !tile.tile<16x16xbf16, shared, #narrow>), shared_by = units>
 
@@ -88,13 +89,14 @@ tile.kernel @rows(%query: tensor<?x?x64xbf16>, %batch: !tile.batch)
   tile.return
 }
 
-// Behind rings and scratch stand 4 x 3 mbarriers. Two blocks are asked for, and nothing is to be added: on a multiprocessor of
+// Behind rings and scratch stand 4 x 3 mbarriers of the ring that boxes fill. Two blocks are asked for, and nothing is to be added: on a multiprocessor of
 // 167936 bytes a third does not fit.
 // CHECK-LABEL: tile.kernel @barriers
 // CHECK-SAME: shared_memory = 58464 : i32
-tile.kernel @barriers(%batch: !tile.batch)
+tile.kernel @barriers(%kv: !kv, %batch: !tile.batch)
     attributes {schedule = #attn.schedule<units = 4, copy = tensor, box = 16, blocks_per_sm = 2>, phase = #attn.phase<decode, max_query = 1>} {
   // CHECK: tile.ring {barriers = 58368 : i32, offset = 0 : i32}
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %ring = tile.ring : !ring
@@ -103,11 +105,42 @@ tile.kernel @barriers(%batch: !tile.batch)
   %o = tile.zero : !tile.tile<8x64xf32>
   scf.for %i = %c0 to %c1 step %c1 {
     %slot = tile.acquire %ring[%p] : !ring
+    tile.copy_keys %kv[%item, %i] into %slot {box = 16 : i64} : !kv
     tile.commit %ring[%p] : !ring
     // CHECK: tile.merge_units {{.*}} {scratch = 49152 : i32}
     %mm, %lm, %om = tile.merge_units %m, %l, %o
         : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
         -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  }
+  tile.return
+}
+
+// Rings that a role fills: full, empty and landed mbarriers, 3 x 2 of keys, then 3 x 3 of values. The query's rows, a
+// ring of each of 2 units, are gathered and have none.
+// CHECK-LABEL: tile.kernel @roles
+// CHECK-SAME: shared_memory = 14456 : i32
+tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct, copy = tensor, box = 16, stages = [2, 3],
+                                          roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
+  // CHECK: tile.ring {offset = 6144 : i32} : <1 x
+  // CHECK: tile.ring {barriers = 14336 : i32, offset = 10240 : i32} : <2 x
+  // CHECK: tile.ring {barriers = 14384 : i32, offset = 0 : i32} : <3 x
+  %rows = tile.ring : !tile.ring<1 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = unit>
+  %keys = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+  %values = tile.ring : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+  tile.roles load {
+    %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+    %c0 = arith.constant 0 : index
+    %p = tile.position
+    %k = tile.acquire %keys[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+    tile.copy_keys %kv[%item, %c0] into %k {box = 16 : i64} : !kv
+    %v = tile.acquire %values[%p] : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+    tile.copy_values %kv[%item, %c0] into %v {box = 16 : i64, zeroed} : !kv
+  } compute {
+    %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+    %p = tile.position
+    %q = tile.acquire %rows[%p] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = unit>
+    tile.copy_rows query %query[%item] into %q : tensor<?x?x64xbf16>
   }
   tile.return
 }

@@ -16,7 +16,7 @@
 // CHECK: scf.if
 // CHECK-COUNT-4: nvvm.cp.async.shared.global
 // CHECK: nvvm.cp.async.commit.group
-// The tiles that every row sees whole: one barrier of the block for a tile, behind which the next one is copied.
+// The edge tiles: one barrier of the block for a tile, behind which the next one is copied.
 // CHECK: scf.for
 // CHECK: nvvm.cp.async.wait.group 0
 // CHECK-NEXT: nvvm.barrier
@@ -28,19 +28,21 @@
 // CHECK-NEXT: llvm.extractvalue
 // CHECK: nvvm.mma.sync
 // CHECK: nvvm.ldmatrix %{{.+}}#nvvm.mma_layout<row>, num = 4 : i32
-// No score is compared with a length; rows are reduced over the four lanes that have them.
-// CHECK-NOT: arith.select
+// A score is kept where its key comes before the end of its row; rows are reduced over the four lanes that have them.
+// CHECK-COUNT-16: arith.select %{{.+}}, %{{.+}}, %cst{{.*}} : f32
 // CHECK-COUNT-2: nvvm.shfl.sync{{ +}}bfly
 // O += P·V: the words of P are those of S, V is read transposed.
 // CHECK-NOT: movmatrix
 // CHECK: llvm.call_intrinsic "llvm.nvvm.ff2bf16x2.rn"
 // CHECK: nvvm.ldmatrix %{{.+}}#nvvm.mma_layout<col>, num = 4 : i32
 // CHECK: nvvm.mma.sync
-// The edge tiles are masked.
+// In the tiles that every row sees whole no score is compared with a length.
 // CHECK: scf.for
 // CHECK: nvvm.barrier
 // CHECK: nvvm.mma.sync
-// CHECK: arith.select %{{.+}}, %{{.+}}, %{{.+}} : f32
+// CHECK-NOT: arith.select {{.*}} : f32
+// CHECK: nvvm.shfl.sync{{ +}}bfly
+// CHECK: nvvm.mma.sync
 // The four lanes of a row exchange words, so that each stores 16 bytes.
 // CHECK: llvm.call_intrinsic "llvm.nvvm.ff2bf16x2.rn"
 // CHECK-COUNT-4: nvvm.shfl.sync{{ +}}bfly

@@ -27,7 +27,7 @@ tile.kernel @too_many_threads(%batch: !tile.batch)
 
 // -----
 
-// expected-error @below {{expected a schedule of one-warp units, one role and no late wait}}
+// expected-error @below {{expected a schedule of units of one warp, or of one warpgroup with product = wgmma, and no late wait for the launch before, got #attn.schedule<}}
 tile.kernel @late_wait(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<dependent_launch = wait_late>, phase = #attn.phase<decode, max_query = 1>} {
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)

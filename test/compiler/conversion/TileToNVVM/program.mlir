@@ -88,13 +88,13 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
     // CHECK: %[[ROWS:.+]] = arith.minsi %[[END]]
     // CHECK: arith.addi %[[ROWS]], %c-1_i32
     // CHECK: %[[FIRST_TOKEN:.+]] = arith.shrui %[[FIRST]], %c2_i32
-    // CHECK: scf.for %{{.+}} = %[[PLAIN:.+]] to %[[COUNT:.+]] step
+    // CHECK: scf.for %{{.+}} = %[[EDGES:.+]] to %[[COUNT:.+]] step
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
     %n = tile.range_count %range
-    %plain = tile.range_edges %range
+    %edges = tile.range_edges %range
     %c1 = arith.constant 1 : index
     %a = tile.zero : !s
-    %s = scf.for %j = %plain to %n step %c1 iter_args(%i = %a) -> (!s) {
+    %s = scf.for %j = %edges to %n step %c1 iter_args(%i = %a) -> (!s) {
       %m = tile.mask %i[%item, %j] mask(#attn.mask<causal>) : !s
       scf.yield %m : !s
     }

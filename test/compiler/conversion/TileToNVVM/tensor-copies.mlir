@@ -11,8 +11,8 @@
 // CHECK-SAME: %[[KEYS:[^ ]+]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant}, %[[VALUES:[^ ]+]]: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant},
 // Behind the slots of all units each unit has three mbarriers; one lane makes them, for one box of keys and one of values,
 // before the kernel waits for the launch in front of it.
-// CHECK: %[[OWN:.+]] = arith.muli %{{.+}}, %c24_i32
 // CHECK: %[[PLACE:.+]] = llvm.getelementptr %{{.+}}[49152]
+// CHECK: %[[OWN:.+]] = arith.muli %{{.+}}, %c24_i32
 // CHECK: %[[BARRIERS:.+]] = llvm.getelementptr %[[PLACE]][%[[OWN]]]
 // CHECK: %[[FIRST:.+]] = arith.cmpi eq, %[[LANE:.+]], %c0_i32
 // CHECK: scf.if %[[FIRST]]
