@@ -110,3 +110,55 @@ tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// -----
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// With specialised roles the query's rows have a ring of each unit, which the unit fills before the loop and gives back
+// behind its last use. Values past the last key become zero before their slot is handed over: the wait is followed by
+// no tile.zero_rows.
+// CHECK-LABEL: tile.kernel @roles(
+// CHECK-SAME: %[[QUERY:[^:]+]]: tensor<?x?x64xbf16>
+tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x64xbf16>)
+    attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 2], query_stages = 2,
+                                          roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
+  // CHECK: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %b = tile.zero : !tile.tile<16x16xbf16>
+    // CHECK: %[[R:.+]] = tile.ring : <2 x (!tile.tile<16x64xbf16, shared, #{{.+}}>), shared_by = unit>
+    // CHECK-NEXT: %[[P:.+]] = tile.position
+    // CHECK-NEXT: %[[SLOT:.+]] = tile.acquire %[[R]][%[[P]]]
+    // CHECK-NEXT: tile.copy_rows query %[[QUERY]][%[[ITEM]]] into %[[SLOT]] : tensor<?x?x64xbf16>
+    // CHECK-NEXT: tile.commit %[[R]][%[[P]]]
+    // CHECK-NEXT: %[[Q:.+]] = tile.wait %[[R]][%[[P]]]
+    %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile.tile<16x64xbf16, shared, #kv>
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    // CHECK: tile.ring : <2 x (!tile.tile<16x64xbf16, shared, #{{.+}}>), shared_by = units>
+    // CHECK: tile.ring : <2 x (!tile.tile<16x64xbf16, shared, #{{.+}}>), shared_by = units>
+    // CHECK: scf.for
+    scf.for %j = %c0 to %n step %c1 {
+      %t = tile.key_tile %range[%j]
+      // CHECK: tile.copy_keys {{.*}} {box = 16 : i64}
+      // CHECK: tile.matmul %[[Q]],
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      %s = tile.matmul %q, %k {transpose_b} : (!tile.tile<16x64xbf16, shared, #kv>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<16x16xf32>
+      // CHECK: tile.copy_values {{.*}} {box = 16 : i64, zeroed}
+      // CHECK: %[[V:.+]] = tile.wait
+      // CHECK-NEXT: tile.matmul %{{.+}}, %[[V]]
+      %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<16x64xbf16, shared, #kv>
+      %o = tile.matmul %b, %v : (!tile.tile<16x16xbf16>, !tile.tile<16x64xbf16, shared, #kv>) -> !tile.tile<16x64xf32>
+      // CHECK: scf.yield
+    }
+    // CHECK-NEXT: }
+    // CHECK-NEXT: tile.release %[[R]][%[[P]]]
+    // CHECK-NEXT: tile.zero : <16x64xf32>
+    %z = tile.zero : !tile.tile<16x64xf32>
+    tile.store_rows query %z, %out[%item] : !tile.tile<16x64xf32>, tensor<?x?x64xbf16>
+  }
+  tile.return
+}

@@ -150,3 +150,34 @@ tile.kernel @f(%states: !states) attributes {schedule = #attn.schedule<>, phase 
   }
   tile.return
 }
+
+// -----
+
+// @draw_item_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %other = builtin.unrealized_conversion_cast %batch : !tile.batch to !tile.batch
+  // expected-error@+1 {{must take the kernel's batch argument}}
+  %item, %unit, %valid, %next = tile.draw_item %other[%c0] items(<prefill, group = 4>)
+  tile.return
+}
+
+// -----
+
+// @draw_item_c2
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  %c0 = arith.constant 0 : index
+  // expected-error@+1 {{draws items of prefill, got merge}}
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<merge, group = 4>)
+  tile.return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{expects parent op 'tile.kernel'}}
+  tile.roles load {
+  } compute {
+  }
+  return
+}

@@ -160,3 +160,43 @@ tile.kernel @persisted(%batch: !tile.batch)
   }
   tile.return
 }
+
+// What --tile-persist makes of one whose blocks stay, and what --tile-peel-masks asks of a range.
+// CHECK-LABEL: tile.kernel @drawn(
+tile.kernel @drawn(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, work = static>, phase = #attn.phase<prefill>} {
+  %cursor = arith.constant 0 : index
+  // CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]], %[[NEXT:.+]] = tile.draw_item %{{.+}}[%{{.+}}] items(<prefill, group = 4>)
+  %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = 4>)
+  // CHECK: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]]
+  %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+  // CHECK: tile.range_edges %[[RANGE]]
+  %edges = tile.range_edges %range
+  // CHECK: tile.draw_item %{{.+}}[%[[NEXT]]] items(<prefill, group = 4>)
+  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] items(<prefill, group = 4>)
+  tile.return
+}
+
+// Products in flight, in the units' turns; a maximum that stays while scores exceed it by little, and a sum that is
+// rescaled where a factor is not 1.
+// CHECK-LABEL: func.func @in_flight(
+// CHECK-SAME: %[[Q:[^:]+]]: !tile.tile<64x64xbf16>, %[[K:[^:]+]]: !tile.tile<32x64xbf16>, %[[M:[^:]+]]: !tile.tile<64x1xf32>, %[[SUM:[^:]+]]: !tile.tile<64x64xf32>, %[[SCALE:[^:]+]]: f32
+func.func @in_flight(%q: !tile.tile<64x64xbf16>, %k: !tile.tile<32x64xbf16>, %m: !tile.tile<64x1xf32>, %sum: !tile.tile<64x64xf32>, %scale: f32) {
+  // CHECK-NEXT: tile.take_turn
+  tile.take_turn
+  // CHECK-NEXT: %[[PS:.+]] = tile.matmul_issue %[[Q]], %[[K]] {transpose_b} : (!tile.tile<64x64xbf16>, !tile.tile<32x64xbf16>) -> !tile.pending<<64x32xf32>>
+  %ps = tile.matmul_issue %q, %k {transpose_b} : (!tile.tile<64x64xbf16>, !tile.tile<32x64xbf16>) -> !tile.pending<!tile.tile<64x32xf32>>
+  // CHECK-NEXT: %[[PO:.+]] = tile.matmul_issue %[[Q]], %[[Q]], %[[SUM]] : (!tile.tile<64x64xbf16>, !tile.tile<64x64xbf16>, !tile.tile<64x64xf32>) -> !tile.pending<<64x64xf32>>
+  %po = tile.matmul_issue %q, %q, %sum : (!tile.tile<64x64xbf16>, !tile.tile<64x64xbf16>, !tile.tile<64x64xf32>) -> !tile.pending<!tile.tile<64x64xf32>>
+  // CHECK-NEXT: tile.pass_turn
+  tile.pass_turn
+  // CHECK-NEXT: %[[S:.+]] = tile.await %[[PS]] {ahead = 1 : i64} : (!tile.pending<<64x32xf32>>) -> !tile.tile<64x32xf32>
+  %s = tile.await %ps {ahead = 1 : i64} : (!tile.pending<!tile.tile<64x32xf32>>) -> !tile.tile<64x32xf32>
+  // CHECK-NEXT: %[[P:.+]], %{{.+}}, %{{.+}}, %[[F:.+]] = tile.softmax_step %[[S]], %[[M]], %[[M]] scale %[[SCALE]] {lazy = 8 : i64} : <64x32xf32>, <64x1xf32>, <64x1xf32>
+  %p, %m1, %l1, %f = tile.softmax_step %s, %m, %m scale %scale {lazy = 8 : i64} : !tile.tile<64x32xf32>, !tile.tile<64x1xf32>, !tile.tile<64x1xf32>
+  // CHECK-NEXT: %[[O:.+]], %{{.+}} = tile.await %[[PO]] with %[[P]] : (!tile.pending<<64x64xf32>>, !tile.tile<64x32xf32>) -> (!tile.tile<64x64xf32>, !tile.tile<64x32xf32>)
+  %o, %passed = tile.await %po with %p : (!tile.pending<!tile.tile<64x64xf32>>, !tile.tile<64x32xf32>) -> (!tile.tile<64x64xf32>, !tile.tile<64x32xf32>)
+  // CHECK-NEXT: tile.rescale %[[O]], %[[F]] {voted} : <64x64xf32>, <64x1xf32>
+  %or = tile.rescale %o, %f {voted} : !tile.tile<64x64xf32>, !tile.tile<64x1xf32>
+  return
+}

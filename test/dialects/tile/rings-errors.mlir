@@ -153,3 +153,51 @@ func.func @f(%v: !tile.tile<16x64xbf16, shared>, %item: !tile.item, %j: index) {
   %z = tile.zero_rows %v[%item, %t] : !tile.tile<16x64xbf16, shared>
   return
 }
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>, !tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_rows_c1: which of the slot's tiles
+func.func @f(%query: tensor<?x?x64xbf16>, %item: !tile.item, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{needs a tensor of rank 3 and a slot of one tile, got 'tensor<?x?x64xbf16>' and 2 tiles}}
+  tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
+  return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_rows_c1: rows of heads
+func.func @f(%query: tensor<?x64xbf16>, %item: !tile.item, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{needs a tensor of rank 3 and a slot of one tile, got 'tensor<?x64xbf16>' and 1 tiles}}
+  tile.copy_rows query %query[%item] into %slot : tensor<?x64xbf16>
+  return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_rows_c1
+func.func @f(%query: tensor<?x?x128xbf16>, %item: !tile.item, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{slot's tile must be 16x128, got 16x64}}
+  tile.copy_rows query %query[%item] into %slot : tensor<?x?x128xbf16>
+  return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+
+// @copy_rows_c1
+func.func @f(%query: tensor<?x?x64xf16>, %item: !tile.item, %r: !ring, %p: !tile.position) {
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{slot's tile must be of 'f16', got 'bf16'}}
+  tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xf16>
+  return
+}

@@ -70,3 +70,38 @@ tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// What a role fills: zeros where the keys end; and the query's rows, which a unit copies by itself.
+// CHECK-LABEL: tile.kernel @roles(
+// CHECK-SAME: %[[QUERY:[^:]+]]: tensor<?x?x64xbf16>
+tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 2],
+                                          roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
+  // CHECK: %[[VALUES:.+]] = tile.ring : <2 x
+  %values = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  // CHECK: %[[ROWS:.+]] = tile.ring : <1 x
+  %rows = tile.ring : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  // CHECK: tile.roles load {
+  tile.roles load {
+    // CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+      %t = arith.constant 0 : index
+      %p = tile.position
+      // CHECK: %[[SLOT:.+]] = tile.acquire %[[VALUES]]
+      %slot = tile.acquire %values[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+      // CHECK: tile.copy_values %{{.+}}[%[[ITEM]], %{{.+}}] into %[[SLOT]] {box = 16 : i64, zeroed}
+      tile.copy_values %kv[%item, %t] into %slot {box = 16 : i64, zeroed} : !kv
+    }
+  // CHECK: } compute {
+  } compute {
+    // CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+      %p = tile.position
+      // CHECK: %[[SLOT:.+]] = tile.acquire %[[ROWS]]
+      %slot = tile.acquire %rows[%p] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+      // CHECK: tile.copy_rows query %[[QUERY]][%[[ITEM]]] into %[[SLOT]] : tensor<?x?x64xbf16>
+      tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
+    }
+  }
+  tile.return
+}
