@@ -12,21 +12,29 @@ using namespace mlir;
 
 namespace attncc::tile {
 
-LogicalResult MatmulOp::verify() {
-  TileType lhs = getLhs().getType(), rhs = getRhs().getType(), result = getResult().getType();
-  int64_t depth = getTransposeB() ? rhs.getColumns() : rhs.getRows();
-  int64_t columns = getTransposeB() ? rhs.getRows() : rhs.getColumns();
+/// A product with the result `result`, now or once it is awaited.
+template <class Op> static LogicalResult verifyProduct(Op op, TileType result) {
+  TileType lhs = op.getLhs().getType(), rhs = op.getRhs().getType();
+  int64_t depth = op.getTransposeB() ? rhs.getColumns() : rhs.getRows();
+  int64_t columns = op.getTransposeB() ? rhs.getRows() : rhs.getColumns();
   if (lhs.getColumns() != depth) // (C1)
-    return emitOpError() << "contracts " << lhs.getColumns() << " columns of the left operand with "
-                         << depth << (getTransposeB() ? " columns" : " rows") << " of the right";
-  if (failed(verifyF32(*this, "result", result, lhs.getRows(), columns)) || // (C1), (C3)
-      failed(verifyFloat(*this, "left operand", lhs)) ||
-      failed(verifyElement(*this, "right operand", rhs, lhs.getElementType()))) // (C2)
+    return op.emitOpError() << "contracts " << lhs.getColumns()
+                            << " columns of the left operand with " << depth
+                            << (op.getTransposeB() ? " columns" : " rows") << " of the right";
+  if (failed(verifyF32(op, "result", result, lhs.getRows(), columns)) || // (C1), (C3)
+      failed(verifyFloat(op, "left operand", lhs)) ||
+      failed(verifyElement(op, "right operand", rhs, lhs.getElementType()))) // (C2)
     return failure();
-  if (getAccumulator() && getAccumulator().getType() != result) // (C3)
-    return emitOpError() << "accumulator must have the result's type " << result << ", got "
-                         << getAccumulator().getType();
+  if (op.getAccumulator() && op.getAccumulator().getType() != result) // (C3)
+    return op.emitOpError() << "accumulator must have the result's type " << result << ", got "
+                            << op.getAccumulator().getType();
   return success();
+}
+
+LogicalResult MatmulOp::verify() { return verifyProduct(*this, getResult().getType()); }
+
+LogicalResult MatmulIssueOp::verify() {
+  return verifyProduct(*this, getResult().getType().getTile());
 }
 
 LogicalResult MaskOp::verify() {

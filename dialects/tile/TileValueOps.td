@@ -55,6 +55,8 @@ def Tile_MatmulIssueOp : Tile_Op<"matmul_issue", [
     as they are: a slot that one of them lies in is not released, and the accumulator has no other
     use.
 
+    (C1), (C2), (C3) As `tile.matmul`, of the pending tile.
+
     Example:
     ```mlir
     %p = tile.matmul_issue %q, %k {transpose_b}
@@ -67,6 +69,7 @@ def Tile_MatmulIssueOp : Tile_Op<"matmul_issue", [
   let assemblyFormat = [{
     $lhs `,` $rhs (`,` $accumulator^)? attr-dict `:` functional-type(operands, results)
   }];
+  let hasVerifier = 1;
 }
 
 def Tile_AwaitOp : Tile_Op<"await", [
@@ -80,7 +83,7 @@ def Tile_AwaitOp : Tile_Op<"await", [
     (C1) The first result is the product's tile, the others have the types of `values`. (C2) `ahead`
     is not negative.
 
-    Example: `%s = tile.await %p {ahead = 1} : !tile.pending<…> -> !tile.tile<64x80xf32>`
+    Example: `%s = tile.await %p {ahead = 1} : (!tile.pending<…>) -> !tile.tile<64x80xf32>`
   }];
   let arguments = (ins Tile_Pending:$pending, Variadic<Tile_Tile>:$values,
                        DefaultValuedAttr<I64Attr, "0">:$ahead);

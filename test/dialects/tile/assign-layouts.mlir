@@ -86,3 +86,42 @@ tile.kernel @boxes(%kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 128 x bf16, value = 128 x bf16, order = NHD>
+
+// A warpgroup's products. Query, keys and values are read from shared memory: the keys' panels hold all of a tile's rows,
+// whatever the box, values lie box by box. A warp has 16 of the 64 rows, and probabilities stay in their registers.
+// CHECK-DAG: #[[$Q:.+]] = #tile.layout<offset = {{\[\[}}0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 8 offset, column 2 offset]>
+// CHECK-DAG: #[[$K:.+]] = #tile.layout<offset = {{\[\[}}0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 6 offset, column 2 offset]>
+// CHECK-DAG: #[[$V:.+]] = #tile.layout<offset = {{\[\[}}0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset, column 2 offset, row 3 offset]>
+// CHECK-DAG: #[[$S:.+]] = #tile.layout<register = {{\[\[}}0,1],[8,0]], lane = {{\[\[}}0,2],[0,4],[1,0],[2,0],[4,0]], warp = {{\[\[}}16,0],[32,0]], repeat = [column 6 register]>
+// CHECK-DAG: #[[$P:.+]] = #tile.layout<register = {{\[\[}}0,1],[8,0],[0,8]], lane = {{\[\[}}0,2],[0,4],[1,0],[2,0],[4,0]], warp = {{\[\[}}16,0],[32,0]], repeat = [column 3 register]>
+// CHECK-DAG: #[[$O:.+]] = #tile.layout<register = {{\[\[}}0,1],[8,0]], lane = {{\[\[}}0,2],[0,4],[1,0],[2,0],[4,0]], warp = {{\[\[}}16,0],[32,0]], repeat = [column 16 register]>
+// CHECK-DAG: #[[$M:.+]] = #tile.layout<register = {{\[\[}}8,0]], lane = {{\[\[}}0,0],[0,0],[1,0],[2,0],[4,0]], warp = {{\[\[}}16,0],[32,0]]>
+// CHECK-LABEL: tile.kernel @warpgroup
+tile.kernel @warpgroup(%query: tensor<?x?x128xbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x128xbf16>, %scale: f32)
+    attributes {schedule = #attn.schedule<unit = 4, units = 3, rows = 64, keys = 48, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16>,
+                phase = #attn.phase<prefill>} {
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %t = arith.constant 0 : index
+    // CHECK: tile.load_rows query {{.*}} -> <64x128xbf16, shared, #[[$Q]]>
+    %q = tile.load_rows query %query[%item] : tensor<?x?x128xbf16> -> !tile.tile<64x128xbf16>
+    %m, %l = tile.softmax_init : !tile.tile<64x1xf32>, !tile.tile<64x1xf32>
+    // CHECK: tile.load_keys {{.*}} -> <48x128xbf16, shared, #[[$K]]>
+    %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<48x128xbf16>
+    // CHECK: tile.matmul {{.*}} -> !tile.tile<64x48xf32, registers, #[[$S]]>
+    %s = tile.matmul %q, %k {transpose_b} : (!tile.tile<64x128xbf16>, !tile.tile<48x128xbf16>) -> !tile.tile<64x48xf32>
+    // CHECK: tile.softmax_step {{.*}} : <64x48xf32, registers, #[[$S]]>, <64x1xf32, registers, #[[$M]]>
+    %f, %m1, %l1, %c = tile.softmax_step %s, %m, %l scale %scale : !tile.tile<64x48xf32>, !tile.tile<64x1xf32>, !tile.tile<64x1xf32>
+    %p = tile.convert %f : !tile.tile<64x48xf32> -> !tile.tile<64x48xbf16>
+    // CHECK: tile.load_values {{.*}} -> <48x128xbf16, shared, #[[$V]]>
+    %v = tile.load_values %kv[%item, %t] : !kv -> !tile.tile<48x128xbf16>
+    // CHECK: %[[MOVED:.+]] = tile.move {{.*}} : <64x48xbf16, registers, #[[$S]]> -> <64x48xbf16, registers, #[[$P]]>
+    // CHECK: tile.matmul %[[MOVED]], %{{.+}} -> !tile.tile<64x128xf32, registers, #[[$O]]>
+    %o = tile.matmul %p, %v : (!tile.tile<64x48xbf16>, !tile.tile<48x128xbf16>) -> !tile.tile<64x128xf32>
+    tile.store_rows query %o, %out[%item] : !tile.tile<64x128xf32>, tensor<?x?x128xbf16>
+  }
+  tile.return
+}

@@ -228,3 +228,57 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, pha
   }
   tile.return
 }
+
+// -----
+
+// @await_c1
+func.func @f(%p: !tile.pending<!tile.tile<64x16xf32>>) {
+  // expected-error@+1 {{results must be the product's tile and the passed values}}
+  %s = tile.await %p : (!tile.pending<!tile.tile<64x16xf32>>) -> !tile.tile<64x32xf32>
+  return
+}
+
+// -----
+
+// @await_c1: what passes keeps its type
+func.func @f(%p: !tile.pending<!tile.tile<64x16xf32>>, %v: !tile.tile<64x16xf32>) {
+  // expected-error@+1 {{results must be the product's tile and the passed values}}
+  %s, %w = tile.await %p with %v : (!tile.pending<!tile.tile<64x16xf32>>, !tile.tile<64x16xf32>) -> (!tile.tile<64x16xf32>, !tile.tile<64x16xbf16>)
+  return
+}
+
+// -----
+
+// @await_c2
+func.func @f(%p: !tile.pending<!tile.tile<64x16xf32>>) {
+  // expected-error@+1 {{ahead must not be negative, got -1}}
+  %s = tile.await %p {ahead = -1 : i64} : (!tile.pending<!tile.tile<64x16xf32>>) -> !tile.tile<64x16xf32>
+  return
+}
+
+// -----
+
+// @matmul_issue_c1
+func.func @f(%a: !tile.tile<64x64xbf16>, %b: !tile.tile<16x32xbf16>) {
+  // expected-error@+1 {{contracts 64 columns of the left operand with 32 columns of the right}}
+  %s = tile.matmul_issue %a, %b {transpose_b} : (!tile.tile<64x64xbf16>, !tile.tile<16x32xbf16>) -> !tile.pending<!tile.tile<64x16xf32>>
+  return
+}
+
+// -----
+
+// @matmul_issue_c2
+func.func @f(%a: !tile.tile<64x64xbf16>, %b: !tile.tile<16x64xf16>) {
+  // expected-error@+1 {{right operand must be of 'bf16', got 'f16'}}
+  %s = tile.matmul_issue %a, %b {transpose_b} : (!tile.tile<64x64xbf16>, !tile.tile<16x64xf16>) -> !tile.pending<!tile.tile<64x16xf32>>
+  return
+}
+
+// -----
+
+// @matmul_issue_c3
+func.func @f(%a: !tile.tile<64x64xbf16>, %b: !tile.tile<16x64xbf16>, %c: !tile.tile<64x8xf32>) {
+  // expected-error@+1 {{accumulator must have the result's type '!tile.tile<64x16xf32>', got '!tile.tile<64x8xf32>'}}
+  %s = tile.matmul_issue %a, %b, %c {transpose_b} : (!tile.tile<64x64xbf16>, !tile.tile<16x64xbf16>, !tile.tile<64x8xf32>) -> !tile.pending<!tile.tile<64x16xf32>>
+  return
+}
