@@ -261,6 +261,11 @@ Value isFirstCopy(KernelBuilder &builder, const Layout &layout, int64_t warps) {
   return first;
 }
 
+bool hasBarriers(Value ring) {
+  auto op = ring.getDefiningOp<tile::RingOp>();
+  return op && op.getBarriers();
+}
+
 mlir::FailureOr<Layout> layoutOf(mlir::Operation *op, Type type) {
   auto tileType = llvm::cast<tile::TileType>(type);
   if (!tileType.getLayout())

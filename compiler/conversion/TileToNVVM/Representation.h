@@ -320,6 +320,8 @@ struct CopyPlan {
 void copyRows(KernelBuilder &builder, const KernelContext &kernel, const CopyPlan &plan, Value tile,
               const Item &item, tile::RowKind kind, int64_t firstRow, const TensorArgument &tensor);
 
+/// Tensor copies fill the ring, whose mbarriers have a place.
+bool hasBarriers(Value ring);
 /// How the slots of a ring are divided.
 mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring);
 /// Lane (g, c) = (lane / 4, lane mod 4) holds word c of each 16 bytes of row g, as in the fragments

@@ -34,12 +34,6 @@ namespace {
 
 bool isShared(tile::RingType ring) { return ring.getSharedBy() == tile::RingScope::Units; }
 
-/// Tensor copies fill the ring.
-bool hasBarriers(Value ring) {
-  auto op = ring.getDefiningOp<tile::RingOp>();
-  return op && op.getBarriers();
-}
-
 /// Who fills a ring that units share: all of them by gathering, or the loading role by tensor
 /// copies.
 mlir::LogicalResult checkSupported(tile::RingOp op, const KernelContext &kernel) {

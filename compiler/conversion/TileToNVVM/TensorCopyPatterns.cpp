@@ -193,6 +193,9 @@ template <class Op, bool isKeys> struct BoxPattern : TilePattern<Op> {
       return op.emitOpError() << "has a box of " << *op.getBox() << ", the schedule copies "
                               << attn::stringifyEnum(kernel.schedule.copy) << " with box "
                               << kernel.schedule.box;
+    if (!hasBarriers(acquire.getRing()))
+      return op.emitOpError() << "expected a ring with a place of its mbarriers: run "
+                                 "--tile-pack-shared-memory first";
     auto ring = llvm::cast<tile::RingType>(acquire.getRing().getType());
     mlir::FailureOr<tile::RingStorage> storage = storageOf(op, ring);
     if (mlir::failed(storage))
