@@ -83,19 +83,28 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
                 phase = #attn.phase<prefill, max_query = 8>} {
   %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
   scf.if %valid {
-    // The range is the block's: up to what its last row sees, without a mask up to what its first one does.
+    // The range is the block's: up to what its last row sees, without a mask up to what its first one does. Tiles of 16 keys
+    // are counted from the last to the first; those that are not whole below the first row's end are the edges.
     // CHECK: %[[END:.+]] = arith.addi %[[FIRST]], %c64_i32
     // CHECK: %[[ROWS:.+]] = arith.minsi %[[END]]
     // CHECK: arith.addi %[[ROWS]], %c-1_i32
     // CHECK: %[[FIRST_TOKEN:.+]] = arith.shrui %[[FIRST]], %c2_i32
-    // CHECK: scf.for %{{.+}} = %[[EDGES:.+]] to %[[COUNT:.+]] step
+    // CHECK: %[[COUNT:.+]] = arith.shrui %{{.+}}, %c4_i32
+    // CHECK: %[[LAST:.+]] = arith.addi %[[COUNT]], %c-1_i32
+    // CHECK: %[[FROM:.+]] = arith.maxsi %[[LAST]], %c0_i32
+    // CHECK: %[[WHOLE:.+]] = arith.shrui %{{.+}}, %c4_i32
+    // CHECK: %[[EDGES:.+]] = arith.subi %[[COUNT]], %[[WHOLE]]
+    // CHECK: scf.for %[[J:.+]] = %[[EDGES]] to %[[COUNT]] step
+    // CHECK: %[[TILE:.+]] = arith.subi %[[FROM]], %[[J]]
+    // CHECK: arith.shli %[[TILE]], %c4_i32
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
     %n = tile.range_count %range
     %edges = tile.range_edges %range
     %c1 = arith.constant 1 : index
     %a = tile.zero : !s
     %s = scf.for %j = %edges to %n step %c1 iter_args(%i = %a) -> (!s) {
-      %m = tile.mask %i[%item, %j] mask(#attn.mask<causal>) : !s
+      %t = tile.key_tile %range[%j]
+      %m = tile.mask %i[%item, %t] mask(#attn.mask<causal>) : !s
       scf.yield %m : !s
     }
     tile.store_rows query %s, %out[%item] : !s, tensor<?x?x16xf32>

@@ -58,3 +58,65 @@ tile.kernel @softmax(%out: tensor<?x?x16xbf16>, %lse_out: tensor<?x?xf32>, %batc
   tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !x, !xm, tensor<?x?x16xbf16>
   tile.return
 }
+
+#s8 = #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], repeat = [column 8 register]>
+#m8 = #tile.layout<register = [[8,0]], lane = [[0,0],[0,0],[1,0],[2,0],[4,0]]>
+#l8 = #tile.layout<register = [[8,0]], lane = [[0,0],[0,0],[1,0],[2,0],[4,0]], partial>
+!s8 = !tile.tile<16x64xf32, registers, #s8>
+!m8 = !tile.tile<16x1xf32, registers, #m8>
+!l8 = !tile.tile<16x1xf32, registers, #l8>
+
+// CHECK-LABEL: llvm.func @lazy
+// CHECK-SAME: %[[SCALE:[^ ]+]]: f32) attributes
+tile.kernel @lazy(%batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, rescale = lazy>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %m0, %l0 = tile.softmax_init : !m8, !l8
+  %s0 = tile.zero : !s8
+  // CHECK: scf.for {{.+}} iter_args(%[[M0:[^ ]+]] = %{{[^ ]+}}, %[[M1:[^ ]+]] = %{{[^ ]+}},
+  %m, %l, %o = scf.for %j = %c0 to %c9 step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %s0) -> (!m8, !l8, !s8) {
+    // The maximum of 16 scores in four chains, of which the first begins with the scores 0 and 4; then the lanes of the row.
+    // CHECK: %[[A:.+]] = arith.maxnumf %[[S0:.+]], %[[S4:.+]] : f32
+    // CHECK: %[[B:.+]] = arith.maxnumf
+    // CHECK: %[[C:.+]] = arith.maxnumf
+    // CHECK: %[[D:.+]] = arith.maxnumf
+    // CHECK: arith.maxnumf %[[A]], %{{.+}}
+    // CHECK: arith.maxnumf %[[B]], %{{.+}}
+    // CHECK-COUNT-9: arith.maxnumf
+    // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c1_i32{{.*}}, %c31_i32{{.*}} : f32
+    // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c2_i32{{.*}}, %c31_i32{{.*}} : f32
+    // CHECK: %[[SEEN:.+]] = arith.maxnumf
+    // It replaces the old one where it exceeds it by more than 8: else the factor is 1.
+    // CHECK: %[[SCALED:.+]] = arith.mulf %[[SEEN]], %[[SCALE]]
+    // CHECK: %[[NEW:.+]] = arith.maxnumf %[[M0]], %[[SCALED]]
+    // CHECK-DAG: %[[RISE:.+]] = arith.subf %[[NEW]], %[[M0]]
+    // CHECK-DAG: %[[EIGHT:.+]] = arith.constant 8.000000e+00 : f32
+    // CHECK: %[[MUCH:.+]] = arith.cmpf ogt, %[[RISE]], %[[EIGHT]]
+    // CHECK: %[[MAX:.+]] = arith.select %[[MUCH]], %[[NEW]], %[[M0]]
+    // CHECK: %[[MINUS:.+]] = arith.negf %[[MAX]]
+    // CHECK: %[[DROP:.+]] = arith.addf %[[M0]], %[[MINUS]]
+    // CHECK: %[[F0:.+]] = llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"(%[[DROP]])
+    // CHECK: arith.select %{{.+}}, %{{.+}}, %[[M1]]
+    // CHECK: %[[F1:.+]] = llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"
+    // CHECK: llvm.intr.fma(%{{.+}}, %[[SCALE]], %[[MINUS]])
+    %p, %mj, %lj, %f = tile.softmax_step %oi, %mi, %li scale %scale {lazy = 8 : i64} : !s8, !m8, !l8
+    // Where a lane of the warp has a factor that is not 1 all multiply, else none.
+    // CHECK: %[[ONE:.+]] = arith.constant 1.000000e+00 : f32
+    // CHECK: %[[N0:.+]] = arith.cmpf une, %[[F0]], %[[ONE]]
+    // CHECK: %[[N1:.+]] = arith.cmpf une, %[[F1]], %[[ONE]]
+    // CHECK: %[[ANY:.+]] = arith.ori %[[N0]], %[[N1]]
+    // CHECK: %[[VOTE:.+]] = nvvm.vote.sync any %{{.+}}, %[[ANY]] -> i1
+    // CHECK: scf.if %[[VOTE]] -> (f32,
+    // CHECK-COUNT-32: arith.mulf
+    // CHECK-NOT: arith.mulf
+    // CHECK: } else {
+    // CHECK-NEXT: scf.yield
+    %or = tile.rescale %p, %f {voted} : !s8, !m8
+    scf.yield %mj, %lj, %or : !m8, !l8, !s8
+  }
+  tile.store_rows query %o, %out[%item] : !s8, tensor<?x?x64xf32>
+  tile.return
+}
