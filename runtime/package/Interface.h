@@ -57,8 +57,8 @@ struct Interface {
 /// The most attention states that one launch of merge_states/1 joins.
 constexpr int64_t kMaxStates = 16;
 
-/// "append/1", "decode/1", "decode.tma/1", "prefill/1", "merge/1" or "merge_states/1"; null for
-/// another name.
+/// "append/1", "decode/1", "decode.tma/1", "prefill/1", "prefill.tma/1", "merge/1" or
+/// "merge_states/1"; null for another name.
 const Interface *standardInterface(std::string_view name);
 
 } // namespace attncc::package

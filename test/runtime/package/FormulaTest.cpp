@@ -106,6 +106,22 @@ TEST(Formula, WorkspaceOfTheDecodeInterface) {
             256 + 2048 + int64_t(64) * 8 * 32 * 65 * 4);
 }
 
+// Blocks that stay: one for each chunk of rows of a kv head and sequence, and no more than run at
+// once.
+TEST(Formula, GridOfPrefillByTensorMaps) {
+  const Interface &prefill = *standardInterface("prefill.tma/1");
+  NameValues values = llama();
+  values[Name::Rows] = 192;
+  values[Name::MaxQueryLength] = 100; // 400 rows: 3 chunks
+  values[Name::Multiprocessors] = 132;
+  EXPECT_EQ(*evaluate(prefill.grid[0], values), 8 * 3 * 3);
+  values[Name::MaxQueryLength] = 1000; // 21 chunks
+  EXPECT_EQ(*evaluate(prefill.grid[0], values), 132);
+  EXPECT_EQ(*evaluate(prefill.grid[1], values), 1);
+  EXPECT_EQ(*evaluate(prefill.grid[2], values), 1);
+  EXPECT_EQ(*evaluate(prefill.workspaceBytes, values), 256);
+}
+
 TEST(Formula, OverflowIsAnError) {
   EXPECT_EQ(value("9223372036854775807"), INT64_MAX);
   EXPECT_EQ(message("9223372036854775807+1"),
@@ -194,7 +210,7 @@ int64_t offsetOf(const char *interface, const char *name) {
 // The structs of runtime/plan/Parameters.h are the parameter lists of the interfaces.
 TEST(Interface, StructsMatch) {
   using plan::AppendParams, plan::DecodeParams, plan::DecodeTensorParams, plan::MergeParams,
-      plan::MergeStatesParams;
+      plan::MergeStatesParams, plan::PrefillTensorParams;
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<AppendParams>()),
             standardInterface("append/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeParams>()),
@@ -203,6 +219,8 @@ TEST(Interface, StructsMatch) {
             standardInterface("decode.tma/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<DecodeParams>()),
             standardInterface("prefill/1")->paramsBytes());
+  EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<PrefillTensorParams>()),
+            standardInterface("prefill.tma/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeParams>()),
             standardInterface("merge/1")->paramsBytes());
   EXPECT_EQ(static_cast<int64_t>(plan::paramsBytes<MergeStatesParams>()),
@@ -247,6 +265,16 @@ TEST(Interface, StructsMatch) {
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, output, "output");
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, workspace, "workspace");
   EXPECT_OFFSET("decode.tma/1", DecodeTensorParams, scaleLog2, "scale_log2");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, query.headStride, "query_head_stride");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, k, "k");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, v, "v");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, batch.queryStart, "query_start");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, batch.splitTokens, "split_tokens");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, numSequences, "num_sequences");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, output, "output");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, lse, "lse");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, workspace, "workspace");
+  EXPECT_OFFSET("prefill.tma/1", PrefillTensorParams, scaleLog2, "scale_log2");
   EXPECT_OFFSET("prefill/1", DecodeParams, v.headStride, "v_head_stride");
   EXPECT_OFFSET("prefill/1", DecodeParams, lse.tokenStride, "lse_token_stride");
   EXPECT_OFFSET("prefill/1", DecodeParams, scaleLog2, "scale_log2");
