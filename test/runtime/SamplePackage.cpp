@@ -522,11 +522,11 @@ void test::addCubins(Sample &sample, const std::string &target, const std::strin
 
 void test::useTensorMaps(package::Manifest &manifest) {
   manifest.features = {std::string(package::kTensorMapFeature)};
-  manifest.interfaces["decode.tma/1"] = *package::standardInterface("decode.tma/1");
   for (package::KernelEntry &kernel : manifest.kernels) {
-    if (kernel.role != "decode")
+    if (kernel.role != "decode" && kernel.role != "prefill")
       continue;
-    kernel.interface = "decode.tma/1";
+    kernel.interface = kernel.role + ".tma/1";
+    manifest.interfaces[kernel.interface] = *package::standardInterface(kernel.interface);
     for (const std::string side : {"k", "v"}) {
       package::TensorMapRule &rule = kernel.tensorMaps[side];
       rule.dims = {"16", "page_size", side + "_dim/16", "kv_heads", "num_pages"};

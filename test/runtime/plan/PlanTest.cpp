@@ -555,6 +555,8 @@ class PlanWithPrefill : public PlanCalls {
 protected:
   void SetUp() override {
     test::addPrefill(sample);
+    if (tensorMaps)
+      useTensorMaps(sample.manifest);
     PlanCalls::SetUp();
     attncc_limits prompts = limits();
     prompts.max_query_length = 100;
@@ -562,6 +564,7 @@ protected:
     memory.resize(static_cast<size_t>(plan->workspaceBytes()) + 256, 0xcc);
     workspace = memory.data() + (256 - reinterpret_cast<uint64_t>(memory.data()) % 256) % 256;
   }
+  bool tensorMaps = false;
 };
 
 // Which kernel a sequence takes is known on the device only, so a bound above decode's limit
@@ -600,6 +603,35 @@ TEST_F(PlanWithPrefill, WorkspaceIsDecodes) {
   attncc_limits decodes = limits();
   decodes.max_query_length = 8;
   EXPECT_EQ(plan->workspaceBytes(), (*create(decodes))->workspaceBytes());
+}
+
+class PrefillByTensorMaps : public PlanWithPrefill {
+protected:
+  PrefillByTensorMaps() { tensorMaps = true; }
+};
+
+// Blocks that stay are as many as the device runs at once, or as there are chunks of rows; they are
+// told how many sequences there are. The kernel has maps of its own.
+TEST_F(PrefillByTensorMaps, BlocksStayForAllSequences) {
+  ready();
+  EXPECT_EQ(device->maps.size(), 2u * 2 * 2); // kernels, layers, sides
+  attncc_batch next = batch();
+  for (auto [queries, blocks] : {std::pair(12, 2 * 2 * 3), std::pair(40, 16)}) {
+    next.max_query_length = queries; // ceil(2 · 12 / 16) chunks of 2 kv heads of 3 sequences
+    ASSERT_TRUE(plan->update(next, nullptr));
+    device->launches.clear();
+    ASSERT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+    ASSERT_FALSE(device->launches.empty());
+    EXPECT_EQ(device->launches[0].entry, "sample_prefill");
+    EXPECT_EQ(device->launches[0].shape.grid,
+              (std::array<uint32_t, 3>{static_cast<uint32_t>(blocks), 1, 1}));
+    auto params = paramsOf<PrefillTensorParams>(0);
+    EXPECT_EQ(params.numSequences, 3);
+    EXPECT_EQ(params.batch.maxQueryLength, queries);
+    size_t number = 0;
+    std::memcpy(&number, params.k.bytes.data(), sizeof number);
+    EXPECT_EQ(number, 2u); // behind those of the layer's decode
+  }
 }
 
 TEST_F(PlanCalls, TensorsHaveExactMessages) {
