@@ -104,6 +104,11 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
     return makeError(Status::Unsupported, "box " + std::to_string(schedule.box) +
                                               " does not divide the page size " +
                                               std::to_string(shape.pageSize));
+  // A matrix descriptor has one stride for the 16 keys of a step: these lie in one box or in two of 8.
+  if (schedule.product == Product::Wgmma && schedule.copy == Copy::Tensor && schedule.box != 8 &&
+      schedule.box % 16 != 0)
+    return makeError(Status::Unsupported, "box " + std::to_string(schedule.box) +
+                                              " of product = wgmma must be 8 or a multiple of 16");
   for (const MatrixProduct &product : target.products)
     if (product.kind == kind && (shape.keyDim % product.k || shape.valueDim % product.k))
       return makeError(Status::Unsupported, "head dims " + std::to_string(shape.keyDim) + " and " +
@@ -257,6 +262,8 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
     schedule.registers = {40, 40, 152};
   for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
     schedule.box = std::gcd(shape.pageSize, schedule.keys);
+    if (schedule.box % 16 != 0)
+      schedule.box = std::gcd(schedule.box, int64_t(8));
     // A second slot of the query lets the next item's rows come early.
     for (auto [stages, queries] : {std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
       schedule.stages.key = schedule.stages.value = stages;

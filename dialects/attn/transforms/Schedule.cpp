@@ -40,6 +40,51 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
   return shape;
 }
 
+/// Refuses what the passes behind this one cannot build of a schedule that the target allows for.
+static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, bool isDecode) {
+  auto refuse = [&] { return attention.emitError(); };
+  for (auto [asked, text] : {std::pair(s.work == Work::Atomic, "work = atomic"),
+                             std::pair(s.output == Output::Staged, "output = staged"),
+                             std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
+                             std::pair(s.dependentLaunch == DependentLaunch::WaitLate,
+                                       "dependent_launch = wait_late")})
+    if (asked)
+      return refuse() << text << " is not supported";
+  int64_t unit = s.product == Product::Wgmma ? 4 : 1;
+  if (s.unit != unit)
+    return refuse() << "product = " << stringifyEnum(s.product) << " needs unit = " << unit
+                    << ", got " << s.unit;
+  if (isDecode) {
+    if (s.product != Product::Mma || s.specialised() || s.overlap != Overlap::None ||
+        s.work != Work::Grid)
+      return refuse() << "divide = keys needs product = mma, roles = one, overlap = none and work = "
+                         "grid, got "
+                      << stringifyEnum(s.product) << ", " << stringifyEnum(s.roles) << ", "
+                      << stringifyEnum(s.overlap) << " and " << stringifyEnum(s.work);
+    return success();
+  }
+  if (s.orientation != Orientation::Direct)
+    return refuse() << "divide = rows needs orientation = direct, got "
+                    << stringifyEnum(s.orientation);
+  // The loading role's copies are tensor copies, and the launch of these is one of blocks that stay.
+  if (s.specialised() != (s.product == Product::Wgmma) ||
+      s.specialised() != (s.copy == Copy::Tensor) ||
+      s.specialised() != (s.work == Work::Static))
+    return refuse() << "divide = rows has product = wgmma, copy = tensor and work = static with "
+                       "specialised roles and only then, got "
+                    << stringifyEnum(s.product) << ", " << stringifyEnum(s.copy) << ", "
+                    << stringifyEnum(s.work) << " and roles = " << stringifyEnum(s.roles);
+  if (s.specialised() && s.stages.joint)
+    return refuse() << "specialised roles need a ring of keys and one of values, got one of both: "
+                       "write stages = ["
+                    << s.stages.key << ", " << s.stages.value << "]";
+  if (!s.specialised() && s.overlap != Overlap::None)
+    return refuse() << "overlap = " << stringifyEnum(s.overlap) << " needs specialised roles";
+  if (s.skipTiles && s.overlap == Overlap::None)
+    return refuse() << "skip_tiles needs tiles or items that overlap, got overlap = none";
+  return success();
+}
+
 namespace {
 struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
   using SchedulePassBase::SchedulePassBase;
@@ -72,15 +117,10 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
                                    << attention.getSplitAttr();
     }
     chosen.split = rule;
-    if (!isDecode && chosen.orientation != Orientation::Direct)
-      return attention.emitError() << "divide = rows needs orientation = direct, got "
-                                   << stringifyEnum(chosen.orientation);
-    if (!isDecode && (chosen.copy == Copy::Tensor) != (chosen.roles == Roles::Specialised))
-      return attention.emitError()
-             << "divide = rows has copy = tensor with specialised roles and only then, got "
-             << stringifyEnum(chosen.copy) << " and roles = " << stringifyEnum(chosen.roles);
     if (Result<void> legal = checkSchedule(chosen, shape, info); !legal)
       return attention.emitError() << legal.error().diagnostic.message;
+    if (failed(checkBuilt(attention, chosen, isDecode)))
+      return failure();
     auto attribute =
         ScheduleAttr::getChecked([&] { return attention.emitError(); }, &getContext(), chosen);
     if (!attribute)

@@ -191,4 +191,131 @@ TEST(Schedules, RefusalsOfTensorCopies) {
   EXPECT_EQ(message(24, sm90a()), "box 16 does not divide the page size 24");
 }
 
+/// A schedule by products of warpgroups, with every number given.
+Schedule warpgroups() {
+  Schedule schedule;
+  schedule.unit = 4;
+  schedule.units = 3;
+  schedule.rows = 64;
+  schedule.keys = 80;
+  schedule.divide = Divide::Rows;
+  schedule.orientation = Orientation::Direct;
+  schedule.product = Product::Wgmma;
+  schedule.copy = Copy::Tensor;
+  schedule.box = 16;
+  schedule.roles = Roles::Specialised;
+  schedule.registers = {32, 32, 160};
+  schedule.overlap = Overlap::Tiles;
+  schedule.pingPong = true;
+  schedule.work = Work::Static;
+  schedule.stages = {3, 3, /*joint=*/false, /*query=*/1};
+  return schedule;
+}
+
+// A thread of a warpgroup has half a row of each of its products: S 40, P 20, O 64, and 32.
+TEST(Schedules, RegisterEstimateOfWarpgroupsByHand) {
+  EXPECT_EQ(registerEstimate(warpgroups(), {128, 128, 4, 8, 16, 2}), 40 + 20 + 64 + 32);
+}
+
+// Rings that a role fills have three mbarriers a slot, keys and values one ring each; the query has
+// its rows in each slot of each unit, and items that are read again 192 bytes a computing warp.
+TEST(Schedules, SharedBytesOfWarpgroupsByHand) {
+  Schedule schedule = warpgroups();
+  EXPECT_EQ(schedule.threads(), 3 * 128 + 128);
+  const int64_t tiles = 3 * 80 * (128 + 64) * 2, barriers = (3 + 3) * 3 * 8;
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}), tiles + barriers + 3 * 64 * 128 * 2);
+  schedule.stages.query = 2;
+  schedule.overlap = Overlap::Items;
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
+            tiles + barriers + 2 * 3 * 64 * 128 * 2 + 12 * 192);
+}
+
+// The model's choice is legal at every head dim and page size, and is the form of warpgroups where
+// boxes of 8 tokens or more divide the page.
+TEST(Schedules, PrefillByWarpgroupsWherePagesAllow) {
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t page : {1, 2, 4, 8, 12, 16, 24, 40, 48, 56, 64, 80, 104, 128, 256})
+      for (bool causal : {false, true}) {
+        KernelShape shape{dim, dim, 4, 8, page, 2, causal};
+        SCOPED_TRACE(testing::Message() << "dim " << dim << " page size " << page);
+        Schedule schedule = prefillSchedule(shape, sm90a());
+        Result<void> legal = checkSchedule(schedule, shape, sm90a());
+        ASSERT_TRUE(legal) << legal.error().diagnostic.message;
+        EXPECT_EQ(schedule.divide, Divide::Rows);
+        EXPECT_EQ(schedule.orientation, Orientation::Direct);
+        if (page % 8 != 0) {
+          EXPECT_EQ(schedule.product, Product::Mma);
+          EXPECT_EQ(schedule.copy, Copy::Gather);
+          continue;
+        }
+        EXPECT_EQ(schedule.product, Product::Wgmma);
+        EXPECT_EQ(schedule.copy, Copy::Tensor);
+        EXPECT_EQ(schedule.roles, Roles::Specialised);
+        EXPECT_EQ(schedule.work, Work::Static);
+        EXPECT_FALSE(schedule.stages.joint);
+        EXPECT_TRUE(schedule.box == 8 || schedule.box % 16 == 0) << schedule.box;
+        EXPECT_EQ(page % schedule.box, 0);
+        EXPECT_EQ(schedule.keys % schedule.box, 0);
+        // Keys come in boxes of one panel unless a box is a whole tile.
+        EXPECT_EQ(keysByPanel(schedule), schedule.box != schedule.keys);
+        // No chunk is dealt before all of a group's pairs are, where rows of one see more than
+        // those of another.
+        EXPECT_EQ(schedule.headGroup > 1, causal);
+      }
+}
+
+// Dense keys have no pages, and other targets no such products.
+TEST(Schedules, PrefillByWarpgroupsNeedsPagesAndTheTarget) {
+  EXPECT_EQ(prefillSchedule({128, 128, 4, 8, 16, 2}, sm80()).product, Product::Mma);
+  EXPECT_EQ(prefillSchedule({128, 128, 4, 8, 0, 2}, sm90a()).product, Product::Mma);
+}
+
+TEST(Schedules, RefusalsOfRoles) {
+  KernelShape shape{128, 128, 4, 8, 16, 2};
+  auto message = [&](const Schedule &schedule) {
+    Result<void> legal = checkSchedule(schedule, shape, sm90a());
+    return legal ? std::string("legal") : legal.error().diagnostic.message;
+  };
+  Schedule schedule = warpgroups();
+  EXPECT_EQ(message(schedule), "legal");
+  // 512 threads get 128 registers each, of which the loading warpgroup gives 96 away.
+  schedule.registers = {40, 24, 160};
+  EXPECT_EQ(message(schedule),
+            "registers of all roles 66560 exceeds what a block gets at launch of "
+            "sm_90a, 65536");
+  schedule.registers = {24, 40, 160}; // that of the two which is more
+  EXPECT_EQ(message(schedule),
+            "registers of all roles 66560 exceeds what a block gets at launch of "
+            "sm_90a, 65536");
+  for (int64_t registers : {16, 28, 248}) {
+    schedule.registers = {registers, 24, 24};
+    EXPECT_EQ(message(schedule),
+              "registers of a role must be a multiple of 8 from 24 to 240, got " +
+                  std::to_string(registers));
+  }
+  schedule.registers = {32, 32, 152};
+  EXPECT_EQ(message(schedule), "register estimate 156 exceeds the compute role's registers in the "
+                               "schedule of sm_90a, 152");
+  Result<void> lacking = checkSchedule(warpgroups(), shape, sm80());
+  ASSERT_FALSE(lacking);
+  EXPECT_EQ(lacking.error().diagnostic.message,
+            "product = wgmma needs that instruction, which sm_80 has not");
+}
+
+// Values are read at one stride through the 16 keys of a step: in one box, or in two of 8.
+TEST(Schedules, RefusalsOfBoxesForWarpgroups) {
+  auto message = [&](int64_t keys, int64_t box) {
+    Schedule schedule = warpgroups();
+    schedule.keys = keys;
+    schedule.box = box;
+    Result<void> legal = checkSchedule(schedule, {64, 64, 4, 8, 2 * box, 2}, sm90a());
+    return legal ? std::string("legal") : legal.error().diagnostic.message;
+  };
+  EXPECT_EQ(message(80, 8), "legal");
+  EXPECT_EQ(message(80, 16), "legal");
+  EXPECT_EQ(message(80, 80), "legal");
+  EXPECT_EQ(message(80, 40), "box 40 of product = wgmma must be 8 or a multiple of 16");
+  EXPECT_EQ(message(48, 24), "box 24 of product = wgmma must be 8 or a multiple of 16");
+}
+
 } // namespace

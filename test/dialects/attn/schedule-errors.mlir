@@ -9,6 +9,17 @@
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<split=#attn.split<length=64>>" 2>&1 | FileCheck %s --check-prefix=SPLIT
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<divide=rows>" 2>&1 | FileCheck %s --check-prefix=ORIENTATION
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="schedule=<divide=rows,orientation=direct,rows=16,split=#attn.split<length=64>>" 2>&1 | FileCheck %s --check-prefix=PREFILL
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=2>" 2>&1 | FileCheck %s --check-prefix=JOINT
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],stages=[2,2]>" 2>&1 | FileCheck %s --check-prefix=GRID
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<rows=16,divide=rows,orientation=direct,work=static>" 2>&1 | FileCheck %s --check-prefix=STATIC
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<rows=16,divide=rows,orientation=direct,stages=[2,2],overlap=tiles>" 2>&1 | FileCheck %s --check-prefix=OVERLAP
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct>" 2>&1 | FileCheck %s --check-prefix=UNIT
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<overlap=tiles>" 2>&1 | FileCheck %s --check-prefix=DECODE
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<work=atomic>" 2>&1 | FileCheck %s --check-prefix=ATOMIC
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<dependent_launch=wait_late>" 2>&1 | FileCheck %s --check-prefix=LATE
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<copy=tensor,box=16,output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],skip_tiles=true>" 2>&1 | FileCheck %s --check-prefix=SKIP
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=64,roles=specialised,registers=[40,40,232],work=static,stages=[2,2]>" 2>&1 | FileCheck %s --check-prefix=BOX
 // Every refusal names the limit and gives both numbers.
 
 // TARGET: error: unknown target 'sm_12', known are: sm_80
@@ -21,6 +32,17 @@
 // SPLIT: error: the schedule's split #attn.split<length = 64> is not the function's #attn.split<length = 2048>
 // ORIENTATION: error: divide = rows needs orientation = direct, got swapped
 // PREFILL: error: prefill is not split, the schedule has #attn.split<length = 64>
+// JOINT: error: specialised roles need a ring of keys and one of values, got one of both: write stages = [2, 2]
+// GRID: error: divide = rows has product = wgmma, copy = tensor and work = static with specialised roles and only then, got wgmma, tensor, grid and roles = specialised
+// STATIC: error: divide = rows has product = wgmma, copy = tensor and work = static with specialised roles and only then, got mma, gather, static and roles = one
+// OVERLAP: error: overlap = tiles needs specialised roles
+// UNIT: error: product = mma needs unit = 1, got 4
+// DECODE: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, tiles and grid
+// ATOMIC: error: work = atomic is not supported
+// LATE: error: dependent_launch = wait_late is not supported
+// STAGED: error: output = staged is not supported
+// SKIP: error: skip_tiles needs tiles or items that overlap, got overlap = none
+// BOX: error: box 64 does not divide the page size 16
 
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 4, key = 256 x bf16, value = 256 x bf16>
 func.func @registers(%q: tensor<?x8x256xbf16>, %kv: !kv) -> !attn.partials<heads = 8, group = 2, dim = 256> attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
