@@ -32,7 +32,7 @@
 //
 // Items are not kept in registers (tile.item_again): the loop has none to spare.
 //
-// Test: test/dialects/tile/persist.mlir.
+// Test: test/dialects/tile/persist.mlir, persist-items.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"

@@ -7,30 +7,37 @@
 !keys = !tile.ring<2 x (!tile), shared_by = units>
 !values = !tile.ring<3 x (!tile), shared_by = units>
 
-// Rings come first, for both roles.
+// Rings come first, for all roles.
 // CHECK-LABEL: tile.kernel @separate(
 // CHECK-SAME: %[[QUERY:[^:]+]]: tensor<?x?x64xbf16>, %[[KV:[^:]+]]: !attn.paged_kv<{{[^>]+}}>, %[[BATCH:[^:]+]]: !tile.batch
 // CHECK-NEXT: %[[ROWS:.+]] = tile.ring : <1 x
 // CHECK-NEXT: %[[KEYS:.+]] = tile.ring : <2 x
 // CHECK-NEXT: %[[VALUES:.+]] = tile.ring : <3 x
-// The loading role walks the tiles of the same range of the same items, with a position of its own in each ring.
+// A role for each ring of keys or values walks the tiles of the same range of the same items. It reads a tile's page
+// numbers together, while the tile before is copied.
 // CHECK-NEXT: tile.roles load {
 // CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %[[UNIT:.+]]) in %[[BATCH]] items(<prefill, group = 4>) {
 // CHECK-NEXT: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
 // CHECK-NEXT: %[[N:.+]] = tile.range_count %[[RANGE]]
-// CHECK-DAG: %[[PK0:.+]] = tile.position
-// CHECK-DAG: %[[PV0:.+]] = tile.position
-// CHECK: scf.for %[[J:[^ ]+]] = %{{.+}} to %[[N]] step {{.+}}%[[PK:[^ ]+]] = %[[PK0]], %[[PV:[^ ]+]] = %[[PV0]]
+// CHECK: %[[PAGES0:.+]] = tile.page_numbers %[[KV]], %[[RANGE]][%c0{{.*}}]
+// CHECK: %[[P0:.+]] = tile.position
+// CHECK: scf.for %[[J:[^ ]+]] = %c0{{[^ ]*}} to %[[N]] step %c1{{[^ ]*}} iter_args(%[[PAGES:.+]] = %[[PAGES0]], %[[P:.+]] = %[[P0]])
 // CHECK: %[[T:.+]] = tile.key_tile %[[RANGE]][%[[J]]]
-// CHECK: %[[SK:.+]] = tile.acquire %[[KEYS]][%[[PK]]]
-// CHECK: tile.copy_keys %[[KV]][%[[ITEM]], %[[T]]] pages %[[PAGES:.+]][%{{.+}}] into %[[SK]] {box = 16 : i64}
-// CHECK-NEXT: tile.commit %[[KEYS]][%[[PK]]]
-// CHECK-NEXT: %[[PK1:.+]] = tile.advance %[[KEYS]][%[[PK]]]
-// CHECK: %[[SV:.+]] = tile.acquire %[[VALUES]][%[[PV]]]
-// CHECK: tile.copy_values %[[KV]][%[[ITEM]], %[[T]]] pages %[[PAGES]][%{{.+}}] into %[[SV]] {box = 16 : i64, zeroed}
-// CHECK-NEXT: tile.commit %[[VALUES]][%[[PV]]]
-// CHECK-NEXT: %[[PV1:.+]] = tile.advance %[[VALUES]][%[[PV]]]
-// CHECK: scf.yield {{.*}}%[[PK1]], %[[PV1]]
+// CHECK: %[[J1:.+]] = arith.addi %[[J]], %c1
+// CHECK: %[[PAGES1:.+]] = tile.page_numbers %[[KV]], %[[RANGE]][%[[J1]]]
+// CHECK: %[[SLOT:.+]] = tile.acquire %[[KEYS]][%[[P]]]
+// CHECK: tile.copy_keys %[[KV]][%[[ITEM]], %[[T]]] pages %[[PAGES]][%c0{{.*}}] into %[[SLOT]] {box = 16 : i64}
+// CHECK-NEXT: tile.commit %[[KEYS]][%[[P]]]
+// CHECK-NEXT: %[[P1:.+]] = tile.advance %[[KEYS]][%[[P]]]
+// CHECK-NEXT: scf.yield %[[PAGES1]], %[[P1]]
+// CHECK-NOT: tile.acquire
+// CHECK: }, {
+// CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %[[UNIT:.+]]) in %[[BATCH]] items(<prefill, group = 4>) {
+// CHECK-NEXT: tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
+// CHECK: %[[SLOT:.+]] = tile.acquire %[[VALUES]][
+// CHECK: tile.copy_values %[[KV]][%[[ITEM]], %{{.+}}] pages %{{.+}}[%c0{{.*}}] into %[[SLOT]] {box = 16 : i64, zeroed}
+// CHECK-NEXT: tile.commit %[[VALUES]][
+// CHECK-NOT: tile.acquire
 // The units' work loses its copies of keys and values, and keeps those of the query.
 // CHECK: } compute {
 // CHECK-NEXT: tile.work_loop(%[[MINE:.+]], %{{.+}}) in %[[BATCH]] items(<prefill, group = 4>) {

@@ -145,6 +145,32 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
   tile.return
 }
 
+// Behind the barriers, at a multiple of 16, what each of 8 warps keeps of its last two items: 192 bytes. A draw without a
+// turn keeps nothing.
+// CHECK-LABEL: tile.kernel @records
+// CHECK-SAME: shared_memory = 7760 : i32
+tile.kernel @records(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16, stages = [1, 1],
+                                          roles = specialised, registers = [40, 40, 232], work = static>, phase = #attn.phase<prefill>} {
+  // CHECK: tile.ring {barriers = 6144 : i32, offset = 0 : i32}
+  %keys = tile.ring : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+  %c0 = arith.constant 0 : index
+  tile.roles load {
+    // CHECK: tile.draw_item %{{.+}}[%{{.+}}] items(<prefill, group = 4>)
+    // CHECK-NOT: record
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+    %p = tile.position
+    %k = tile.acquire %keys[%p] : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
+    tile.copy_keys %kv[%item, %c0] into %k {box = 16 : i64} : !kv
+  } compute {
+    // CHECK: tile.draw_item {{.*}} {record = 6224 : i32}
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 4>)
+    // CHECK: tile.item_again {{.*}} {record = 6224 : i32}
+    %same, %mine, %still, %then = tile.item_again %batch[%c0] items(<prefill, group = 4>)
+  }
+  tile.return
+}
+
 // Three blocks are asked for: a fourth does not fit once a block takes more than a quarter of 167936 bytes, of which 1024 are
 // the hardware's, in multiples of 16.
 // CHECK-LABEL: tile.kernel @padded

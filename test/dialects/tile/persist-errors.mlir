@@ -18,3 +18,52 @@ tile.kernel @splits(%batch: !tile.batch)
   }
   tile.return
 }
+
+// -----
+
+// Blocks that have one item have none to overlap with.
+tile.kernel @grid(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, roles = specialised, registers = [32, 32, 160], overlap = items>, phase = #attn.phase<prefill>} {
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  // expected-error @below {{overlap = items needs blocks that stay for many, got work = grid}}
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %p = tile.position
+    %k = tile.wait %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+    tile.release %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  }
+  tile.return
+}
+
+// -----
+
+// Without the form that --tile-overlap makes there is no first tile to take out.
+tile.kernel @form(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, roles = specialised, registers = [32, 32, 160], overlap = items, work = static>, phase = #attn.phase<prefill>} {
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  // expected-error @below {{overlap = items needs the form that --tile-overlap makes, with the query's rows in a ring}}
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %p = tile.position
+    %k = tile.wait %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+    tile.release %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  }
+  tile.return
+}
+
+// -----
+
+tile.kernel @two_loops(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, roles = specialised, registers = [32, 32, 160], overlap = items, work = static>, phase = #attn.phase<prefill>} {
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %p = tile.position
+    scf.for %j = %c0 to %c1 step %c1 {
+    }
+    // expected-error @below {{overlap = items needs one loop over the keys}}
+    scf.for %j = %c0 to %c1 step %c1 {
+    }
+    tile.release %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  }
+  tile.return
+}

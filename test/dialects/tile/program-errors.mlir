@@ -164,6 +164,42 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide
 
 // -----
 
+// @item_again_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %other = builtin.unrealized_conversion_cast %batch : !tile.batch to !tile.batch
+  // expected-error@+1 {{must take the kernel's batch argument}}
+  %item, %unit, %valid, %next = tile.item_again %other[%c0] items(<prefill, group = 4>)
+  tile.return
+}
+
+// -----
+
+// @item_again_c2
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+  %c0 = arith.constant 0 : index
+  // expected-error@+1 {{draws items of prefill, got merge}}
+  %item, %unit, %valid, %next = tile.item_again %batch[%c0] items(<merge, group = 4>)
+  tile.return
+}
+
+// -----
+
+// @roles_c1: a warpgroup has four warps
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
+  // expected-error@+1 {{has 1 to 4 load regions, got 5}}
+  tile.roles load {
+  }, {
+  }, {
+  }, {
+  }, {
+  } compute {
+  }
+  tile.return
+}
+
+// -----
+
 // @draw_item_c2
 tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
   %c0 = arith.constant 0 : index

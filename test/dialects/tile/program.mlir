@@ -172,8 +172,11 @@ tile.kernel @drawn(%batch: !tile.batch)
   %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
   // CHECK: tile.range_edges %[[RANGE]]
   %edges = tile.range_edges %range
-  // CHECK: tile.draw_item %{{.+}}[%[[NEXT]]] items(<prefill, group = 4>)
-  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] items(<prefill, group = 4>)
+  // CHECK: tile.draw_item %{{.+}}[%[[NEXT]]] turn %[[TURN:.+]] items(<prefill, group = 4>)
+  %turn = arith.constant 1 : index
+  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] turn %turn items(<prefill, group = 4>)
+  // CHECK: tile.item_again %{{.+}}[%[[TURN]]] items(<prefill, group = 4>) {record = 1024 : i32}
+  %item2, %unit2, %valid2, %next2 = tile.item_again %batch[%turn] items(<prefill, group = 4>) {record = 1024 : i32}
   tile.return
 }
 

@@ -92,6 +92,8 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
       // CHECK: tile.copy_values %{{.+}}[%[[ITEM]], %{{.+}}] into %[[SLOT]] {box = 16 : i64, zeroed}
       tile.copy_values %kv[%item, %t] into %slot {box = 16 : i64, zeroed} : !kv
     }
+  // CHECK: }, {
+  }, {
   // CHECK: } compute {
   } compute {
     // CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %{{.+}}) in

@@ -120,3 +120,42 @@ tile.kernel @roles(%batch: !tile.batch, %workspace: !tile.workspace)
   }
   tile.return
 }
+
+// -----
+
+// Items that are not kept in registers. Each warp has two records of 24 words, of the even and of the odd turns: its first
+// lane writes the words of the item, whether it is one, and the next cursor.
+// CHECK-LABEL: llvm.func @records(
+// CHECK: %[[DRAWN:.+]]:20 = scf.while
+// CHECK-DAG: %[[RECORDS:.+]] = llvm.getelementptr %{{.+}}[4096]
+// CHECK-DAG: %[[OF_WARP:.+]] = arith.muli %[[WARP:.+]], %c192_i32
+// CHECK: %[[MINE:.+]] = llvm.getelementptr %[[RECORDS]][%[[OF_WARP]]]
+// CHECK: %[[ODD:.+]] = arith.andi %[[TURN:.+]], %c1_i32
+// CHECK: %[[OF_TURN:.+]] = arith.muli %[[ODD]], %c96_i32
+// CHECK: %[[RECORD:.+]] = llvm.getelementptr %[[MINE]][%[[OF_TURN]]]
+// CHECK: %[[LANE0:.+]] = arith.cmpi eq, %{{.+}}, %c0_i32
+// CHECK: scf.if %[[LANE0]] {
+// CHECK: llvm.store %{{.+}}, %[[RECORD]] {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+// CHECK-COUNT-5: llvm.store %{{.+}}, %{{.+}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+// CHECK-NOT: llvm.store
+// CHECK: nvvm.bar.warp.sync
+// All lanes read what they need of it, in place of drawing again.
+// CHECK: llvm.load %[[RECORD]] {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xi32>
+// CHECK-NOT: scf.while
+// CHECK: scf.if
+// CHECK: llvm.store %{{.+}} : vector<2xf32>, !llvm.ptr<1>
+tile.kernel @records(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, work = static>, phase = #attn.phase<prefill, max_query = 8>} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %turns = scf.for %j = %c0 to %c9 step %c1 iter_args(%turn = %c0) -> (index) {
+    %drawn, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %turn items(<prefill, group = 4>) {record = 4096 : i32}
+    %item, %same, %still, %then = tile.item_again %batch[%turn] items(<prefill, group = 4>) {record = 4096 : i32}
+    %z = tile.zero : !tile.tile<16x16xf32, registers, #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], repeat = [column 2 register]>>
+    tile.store_rows query %z, %out[%item] : !tile.tile<16x16xf32, registers, #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], repeat = [column 2 register]>>, tensor<?x?x16xf32>
+    %turn1 = arith.addi %turn, %c1 : index
+    scf.yield %turn1 : index
+  }
+  tile.return
+}

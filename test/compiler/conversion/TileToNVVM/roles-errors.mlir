@@ -99,3 +99,27 @@ tile.kernel @result(%batch: !tile.batch)
   %o = tile.matmul_issue %p, %v : (!tile.tile<64x32xbf16, registers, #p>, !tile.tile<32x64xbf16, shared, #v>) -> !tile.pending<!tile.tile<64x64xf32, registers, #o>>
   tile.return
 }
+
+// -----
+
+// Records of items have a place.
+tile.kernel @no_record(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, work = static>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  // expected-error @below {{expected a place of its record: run --tile-pack-shared-memory}}
+  // expected-error @below {{failed to legalize}}
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 4>)
+  tile.return
+}
+
+// -----
+
+tile.kernel @no_record_again(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, work = static>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %drawn, %mine, %there, %cursor = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+  // expected-error @below {{expected a place of its record: run --tile-pack-shared-memory}}
+  // expected-error @below {{failed to legalize}}
+  %item, %unit, %valid, %next = tile.item_again %batch[%c0] items(<prefill, group = 4>)
+  tile.return
+}

@@ -16,20 +16,21 @@
 // Two units of 128 threads and a warpgroup that loads.
 // CHECK-LABEL: llvm.func @roles(
 // CHECK-SAME: nvvm.reqntid = array<i32: 384, 1, 1>
-// One thread makes the barriers of the ring of values: 3 that say when a slot is full, for 2 boxes of 16 tokens; 3 that say
-// when it is empty, for 2 units; 3 that say when a tile has landed of which rows become zero. Then those of the keys.
+// One thread makes the barriers of the ring of values: 3 that say when a slot is full, for the one announcement of all of
+// its bytes; 3 that say when it is empty, for 2 units; 3 that say when a tile has landed of which rows become zero. Then
+// those of the keys.
 // CHECK: %[[VALUES:.+]] = llvm.getelementptr %{{.+}}[57392]
 // CHECK: %[[THREAD:.+]] = nvvm.read.ptx.sreg.tid.x
 // CHECK: %[[FIRST:.+]] = arith.cmpi eq, %[[THREAD]], %c0_i32
 // CHECK: scf.if %[[FIRST]] {
-// CHECK: %[[BOXES:.+]] = arith.constant 2 : i32
-// CHECK: nvvm.mbarrier.init %[[VALUES]], %[[BOXES]]
-// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[BOXES]]
-// CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[VALUES]][24]
-// CHECK: nvvm.mbarrier.init %[[EMPTY]], %[[BOXES]]
-// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[BOXES]]
-// CHECK: %[[LANDED:.+]] = llvm.getelementptr %[[VALUES]][48]
 // CHECK: %[[ONE:.+]] = arith.constant 1 : i32
+// CHECK: nvvm.mbarrier.init %[[VALUES]], %[[ONE]]
+// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[ONE]]
+// CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[VALUES]][24]
+// CHECK: %[[UNITS:.+]] = arith.constant 2 : i32
+// CHECK: nvvm.mbarrier.init %[[EMPTY]], %[[UNITS]]
+// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[UNITS]]
+// CHECK: %[[LANDED:.+]] = llvm.getelementptr %[[VALUES]][48]
 // CHECK: nvvm.mbarrier.init %[[LANDED]], %[[ONE]]
 // CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[ONE]]
 // CHECK: nvvm.fence.mbarrier.init
@@ -81,45 +82,61 @@
 // CHECK: %[[VALUES_EMPTY:.+]] = llvm.getelementptr %[[VALUES_FULL]][24]
 // CHECK: @arrives mbarrier.arrive.shared::cta.b64 _, [$0];{{.*}} %[[VALUES_EMPTY]], %[[ARRIVES]]
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 128;", "r,~{memory}" %[[OWN]]
-// The loading role: one warp of its warpgroup, which gives registers away.
+// The loading warpgroup gives registers away; each of its warps loads for a ring.
 // CHECK: } else {
 // CHECK-NEXT: nvvm.setmaxregister decrease 40
-// CHECK: %[[LOADS:.+]] = arith.cmpi ult, %[[THREAD]], %c288_i32
-// CHECK: scf.if %[[LOADS]] {
+// CHECK: %[[BEHIND:.+]] = arith.subi %[[THREAD]], %{{.+}}
+// CHECK: %[[WARP:.+]] = arith.shrui %[[BEHIND]], %c5_i32
+// CHECK: %[[LOADS_KEYS:.+]] = arith.cmpi eq, %[[WARP]], %c0_i32
+// CHECK: scf.if %[[LOADS_KEYS]] {
 // The first time around every slot is empty: the parity that is waited for is the other one.
-// CHECK: scf.for {{.+}} iter_args(%[[STAGE:.+]] = %c0_i32, %[[PARITY:.+]] = %c0_i32, %[[VSTAGE:.+]] = %c0_i32, %[[VPARITY:.+]] = %c0_i32)
+// CHECK: scf.for {{.+}} iter_args(%[[STAGE:[^ ]+]] = %c0_i32, %[[PARITY:[^ ]+]] = %c0_i32)
 // CHECK: %[[OTHER:.+]] = arith.xori %[[PARITY]], %c1_i32
 // CHECK: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%{{.+}}]
 // CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[FULL]][16]
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[EMPTY]], %[[OTHER]]
-// The lane of a box announces its 16 x 64 x 2 bytes, or none where it has no key.
-// CHECK: %[[BYTES:.+]] = arith.select %{{.+}}, %c2048_i32, %c0_i32
+// One lane announces the bytes of the boxes that have keys, 16 x 64 x 2 each, and copies them; their pages come from the
+// lanes that have read them.
+// CHECK: %[[LEFT:.+]] = arith.subi
+// CHECK-COUNT-2: nvvm.shfl.sync{{ +}}idx
+// CHECK: %[[LEADS:.+]] = nvvm.elect.sync -> i1
+// CHECK: scf.if %[[LEADS]] {
+// CHECK: %[[BYTES:.+]] = arith.shli %{{.+}}, %c11_i32
 // CHECK: mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;{{.*}} %[[FULL]], %[[BYTES]]
-// CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %{{.+}}, %[[FULL]], box[
-// CHECK: %[[OTHER:.+]] = arith.xori %[[VPARITY]], %c1_i32
+// CHECK: %[[WHOLE:.+]] = arith.cmpi sge, %[[LEFT]], %c32_i32
+// CHECK: scf.if %[[WHOLE]] {
+// CHECK-COUNT-2: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %{{.+}}, %[[FULL]], box[
+// CHECK-NOT: nvvm.cp.async.bulk.tensor
+// CHECK: } else {
+// CHECK: arith.cmpi sgt, %[[LEFT]], %c0_i32
+// CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// CHECK: arith.cmpi sgt, %[[LEFT]], %c16_i32
+// CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// CHECK: nvvm.bar.warp.sync
+// CHECK: %[[LOADS_VALUES:.+]] = arith.cmpi eq, %[[WARP]], %c1_i32
+// CHECK: scf.if %[[LOADS_VALUES]] {
 // CHECK: %[[FULL:.+]] = llvm.getelementptr %[[VALUES]][%{{.+}}]
 // CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[FULL]][24]
-// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[EMPTY]], %[[OTHER]]
+// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[EMPTY]],
+// CHECK: %[[LANDED:.+]] = llvm.getelementptr %[[FULL]][48]
 // A tile with 32 keys goes to the units when its boxes have landed.
 // CHECK: %[[LEFT:.+]] = arith.subi
 // CHECK: %[[WHOLE:.+]] = arith.cmpi sge, %[[LEFT]], %c32_i32
 // CHECK: scf.if %[[WHOLE]] {
+// CHECK: mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;{{.*}} %[[FULL]],
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %{{.+}}, %[[FULL]], box[
-// CHECK: } else {
-// Of another one the role awaits the boxes that have keys, by one announcement of them all, then the rows past the last
-// key become zero, and only then the two arrivals of the boxes hand it over.
-// CHECK: %[[LANDED:.+]] = llvm.getelementptr %[[FULL]][48]
-// CHECK: %[[STATE:.+]] = scf.if %[[LEADS:.+]] -> (i64) {
-// CHECK: "mbarrier.arrive.expect_tx.shared::cta.b64 $0, [$1], $2;", "=l,r,r,~{memory}" %[[LANDED]]
-// CHECK: nvvm.bar.warp.sync
+// Of another one the role awaits the boxes that have keys, then the rows past the last key become zero, and only then it
+// hands the slot over.
+// CHECK: nvvm.elect.sync
+// CHECK: %[[STATE:.+]] = llvm.inline_asm {{.*}}"mbarrier.arrive.expect_tx.shared::cta.b64 $0, [$1], $2;", "=l,r,r,~{memory}" %[[LANDED]]
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %{{.+}}, %[[LANDED]], box[
-// CHECK: scf.if %[[LEADS]] {
-// CHECK-NEXT: mbarrier.try_wait.shared::cta.b64 landed, [$0], $1;{{.*}}"r,l,~{memory}" %[[LANDED]], %[[STATE]]
+// CHECK: mbarrier.try_wait.shared::cta.b64 landed, [$0], $1;{{.*}}"r,l,~{memory}" %[[LANDED]], %[[STATE]]
 // CHECK: nvvm.bar.warp.sync
 // CHECK-COUNT-8: llvm.store %{{.+}}, %{{.+}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
 // CHECK: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}
 // CHECK: nvvm.bar.warp.sync
-// CHECK: "mbarrier.arrive.shared::cta.b64 _, [$0], 2;", "r,~{memory}" %[[FULL]]
+// CHECK: nvvm.elect.sync
+// CHECK: "mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}" %[[FULL]]
 tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x32xf32>, %workspace: !tile.workspace)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, keys = 32, orientation = direct, product = wgmma, copy = tensor, box = 16,
                                           stages = [2, 3], roles = specialised, registers = [40, 24, 232], ping_pong = true>, phase = #attn.phase<prefill>} {
@@ -133,18 +150,30 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 32 : i64}
     %n = tile.range_count %range
     %p0 = tile.position
-    %p:2 = scf.for %j = %c0 to %n step %c1 iter_args(%pk = %p0, %pv = %p0) -> (!tile.position, !tile.position) {
+    %p = scf.for %j = %c0 to %n step %c1 iter_args(%pi = %p0) -> (!tile.position) {
       %pages = tile.page_numbers %kv, %range[%j] : !kv -> !pages
       %t = tile.key_tile %range[%j]
-      %sk = tile.acquire %keys[%pk] : !keys
-      tile.copy_keys %kv[%item, %t] pages %pages[%c0] into %sk {box = 16 : i64} : !kv, !pages
-      tile.commit %keys[%pk] : !keys
-      %pk1 = tile.advance %keys[%pk] : !keys
-      %sv = tile.acquire %values[%pv] : !values
-      tile.copy_values %kv[%item, %t] pages %pages[%c0] into %sv {box = 16 : i64, zeroed} : !kv, !pages
-      tile.commit %values[%pv] : !values
-      %pv1 = tile.advance %values[%pv] : !values
-      scf.yield %pk1, %pv1 : !tile.position, !tile.position
+      %slot = tile.acquire %keys[%pi] : !keys
+      tile.copy_keys %kv[%item, %t] pages %pages[%c0] into %slot {box = 16 : i64} : !kv, !pages
+      tile.commit %keys[%pi] : !keys
+      %p1 = tile.advance %keys[%pi] : !keys
+      scf.yield %p1 : !tile.position
+    }
+  }, {
+    %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 32 : i64}
+    %n = tile.range_count %range
+    %p0 = tile.position
+    %p = scf.for %j = %c0 to %n step %c1 iter_args(%pi = %p0) -> (!tile.position) {
+      %pages = tile.page_numbers %kv, %range[%j] : !kv -> !pages
+      %t = tile.key_tile %range[%j]
+      %slot = tile.acquire %values[%pi] : !values
+      tile.copy_values %kv[%item, %t] pages %pages[%c0] into %slot {box = 16 : i64, zeroed} : !kv, !pages
+      tile.commit %values[%pi] : !values
+      %p1 = tile.advance %values[%pi] : !values
+      scf.yield %p1 : !tile.position
     }
   } compute {
     %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)

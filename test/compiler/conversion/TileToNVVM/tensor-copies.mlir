@@ -43,9 +43,9 @@ tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
     // CHECK: %[[COPIES:.+]] = arith.andi %[[MINE]], %{{.+}} : i1
     // CHECK: scf.if %[[COPIES]] {
     // CHECK: %[[KEY:.+]] = arith.shli %[[I]], %c4_i32
-    // CHECK: %[[TOKEN:.+]] = arith.andi %[[KEY]], %c63_i32
-    // CHECK: %[[POLICY:.+]] = llvm.inline_asm {{.*}}"createpolicy.fractional.L2::evict_first.b64 $0, 1.0;", "=l"
     // CHECK: llvm.inline_asm has_side_effects {{.*}}"mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,~{memory}" %[[BARRIER]], %c2048_i32
+    // CHECK: %[[POLICY:.+]] = llvm.inline_asm {{.*}}"createpolicy.fractional.L2::evict_first.b64 $0, 1.0;", "=l"
+    // CHECK: %[[TOKEN:.+]] = arith.andi %[[KEY]], %c63_i32
     // CHECK: %[[TARGET:.+]] = llvm.addrspacecast %{{.+}} : !llvm.ptr<3> to !llvm.ptr<7>
     // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %[[TARGET]], %[[KEYS]], %[[BARRIER]], box[%c0_i32, %[[TOKEN]], %c0_i32, %{{.+}}, %{{.+}}] l2_cache_hint = %[[POLICY]] : !llvm.ptr<7>, !llvm.ptr
     tile.copy_keys %kv[%item, %i] pages %pages[%i] into %slot when %valid {box = 16 : i64} : !kv, !tile.tile<1x32xi32, registers, #lanes>
