@@ -48,20 +48,19 @@
 // CHECK: scf.if %[[LAST]] {
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.arrive $0, 256;", "r,~{memory}" %c3_i32
 // A unit's own ring of rows: the wait hands what its threads have copied to the products' proxy, then they meet.
-// CHECK: %[[THREAD_OF_UNIT:.+]] = arith.andi %[[THREAD]], %c127_i32
 // CHECK-COUNT-4: nvvm.cp.async.shared.global
 // CHECK-NOT: nvvm.cp.async.shared.global
 // CHECK: nvvm.cp.async.commit.group
 // CHECK-NEXT: nvvm.cp.async.wait.group 0
 // CHECK-NEXT: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}
-// CHECK: %[[OWN:.+]] = arith.addi %[[UNIT]], %c1_i32
+// CHECK: %[[OWN:.+]] = arith.addi %{{.+}}, %c1_i32
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 128;", "r,~{memory}" %[[OWN]]
 // A ring that the role fills: the wait is for its barrier alone.
-// CHECK: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%c0_i32]
-// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[FULL]], %c0_i32
+// CHECK: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%{{.+}}]
+// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[FULL]],
 // CHECK-NOT: bar.sync $0, 128
 // A unit waits at the barrier of its turn, where the one before it arrives.
-// CHECK: %[[TURN:.+]] = arith.addi %[[UNIT]], %c3_i32
+// CHECK: %[[TURN:.+]] = arith.addi %{{.+}}, %c3_i32
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 256;", "r,~{memory}" %[[TURN]]
 // CHECK-COUNT-4: wgmma.mma_async
 // CHECK: %[[ENDS:.+]] = arith.cmpi eq, %[[OWN]], %c2_i32
@@ -71,13 +70,14 @@
 // CHECK: wgmma.wait_group.sync.aligned 0
 // Behind the await of a product that has read the slot all of the unit's warps have waited for it: one thread arrives.
 // CHECK-NOT: bar.sync
+// CHECK: %[[THREAD_OF_UNIT:.+]] = arith.andi %{{.+}}, %c127_i32
 // CHECK: %[[LEADER:.+]] = arith.cmpi eq, %[[THREAD_OF_UNIT]], %c0_i32
 // CHECK: %[[KEYS_EMPTY:.+]] = llvm.getelementptr %[[FULL]][16]
 // CHECK: %[[ARRIVES:.+]] = arith.extui %[[LEADER]] : i1 to i32
 // CHECK: @arrives mbarrier.arrive.shared::cta.b64 _, [$0];{{.*}} %[[KEYS_EMPTY]], %[[ARRIVES]]
 // A slot that no product was awaited of: the unit's threads meet first, or one of them would wait for the next filling.
-// CHECK: %[[VALUES_FULL:.+]] = llvm.getelementptr %[[VALUES]][%c0_i32]
-// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[VALUES_FULL]], %c0_i32
+// CHECK: %[[VALUES_FULL:.+]] = llvm.getelementptr %[[VALUES]][%{{.+}}]
+// CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[VALUES_FULL]],
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 128;", "r,~{memory}" %[[OWN]]
 // CHECK: %[[VALUES_EMPTY:.+]] = llvm.getelementptr %[[VALUES_FULL]][24]
 // CHECK: @arrives mbarrier.arrive.shared::cta.b64 _, [$0];{{.*}} %[[VALUES_EMPTY]], %[[ARRIVES]]
@@ -90,10 +90,13 @@
 // CHECK: %[[LOADS_KEYS:.+]] = arith.cmpi eq, %[[WARP]], %c0_i32
 // CHECK: scf.if %[[LOADS_KEYS]] {
 // The first time around every slot is empty: the parity that is waited for is the other one.
-// CHECK: scf.for {{.+}} iter_args(%[[STAGE:[^ ]+]] = %c0_i32, %[[PARITY:[^ ]+]] = %c0_i32)
-// CHECK: %[[OTHER:.+]] = arith.xori %[[PARITY]], %c1_i32
-// CHECK: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%{{.+}}]
-// CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[FULL]][16]
+// CHECK: scf.for {{.+}} iter_args(%[[POSITION:[^ ]+]] = %c0_i32)
+// The lanes of a tile's two pages read their numbers.
+// CHECK: arith.cmpi ult, %{{.+}}, %c2_i32
+// CHECK-DAG: %[[PARITY:.+]] = arith.shrui %[[POSITION]], %c16_i32
+// CHECK-DAG: %[[OTHER:.+]] = arith.xori %[[PARITY]], %c1_i32
+// CHECK-DAG: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%{{.+}}]
+// CHECK-DAG: %[[EMPTY:.+]] = llvm.getelementptr %[[FULL]][16]
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[EMPTY]], %[[OTHER]]
 // One lane announces the bytes of the boxes that have keys, 16 x 64 x 2 each, and copies them; their pages come from the
 // lanes that have read them.

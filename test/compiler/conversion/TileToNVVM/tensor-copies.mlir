@@ -32,9 +32,10 @@ tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
   %pages = tile.page_numbers %kv, %range[%c0] : !kv -> !tile.tile<1x32xi32, registers, #lanes>
   %ring = tile.ring {offset = 0 : i32, barriers = 49152 : i32} : !ring
   %p0 = tile.position
-  // A position is its stage and the parity of its phase.
-  // CHECK: scf.for {{.*}} iter_args(%[[STAGE:.+]] = %c0_i32, %[[PARITY:.+]] = %c0_i32) -> (i32, i32)
+  // A position is its stage, with the parity of its phase in the bits above it.
+  // CHECK: scf.for {{.*}} iter_args(%[[POSITION:.+]] = %c0_i32) -> (i32)
   %p = scf.for %i = %c0 to %c9 step %c1 iter_args(%pi = %p0) -> (!tile.position) {
+    // CHECK: %[[STAGE:.+]] = arith.andi %[[POSITION]], %c65535_i32
     // CHECK: %[[AT:.+]] = arith.shli %[[STAGE]], %c3_i32
     // CHECK: %[[BARRIER:.+]] = llvm.getelementptr %[[BARRIERS]][%[[AT]]]
     %slot = tile.acquire %ring[%pi] : !ring
@@ -54,6 +55,7 @@ tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
     // The mbarrier counts what lands: no groups.
     // CHECK-NOT: nvvm.cp.async.commit.group
     tile.commit %ring[%pi] : !ring
+    // CHECK: %[[PARITY:.+]] = arith.shrui %[[POSITION]], %c16_i32
     // CHECK: llvm.inline_asm has_side_effects {{.*}}mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[BARRIER]], %[[PARITY]]
     %k, %v = tile.wait %ring[%pi] {ahead = 2 : i64} : !ring
     // In a tile with rows past the end, these become zero, before later copies and before the other lanes read.
@@ -67,9 +69,12 @@ tile.kernel @copies(%kv: !kv, %batch: !tile.batch, %workspace: !tile.workspace)
     %z = tile.zero_rows %v[%item, %i] : !kvtile
     // CHECK: nvvm.bar.warp.sync
     tile.release %ring[%pi] : !ring
-    // CHECK: %[[WRAPS:.+]] = arith.cmpi eq, %{{.+}}, %c3_i32
-    // CHECK: %[[OTHER:.+]] = arith.xori %[[PARITY]], %c1_i32
-    // CHECK: arith.select %[[WRAPS]], %[[OTHER]], %[[PARITY]]
+    // Behind the last of 3 stages the first one comes again, with the other parity.
+    // CHECK: %[[NEXT:.+]] = arith.addi %[[POSITION]], %c1_i32
+    // CHECK: %[[NEXT_STAGE:.+]] = arith.andi %[[NEXT]], %c65535_i32
+    // CHECK: %[[WRAPS:.+]] = arith.cmpi eq, %[[NEXT_STAGE]], %c3_i32
+    // CHECK: %[[AROUND:.+]] = arith.xori %[[NEXT]], %c65539_i32
+    // CHECK: arith.select %[[WRAPS]], %[[AROUND]], %[[NEXT]]
     %p1 = tile.advance %ring[%pi] : !ring
     scf.yield %p1 : !tile.position
   }
