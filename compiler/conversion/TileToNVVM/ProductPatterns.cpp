@@ -20,7 +20,7 @@
 // Which registers hold what is asked of the layouts: accumulator value v of the
 // fragment (m, n) has m = 8·(v >> 1), n = v & 1 at lane 0 (PTX ISA 9.7.14.5.8).
 //
-// Test: test/compiler/conversion/TileToNVVM/products.mlir
+// Test: test/compiler/conversion/TileToNVVM/products.mlir, warpgroup-products.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"

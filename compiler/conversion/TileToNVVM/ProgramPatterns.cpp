@@ -23,7 +23,7 @@
 // A sequence whose lengths pass the launch's bounds sets the error word; its item
 // has no keys, and stores make its rows NaN.
 //
-// Test: test/compiler/conversion/TileToNVVM/program.mlir
+// Test: test/compiler/conversion/TileToNVVM/program.mlir, draw-item.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"

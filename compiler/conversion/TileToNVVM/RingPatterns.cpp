@@ -1,6 +1,6 @@
-//===- RingPatterns.cpp - rings of copies, one role -------------------------===//
+//===- RingPatterns.cpp - rings of copies -----------------------------------===//
 //
-// A ring whose readers are the units that fill it (dialects/tile, "Ring rules").
+// First a ring whose readers are the units that fill it (dialects/tile, "Ring rules").
 // Gathered copies are cp.async (PTX ISA 9.7.9.25.3), tensor copies announce their
 // bytes to the slot's mbarrier themselves (TensorCopyPatterns.cpp, 9.7.13.15):
 //
@@ -21,10 +21,16 @@
 // before be filled again, so that its release is nothing. With one slot that would
 // come too late, and acquire has a barrier of its own.
 //
+// A ring that a loading role fills for the units has two mbarriers a slot for that,
+// and a third for copies with zeros (TensorCopyPatterns.cpp). Acquire waits until the
+// slot is empty, wait until it is full; release is an arrival of one thread of the
+// unit at the first of them. All of the unit's warps must have passed their wait by
+// then: they have where a product that reads the slot was awaited, else they meet.
+//
 // Rings of units lie one behind the other, and so do their mbarriers. A position
 // is a stage, and for mbarriers the parity of the phase that its copies complete.
 //
-// Test: test/compiler/conversion/TileToNVVM/rings.mlir, tensor-copies.mlir
+// Test: test/compiler/conversion/TileToNVVM/rings.mlir, tensor-copies.mlir, roles.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"

@@ -16,7 +16,7 @@
 //
 // zero_rows is taken in the last tile of a sequence only.
 //
-// Test: test/compiler/conversion/TileToNVVM/tensor-copies.mlir
+// Test: test/compiler/conversion/TileToNVVM/tensor-copies.mlir, roles.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
