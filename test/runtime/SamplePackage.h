@@ -39,8 +39,8 @@ void refreshHashes(Sample &sample);
 /// Makes all kernels ones of `target` with cubins for `arch`, as the CUDA driver of the tests takes
 /// them: the magic of ELF files, the arch in a line, and the PTX.
 void addCubins(Sample &sample, const std::string &target, const std::string &arch);
-/// Gives decode and prefill the interfaces decode.tma/1 and prefill.tma/1, with the tensor maps that
-/// they take. Their PTX stays: for devices that run none.
+/// Gives decode and prefill the interfaces decode.tma/1 and prefill.tma/1, with the tensor maps
+/// that they take. Their PTX stays: for devices that run none.
 void useTensorMaps(package::Manifest &manifest);
 
 /// A new folder that is removed at the end of the scope.
