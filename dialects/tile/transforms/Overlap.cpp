@@ -22,7 +22,7 @@
 //
 // A range without tiles gets one: no key of tile 0 is seen then, so its probabilities are zeros.
 //
-// Test: test/dialects/tile/overlap.mlir, overlap-errors.mlir.
+// Test: test/dialects/tile/overlap.mlir, overlap-skipping.mlir, overlap-errors.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"

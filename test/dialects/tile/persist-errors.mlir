@@ -58,10 +58,13 @@ tile.kernel @two_loops(%batch: !tile.batch)
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
     %p = tile.position
+    %a = tile.zero : !tile.tile<16x16xbf16>
     scf.for %j = %c0 to %c1 step %c1 {
+      %s = tile.matmul %a, %a : (!tile.tile<16x16xbf16>, !tile.tile<16x16xbf16>) -> !tile.tile<16x16xf32>
     }
     // expected-error @below {{overlap = items needs one loop over the keys}}
     scf.for %j = %c0 to %c1 step %c1 {
+      %s = tile.matmul %a, %a : (!tile.tile<16x16xbf16>, !tile.tile<16x16xbf16>) -> !tile.tile<16x16xf32>
     }
     tile.release %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
   }

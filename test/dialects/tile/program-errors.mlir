@@ -185,6 +185,16 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, pha
 
 // -----
 
+// @range_skipped_c1
+func.func @f(%item: !tile.item, %unit: index) {
+  %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+  // expected-error@+1 {{limit must be positive, got 0}}
+  %n = tile.range_skipped %range {limit = 0 : i64}
+  return
+}
+
+// -----
+
 // @roles_c1: a warpgroup has four warps
 tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
   // expected-error@+1 {{has 1 to 4 load regions, got 5}}

@@ -172,6 +172,8 @@ tile.kernel @drawn(%batch: !tile.batch)
   %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
   // CHECK: tile.range_edges %[[RANGE]]
   %edges = tile.range_edges %range
+  // CHECK: tile.range_skipped %[[RANGE]] {limit = 3 : i64}
+  %skipped = tile.range_skipped %range {limit = 3 : i64}
   // CHECK: tile.draw_item %{{.+}}[%[[NEXT]]] turn %[[TURN:.+]] items(<prefill, group = 4>)
   %turn = arith.constant 1 : index
   %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] turn %turn items(<prefill, group = 4>)
