@@ -81,9 +81,9 @@ def Tile_CommitOp : Tile_StationOp<"commit"> {
 def Tile_WaitOp : Tile_StationOp<"wait", [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
   let summary = "waits until a slot's copies have landed, and gives its tiles";
   let description = [{
-    The tiles may be read until the slot is released; until then it may be waited for again.
-    `ahead` is the number of slots of the ring that have been committed after this one whatever the
-    path that led here, and need not have landed.
+    The tiles may be read until the slot is released. `ahead` is the number of slots of the ring that
+    have been committed after this one whatever the path that led here, and need not have landed.
+    Until its release a slot may be waited for again; it is there, and `ahead` may be what it likes.
 
     (C1) One result for each of the ring's tiles, of its type. (C2) `ahead` is not negative and less
     than the ring's depth.

@@ -292,6 +292,7 @@ void keep(KernelBuilder &b, Value record, ValueRange item, Value valid, Value ne
   }
   words.append({b.select(valid, b.i32(1), b.i32(0)), next});
   words.resize(recordWords, b.i32(0));
+  b.warpBarrier(); // the record of the turn before the last one has been read
   b.ifThen(b.compare(Compare::eq, b.lane(), 0), [&] {
     for (int64_t first = 0; first < recordWords; first += 4)
       b.storeVector(ValueRange(words).slice(first, 4), b.offset(record, 4 * first));

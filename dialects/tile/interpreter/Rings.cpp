@@ -94,10 +94,11 @@ LogicalResult Machine::wait(WaitOp op, int64_t unit) {
   };
   if (processes && failed(processes->wait({op, isFull, text})))
     return failure();
-  if (read->committed - position - 1 < ahead)
+  bool again = position < reader.waited;
+  if (!again && read->committed - position - 1 < ahead)
     return op.emitOpError() << "lets " << ahead << " later slots be in flight, but only "
                             << read->committed - position - 1 << " have been committed";
-  reader.waited = std::max(reader.waited, position + 1); // it may be waited for again
+  reader.waited = std::max(reader.waited, position + 1);
   for (auto [result, tile] : llvm::zip_equal(op.getTiles(), read->slots[position].tiles))
     set(result, unit, Cell(SlotTile{tile, read, position}));
   return success();

@@ -350,7 +350,10 @@ private:
       ofNext.map(loop.getItem(), next.item);
       emit(rowCopies, ofNext);
     }
-    builder.clone(*rows, map);
+    // The rows are there, whatever of the next item's is not.
+    auto there = cast<WaitOp>(builder.clone(*rows, map));
+    if (ahead)
+      there.setAhead(1);
     emit(skipped, map);
     builder.clone(*keys, map);
     emit(rowReleases, map);
