@@ -83,7 +83,7 @@ def Tile_WaitOp : Tile_StationOp<"wait", [DeclareOpInterfaceMethods<InferTypeOpI
   let description = [{
     The tiles may be read until the slot is released. `ahead` is the number of slots of the ring that
     have been committed after this one whatever the path that led here, and need not have landed.
-    Until its release a slot may be waited for again; it is there, and `ahead` may be what it likes.
+    Until its release a slot may be waited for again: it has landed then, whatever `ahead` is.
 
     (C1) One result for each of the ring's tiles, of its type. (C2) `ahead` is not negative and less
     than the ring's depth.
