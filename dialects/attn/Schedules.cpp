@@ -62,7 +62,8 @@ int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
                       : 0;
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
   // One a slot, or the three kinds of a ring that a role fills.
-  int64_t barriers = schedule.copy == Copy::Tensor ? 8 * slots * (schedule.specialised() ? 3 : 1) : 0;
+  int64_t barriers =
+      schedule.copy == Copy::Tensor ? 8 * slots * (schedule.specialised() ? 3 : 1) : 0;
   // The records of items that are read again, 192 bytes a warp (dialects/tile/layout/Storage.h).
   int64_t records = schedule.overlap == Overlap::Items ? 192 * schedule.computeThreads() / 32 : 0;
   return (sharers * tile + query) * shape.elementBytes + sharers * barriers + records;
@@ -104,7 +105,8 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
     return makeError(Status::Unsupported, "box " + std::to_string(schedule.box) +
                                               " does not divide the page size " +
                                               std::to_string(shape.pageSize));
-  // A matrix descriptor has one stride for the 16 keys of a step: these lie in one box or in two of 8.
+  // A matrix descriptor has one stride for the 16 keys of a step: these lie in one box or in two
+  // of 8.
   if (schedule.product == Product::Wgmma && schedule.copy == Copy::Tensor && schedule.box != 8 &&
       schedule.box % 16 != 0)
     return makeError(Status::Unsupported, "box " + std::to_string(schedule.box) +
@@ -141,8 +143,8 @@ Result<void> attn::checkSchedule(const Schedule &schedule, const KernelShape &sh
     int64_t asked = 128 * std::max(schedule.registers[0], schedule.registers[1]) +
                     schedule.computeThreads() * schedule.registers[2];
     if (asked > perThread * threads)
-      return refuse(schedule, target, "registers of all roles", asked, "what a block gets at launch",
-                    perThread * threads);
+      return refuse(schedule, target, "registers of all roles", asked,
+                    "what a block gets at launch", perThread * threads);
     for (int64_t registers : schedule.registers)
       if (registers < 24 || registers > 240 || registers % 8 != 0)
         return makeError(Status::Unsupported,
@@ -255,8 +257,8 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   // role needs more of them with two, whose rest is larger.
   const int64_t dim = std::max(shape.keyDim, shape.valueDim);
   schedule.units = dim <= 128 ? 3 : 2;
-  schedule.registers = schedule.units == 3 ? std::vector<int64_t>{32, 32, 160}
-                                           : std::vector<int64_t>{40, 40, 232};
+  schedule.registers =
+      schedule.units == 3 ? std::vector<int64_t>{32, 32, 160} : std::vector<int64_t>{40, 40, 232};
   const int64_t mostKeys = dim <= 64 ? 112 : 80;
   if (dim <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};

@@ -78,9 +78,9 @@ Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const 
 
 /// The cost model's schedule for prefill. With products of warpgroups and tensor copies: blocks
 /// that stay for many items, 3 units (2 above a head dim of 128) that take turns, a role that loads
-/// up to 3 stages of as many keys as registers allow. Else 4 units share the keys, each with 32 rows where registers
-/// allow, else 16; 64 keys a tile, fewer where registers, shared memory or the page numbers of a
-/// tile ask for it; the longest items first.
+/// up to 3 stages of as many keys as registers allow. Else 4 units share the keys, each with 32
+/// rows where registers allow, else 16; 64 keys a tile, fewer where registers, shared memory or the
+/// page numbers of a tile ask for it; the longest items first.
 Schedule prefillSchedule(const KernelShape &shape, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, the merges one warp for a row; none has a key

@@ -9,8 +9,8 @@
 #pragma once
 
 #include "dialects/attn/Mask.h"
-#include "runtime/support/SplitRule.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "runtime/support/SplitRule.h"
 #include "llvm/ADT/Hashing.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cstdint>
@@ -64,7 +64,8 @@ struct Schedule {
   Cache cache = Cache::Normal;
   Stages stages;
   Roles roles = Roles::One;
-  std::vector<int64_t> registers; // per thread of the load, store and compute role; empty with one role
+  std::vector<int64_t>
+      registers; // per thread of the load, store and compute role; empty with one role
   Overlap overlap = Overlap::None;
   bool pingPong = false;
   Rescale rescale = Rescale::Always;

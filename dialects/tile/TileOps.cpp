@@ -206,7 +206,8 @@ LogicalResult GridItemOp::verify() { return verifyItems(*this, getSource(), getI
 
 static LogicalResult verifyDraw(Operation *op, Value source, ItemsAttr items) {
   if (items.getKind() != ItemKind::Prefill) // (C2)
-    return op->emitOpError() << "draws items of prefill, got " << stringifyItemKind(items.getKind());
+    return op->emitOpError() << "draws items of prefill, got "
+                             << stringifyItemKind(items.getKind());
   return verifyItems(op, source, items); // (C1)
 }
 

@@ -8,13 +8,13 @@ using namespace attncc;
 using namespace attncc::package;
 
 static const char *const nameTexts[kNumNames] = {
-    "rows",          "units",          "group",           "query_heads",
-    "kv_heads",      "k_dim",          "v_dim",           "k_bytes",
-    "v_bytes",       "q_bytes",        "page_size",       "max_sequences",
-    "num_sequences", "num_tokens",     "num_pages",       "max_query_length",
-    "max_kv_length", "num_parts",      "multiprocessors", "k_page_stride",
+    "rows",           "units",         "group",           "query_heads",
+    "kv_heads",       "k_dim",         "v_dim",           "k_bytes",
+    "v_bytes",        "q_bytes",       "page_size",       "max_sequences",
+    "num_sequences",  "num_tokens",    "num_pages",       "max_query_length",
+    "max_kv_length",  "num_parts",     "multiprocessors", "k_page_stride",
     "k_token_stride", "k_head_stride", "v_page_stride",   "v_token_stride",
-    "v_head_stride", "total_kv",       "total_chunk_kv",  "total_visible_kv"};
+    "v_head_stride",  "total_kv",      "total_chunk_kv",  "total_visible_kv"};
 
 const char *package::nameText(Name name) { return nameTexts[static_cast<size_t>(name)]; }
 

@@ -168,13 +168,13 @@ const Interface *package::standardInterface(std::string_view name) {
   static const Interface append = makeAppend(), decode = makeDecode(/*tensorMaps=*/false),
                          decodeTma = makeDecode(/*tensorMaps=*/true),
                          prefill = makePrefill(/*tensorMaps=*/false),
-                         prefillTma = makePrefill(/*tensorMaps=*/true),
-                         merge = makeMerge(), mergeStates = makeMergeStates();
+                         prefillTma = makePrefill(/*tensorMaps=*/true), merge = makeMerge(),
+                         mergeStates = makeMergeStates();
   for (auto [known, interface] :
        {std::pair("append/1", &append), std::pair("decode/1", &decode),
         std::pair("decode.tma/1", &decodeTma), std::pair("prefill/1", &prefill),
-        std::pair("prefill.tma/1", &prefillTma),
-        std::pair("merge/1", &merge), std::pair("merge_states/1", &mergeStates)})
+        std::pair("prefill.tma/1", &prefillTma), std::pair("merge/1", &merge),
+        std::pair("merge_states/1", &mergeStates)})
     if (name == known)
       return interface;
   return nullptr;

@@ -1,9 +1,9 @@
 //===- Parameters.h - kernel parameters as structs --------------------------===//
 //
 // Internal. The parameter lists of append/1, decode/1, decode.tma/1, prefill/1 (as decode/1),
-// prefill.tma/1, merge/1 and merge_states/1 (runtime/package/Interface.h) laid out by the C++ compiler at the same
-// natural alignment, so that a launch fills in a struct and passes its bytes. Strides are in
-// elements. Pinned to Interface by test/runtime/package/FormulaTest.cpp.
+// prefill.tma/1, merge/1 and merge_states/1 (runtime/package/Interface.h) laid out by the C++
+// compiler at the same natural alignment, so that a launch fills in a struct and passes its bytes.
+// Strides are in elements. Pinned to Interface by test/runtime/package/FormulaTest.cpp.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

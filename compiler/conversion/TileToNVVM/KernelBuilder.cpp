@@ -420,9 +420,9 @@ void KernelBuilder::arriveAtNamedBarrier(Value number, int64_t threads) {
             /*hasSideEffects=*/true);
 }
 void KernelBuilder::setRegisters(int64_t count, bool more) {
-  NVVM::SetMaxRegisterOp::create(
-      builder, location, static_cast<uint32_t>(count),
-      more ? NVVM::SetMaxRegisterAction::increase : NVVM::SetMaxRegisterAction::decrease);
+  NVVM::SetMaxRegisterOp::create(builder, location, static_cast<uint32_t>(count),
+                                 more ? NVVM::SetMaxRegisterAction::increase
+                                      : NVVM::SetMaxRegisterAction::decrease);
 }
 
 void KernelBuilder::copyAsync(Value shared, Value global, Value sourceBytes) {
@@ -597,8 +597,8 @@ void KernelBuilder::fenceProducts() { NVVM::WgmmaFenceAlignedOp::create(builder,
 void KernelBuilder::commitProducts() { NVVM::WgmmaGroupSyncAlignedOp::create(builder, location); }
 
 Values KernelBuilder::awaitProducts(int64_t ahead, ValueRange values) {
-  Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(),
-                                                 llvm::to_vector(values.getTypes()));
+  Type result =
+      LLVM::LLVMStructType::getLiteral(builder.getContext(), llvm::to_vector(values.getTypes()));
   Value passed = inlineAsm("wgmma.wait_group.sync.aligned " + std::to_string(ahead) + ";",
                            tiedConstraints(values), values, result, /*hasSideEffects=*/true);
   return structFields(passed, values.size());
@@ -610,8 +610,7 @@ Values KernelBuilder::matrixDescriptors(Value shared, const tile::WgmmaOperand &
   constexpr int64_t addressBits = (1 << 18) - 1;
   int64_t swizzle = operand.swizzleBytes == 128 ? 1 : operand.swizzleBytes == 64 ? 2 : 3;
   Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
-  Value low = bitOr(shiftRight(bitAnd(address, addressBits), 4),
-                    i32(operand.leading / 16 << 16));
+  Value low = bitOr(shiftRight(bitAnd(address, addressBits), 4), i32(operand.leading / 16 << 16));
   low = opaque(low);
   Value high = i64((operand.stride / 16 | swizzle << 30) << 32);
   Values descriptors;
@@ -695,8 +694,7 @@ Values KernelBuilder::loop(Value begin, Value end, Value step, ValueRange initia
   return Values(op.getResults());
 }
 
-Values KernelBuilder::loopWhile(ValueRange initial,
-                                llvm::function_ref<Value(ValueRange)> condition,
+Values KernelBuilder::loopWhile(ValueRange initial, llvm::function_ref<Value(ValueRange)> condition,
                                 llvm::function_ref<Values(ValueRange)> body) {
   auto within = [&](mlir::OpBuilder &nested, llvm::function_ref<void()> emit) {
     mlir::OpBuilder::InsertionGuard guard(builder);
@@ -706,9 +704,8 @@ Values KernelBuilder::loopWhile(ValueRange initial,
   auto op = scf::WhileOp::create(
       builder, location, initial.getTypes(), initial,
       [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
-        within(nested, [&] {
-          scf::ConditionOp::create(builder, location, condition(carried), carried);
-        });
+        within(nested,
+               [&] { scf::ConditionOp::create(builder, location, condition(carried), carried); });
       },
       [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
         within(nested, [&] { scf::YieldOp::create(builder, location, body(carried)); });

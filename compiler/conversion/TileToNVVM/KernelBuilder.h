@@ -111,13 +111,14 @@ public:
   Value log2(Value a);   // approximate, -inf of 0
   Value sine(Value a);   // approximate, for |a| <= pi
   Value cosine(Value a);
-  Value isGreater(Value a, Value b); // ordered
+  Value isGreater(Value a, Value b);   // ordered
   Value isDifferent(Value a, Value b); // or one is a NaN
   Value isZero(Value a);               // ordered
   Value isInfinite(Value a);
   Value toFloat(Value integer); // signed, nearest
   Value toInteger64(Value a);   // f32 of integer value -> i64
-  /// The same f32 or i32, of which the back end knows nothing: what follows from it is computed anew.
+  /// The same f32 or i32, of which the back end knows nothing: what follows from it is computed
+  /// anew.
   Value opaque(Value a);
 
   // 16-bit elements. `element` is bf16 or f16.

@@ -212,8 +212,8 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     Value count = range.count;
     if (kernel.schedule.overlap != attn::Overlap::None)
       count = b.maxSigned(count, b.i32(1));
-    Value valid = b.bitAnd(b.compare(Compare::slt, index, count),
-                           b.compare(Compare::slt, key, range.keyEnd));
+    Value valid =
+        b.bitAnd(b.compare(Compare::slt, index, count), b.compare(Compare::slt, key, range.keyEnd));
     valid = b.bitAnd(valid, mine);
     rewriter.replaceOp(op,
                        tableEntry(b, kernel, {range.table, range.numPages, pageSize}, key, valid));
@@ -402,8 +402,7 @@ void copyRows(KernelBuilder &b, const KernelContext &kernel, const CopyPlan &pla
   Value thread = plan.who.warps() == 1 ? b.lane() : kernel.threadOfUnit(b);
   ThreadCoordinates place(b, plan.who, kernel.warps());
   Value target = b.offset(tile, applyBasis(b, thread, plan.access->basis));
-  Value start =
-      b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, elementBytes)));
+  Value start = b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, elementBytes)));
   RowPlace row;
   for (size_t i = 0; i < plan.constants.size(); ++i) {
     const Coordinate &constant = plan.constants[i];

@@ -200,8 +200,7 @@ struct MatmulIssuePattern : TilePattern<tile::MatmulIssueOp> {
                             result = layoutOf(op, type);
     if (mlir::failed(lhs) || mlir::failed(rhs) || mlir::failed(result))
       return mlir::failure();
-    auto expected =
-        tile::wgmmaProduct(type.getRows(), type.getColumns(), lhsType.getColumns());
+    auto expected = tile::wgmmaProduct(type.getRows(), type.getColumns(), lhsType.getColumns());
     auto left = tile::planWgmmaOperand(*lhs, Dimension::Column);
     auto right =
         tile::planWgmmaOperand(*rhs, op.getTransposeB() ? Dimension::Column : Dimension::Row);

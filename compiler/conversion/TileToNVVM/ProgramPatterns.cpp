@@ -274,7 +274,8 @@ constexpr int64_t recordWords = tile::itemRecordBytes / 8;
 
 /// The record of the thread's warp for a turn.
 Value recordOf(KernelBuilder &b, const KernelContext &kernel, int64_t records, Value turn) {
-  Value record = b.offset(b.sharedMemory(records), b.mul(b.warp(kernel.warps()), tile::itemRecordBytes));
+  Value record =
+      b.offset(b.sharedMemory(records), b.mul(b.warp(kernel.warps()), tile::itemRecordBytes));
   return b.offset(record, b.mul(b.bitAnd(turn, 1), tile::itemRecordBytes / 2));
 }
 
@@ -309,8 +310,9 @@ Value fieldOf(KernelBuilder &b, Field field, ValueRange words) {
   return field == Field::Pointer ? b.toPointer(wide) : wide;
 }
 
-/// Places are (group of pairs, chunk, pair) with the pair of sequence and kv head fastest: a group's
-/// keys and values stay in the L2 cache while all of its chunks are drawn, the longest first.
+/// Places are (group of pairs, chunk, pair) with the pair of sequence and kv head fastest: a
+/// group's keys and values stay in the L2 cache while all of its chunks are drawn, the longest
+/// first.
 struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
   using TilePattern::TilePattern;
 
@@ -334,8 +336,8 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
 
     auto itemAt = [&](Value cursor) -> std::pair<Item, Value> {
       Value forth = b.compare(Compare::eq, b.bitAnd(cursor, 1), 0);
-      Value place = b.add(b.mul(cursor, blocks),
-                          b.select(forth, block, b.sub(b.add(blocks, -1), block)));
+      Value place =
+          b.add(b.mul(cursor, blocks), b.select(forth, block, b.sub(b.add(blocks, -1), block)));
       auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
       Value exists = b.compare(Compare::ult, place, places);
       pair = b.select(exists, pair, b.i32(0));
@@ -461,7 +463,10 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
     Value first = b.divUnsigned(item.keyBegin, keys);
     Value tiles = b.ceilDiv(b.maxSigned(b.sub(end, item.keyBegin), b.i32(0)), keys);
     if (kernel.dividesRows()) { // from the last tile to the first
-      range.first = b.add(first, b.maxSigned(b.add(tiles, -1), b.i32(0)));
+      Value last = b.add(tiles, -1);
+      if (kernel.schedule.overlap != attn::Overlap::None) // a range without tiles has tile 0
+        last = b.maxSigned(last, b.i32(0));
+      range.first = b.add(first, last);
       range.count = tiles;
       auto tilesTo = [&](Value key, bool whole) {
         Value seen = b.maxSigned(b.sub(key, item.keyBegin), b.i32(0));
@@ -533,10 +538,9 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
-  patterns
-      .add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern, RangeCountPattern,
-           RangeEdgesPattern, RangeSkippedPattern, KeyTilePattern>(
-          converter, patterns.getContext(), kernel);
+  patterns.add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern,
+               RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, KeyTilePattern>(
+      converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

@@ -237,8 +237,8 @@ Value launchedQueries(KernelBuilder &builder, const KernelContext &kernel, const
 Value chunksOf(KernelBuilder &builder, const KernelContext &kernel, Value queries);
 
 /// Key tiles first, first + step, … (`count` of them, of which all but the first `edges` need no
-/// mask, and the first `skipped` are not seen by the unit) of the item's keys below keyEnd; the step
-/// is the kernel's.
+/// mask, and the first `skipped` are not seen by the unit) of the item's keys below keyEnd; the
+/// step is the kernel's.
 struct Range : Packed<Range> {
   Value first, count, edges, skipped, keyEnd;
   Value table, numPages; // as in Item

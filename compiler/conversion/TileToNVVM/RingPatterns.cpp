@@ -177,9 +177,8 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
                        b.bitXor(Turn::parity(b, adaptor.getPosition()), 1));
     else if (isShared(ring) && ring.getDepth() == 1)
       b.blockBarrier();
-    mlir::FailureOr<Value> address =
-        slotAddress(b, op, ring, adaptor.getRing().front(),
-                    stageOf(b, kernel, adaptor.getPosition()));
+    mlir::FailureOr<Value> address = slotAddress(b, op, ring, adaptor.getRing().front(),
+                                                 stageOf(b, kernel, adaptor.getPosition()));
     if (mlir::failed(address))
       return mlir::failure();
     Values slot = {*address};
@@ -209,8 +208,7 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
     tile::RingStorage storage;
     mlir::FailureOr<Value> slot =
         slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
-                    adaptor.getRing().front(), stageOf(b, kernel, adaptor.getPosition()),
-                    &storage);
+                    adaptor.getRing().front(), stageOf(b, kernel, adaptor.getPosition()), &storage);
     if (mlir::failed(slot))
       return mlir::failure();
     if (hasBarriers(op.getRing())) {

@@ -104,7 +104,7 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
     std::vector<Values> ofRow(rows);
     for (auto [reg, score] : llvm::enumerate(adaptor.getScores()))
       ofRow[plan->target[reg]].push_back(score);
-    Values newMaximum, negative, factor;
+    Values newMaximum, negative, factor, newSum;
     for (int64_t row = 0; row < rows; ++row) {
       Value m = inChains(ofRow[row], [&](Value x, Value y) { return b.fmax(x, y); });
       for (int64_t mask : plan->laneMasks)
@@ -116,6 +116,7 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
       newMaximum.push_back(m);
       negative.push_back(b.fneg(m));
       factor.push_back(b.exp2(b.fadd(old, negative[row])));
+      newSum.push_back(b.fmul(adaptor.getSum()[row], factor[row]));
     }
     Values probabilities;
     for (Values &row : ofRow)
@@ -125,10 +126,9 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
       probabilities.push_back(b.exp2(b.fma(score, scale, negative[row])));
       ofRow[row].push_back(probabilities.back());
     }
-    Values newSum;
     for (int64_t row = 0; row < rows; ++row) {
-      ofRow[row].insert(ofRow[row].begin(), b.fmul(adaptor.getSum()[row], factor[row]));
-      newSum.push_back(inChains(ofRow[row], [&](Value x, Value y) { return b.fadd(x, y); }));
+      ofRow[row].insert(ofRow[row].begin(), newSum[row]);
+      newSum[row] = inChains(ofRow[row], [&](Value x, Value y) { return b.fadd(x, y); });
     }
     rewriter.replaceOpWithMultiple(
         op, llvm::SmallVector<Values>{probabilities, newMaximum, newSum, factor});
@@ -136,24 +136,21 @@ struct SoftmaxStepPattern : TilePattern<tile::SoftmaxStepOp> {
   }
 
 private:
-  static Value inChains(ValueRange values, llvm::function_ref<Value(Value, Value)> join);
+  Value inChains(ValueRange values, llvm::function_ref<Value(Value, Value)> join) const;
 };
 
-/// Four at a time, where there are enough that one after the other would take long: they do not
-/// wait for each other.
+/// Of a warpgroup's product in four chains that do not wait for each other; else one after the
+/// other, which takes fewer registers.
 Value SoftmaxStepPattern::inChains(ValueRange values,
-                                   llvm::function_ref<Value(Value, Value)> join) {
-  constexpr size_t chains = 4;
-  if (values.size() < 4 * chains) {
-    Value all = values.front();
-    for (Value v : values.drop_front())
-      all = join(all, v);
-    return all;
-  }
+                                   llvm::function_ref<Value(Value, Value)> join) const {
+  size_t chains = kernel.isWgmma() && values.size() >= 8 ? 4 : 1;
   Values parts(values.take_front(chains));
   for (auto [i, v] : llvm::enumerate(values.drop_front(chains)))
     parts[i % chains] = join(parts[i % chains], v);
-  return join(join(parts[0], parts[1]), join(parts[2], parts[3]));
+  for (; chains > 1; chains /= 2) // neighbours, until one is left
+    for (size_t i = 0; i < chains / 2; ++i)
+      parts[i] = join(parts[2 * i], parts[2 * i + 1]);
+  return parts[0];
 }
 
 struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {

@@ -106,7 +106,7 @@ struct RolesPattern : TilePattern<tile::RolesOp> {
                                  rewriter.getInsertionPoint());
     };
     const std::vector<int64_t> &registers = kernel.schedule.registers; // load, store, compute
-    b.blockBarrier(); // rings are there
+    b.blockBarrier();                                                  // rings are there
     Value computes = b.compare(Compare::ult, b.thread(), kernel.schedule.computeThreads());
     b.ifElse(
         computes, {},
@@ -184,8 +184,7 @@ void notePlaces(tile::KernelOp op, KernelContext &kernel) {
       load.walk([&](mlir::Operation *inner) { kernel.ofLoadRole.insert(inner); });
   });
   op.walk([&](tile::ReleaseOp release) {
-    for (mlir::Operation *before = release->getPrevNode(); before;
-         before = before->getPrevNode()) {
+    for (mlir::Operation *before = release->getPrevNode(); before; before = before->getPrevNode()) {
       if (auto wait = llvm::dyn_cast<tile::WaitOp>(before);
           wait && wait.getRing() == release.getRing())
         return;
@@ -219,15 +218,9 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << " bytes of shared memory, the target has "
                             << target.maxSharedPerBlock;
 
-  KernelContext kernel{target,
-                       schedule,
-                       items.getKind(),
-                       items.getGroup(),
-                       op.getPhase().getMaxQuery(),
-                       {},
-                       {},
-                       {},
-                       {}};
+  KernelContext kernel{
+      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {},
+      {},     {}};
   notePlaces(op, kernel);
   Representation converter(context, kernel);
   mlir::RewritePatternSet patterns(context);

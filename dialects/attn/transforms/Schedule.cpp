@@ -43,11 +43,11 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
 /// Refuses what the passes behind this one cannot build of a schedule that the target allows for.
 static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, bool isDecode) {
   auto refuse = [&] { return attention.emitError(); };
-  for (auto [asked, text] : {std::pair(s.work == Work::Atomic, "work = atomic"),
-                             std::pair(s.output == Output::Staged, "output = staged"),
-                             std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
-                             std::pair(s.dependentLaunch == DependentLaunch::WaitLate,
-                                       "dependent_launch = wait_late")})
+  for (auto [asked, text] :
+       {std::pair(s.work == Work::Atomic, "work = atomic"),
+        std::pair(s.output == Output::Staged, "output = staged"),
+        std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
+        std::pair(s.dependentLaunch == DependentLaunch::WaitLate, "dependent_launch = wait_late")})
     if (asked)
       return refuse() << text << " is not supported";
   int64_t unit = s.product == Product::Wgmma ? 4 : 1;
@@ -57,19 +57,20 @@ static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, 
   if (isDecode) {
     if (s.product != Product::Mma || s.specialised() || s.overlap != Overlap::None ||
         s.work != Work::Grid)
-      return refuse() << "divide = keys needs product = mma, roles = one, overlap = none and work = "
-                         "grid, got "
-                      << stringifyEnum(s.product) << ", " << stringifyEnum(s.roles) << ", "
-                      << stringifyEnum(s.overlap) << " and " << stringifyEnum(s.work);
+      return refuse()
+             << "divide = keys needs product = mma, roles = one, overlap = none and work = "
+                "grid, got "
+             << stringifyEnum(s.product) << ", " << stringifyEnum(s.roles) << ", "
+             << stringifyEnum(s.overlap) << " and " << stringifyEnum(s.work);
     return success();
   }
   if (s.orientation != Orientation::Direct)
     return refuse() << "divide = rows needs orientation = direct, got "
                     << stringifyEnum(s.orientation);
-  // The loading role's copies are tensor copies, and the launch of these is one of blocks that stay.
+  // The loading role's copies are tensor copies, and the launch of these is one of blocks that
+  // stay.
   if (s.specialised() != (s.product == Product::Wgmma) ||
-      s.specialised() != (s.copy == Copy::Tensor) ||
-      s.specialised() != (s.work == Work::Static))
+      s.specialised() != (s.copy == Copy::Tensor) || s.specialised() != (s.work == Work::Static))
     return refuse() << "divide = rows has product = wgmma, copy = tensor and work = static with "
                        "specialised roles and only then, got "
                     << stringifyEnum(s.product) << ", " << stringifyEnum(s.copy) << ", "

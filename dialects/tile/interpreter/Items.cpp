@@ -189,7 +189,8 @@ std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<con
           op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, 0)->first),
           item->indexOf(item->row(RowKind::Query, lastOwn)->first), item->queryLength(),
           item->kvLength(), op.getKeys(), item->keys);
-      range->skipped = std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
+      range->skipped =
+          std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
     }
   } else {
     range->first = tiles.begin + unit;

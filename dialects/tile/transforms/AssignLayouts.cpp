@@ -103,10 +103,10 @@ private:
     int64_t unit = isWgmma() ? 4 : 1;
     if (schedule.getUnit() != unit)
       return kernel.emitError() << "layouts of product = "
-                                << attn::stringifyProduct(schedule.getProduct())
-                                << " in a unit of " << schedule.getUnit()
-                                << " warps are not known, expected " << unit;
-    if (schedule.getDivide() == attn::Divide::Keys && schedule.getUnits() & (schedule.getUnits() - 1))
+                                << attn::stringifyProduct(schedule.getProduct()) << " in a unit of "
+                                << schedule.getUnit() << " warps are not known, expected " << unit;
+    if (schedule.getDivide() == attn::Divide::Keys &&
+        schedule.getUnits() & (schedule.getUnits() - 1))
       return kernel.emitError() << "units must be a power of two to share the merged rows, got "
                                 << schedule.getUnits();
     return success();

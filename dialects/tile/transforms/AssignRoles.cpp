@@ -8,10 +8,12 @@
 //     store                                  scf.for %j … { wait; use; release }
 //   }                                        store } }
 //
-// A ring each has a loading role: so neither keys nor values wait for a slot of the others. It walks the same tiles of the same items (with overlap = tiles or items also the one
-// of a range that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's block-table entries are read by one load of the warp, a lane for each, one
-// tile before they are used.
-// Rings move in front of both roles: an item takes the slots where the one before it left off.
+// A ring each has a loading role: so neither keys nor values wait for a slot of the others. It
+// walks the same tiles of the same items (with overlap = tiles or items also the one of a range
+// that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's
+// block-table entries are read by one load of the warp, a lane for each, one tile before they are
+// used. Rings move in front of both roles: an item takes the slots where the one before it left
+// off.
 //
 // Test: test/dialects/tile/assign-roles.mlir, assign-roles-errors.mlir.
 //===----------------------------------------------------------------------===//
@@ -57,8 +59,8 @@ SmallVector<Filling> fillingsOf(scf::ForOp loop) {
 }
 
 /// The loop over the tiles of the item's range, once more, with nothing but its copies.
-void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
-                Filling filling, Value item, Value unit, bool atLeastOne) {
+void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range, Filling filling, Value item,
+                Value unit, bool atLeastOne) {
   Location loc = loop.getLoc();
   auto constant = [&](OpBuilder &b, int64_t value) {
     return arith::ConstantIndexOp::create(b, loc, value);
@@ -71,8 +73,7 @@ void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range,
   auto pagesOf = [&](OpBuilder &b, Value j) -> Value {
     auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
                               LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
-    return PageNumbersOp::create(b, loc, type, filling.copies.front()->getOperand(0),
-                                 tiles, j);
+    return PageNumbersOp::create(b, loc, type, filling.copies.front()->getOperand(0), tiles, j);
   };
   SmallVector<Value> inits = {pagesOf(builder, constant(builder, 0)),
                               PositionOp::create(builder, loc)};

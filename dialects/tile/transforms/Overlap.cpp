@@ -15,10 +15,10 @@
 // so that what uses the one product stands behind the start of the other. Nothing but the order
 // changes: the accumulator is rescaled behind tile j − 1 instead of in front of tile j.
 //
-// With `skip_tiles` a unit leaves out the first tiles of the range that none of its rows sees: with s
-// of them, it waits for their keys and releases them, begins with front(s), does the same with their
-// values, and goes on from s + 1. It may not fall behind with the values by more than their ring
-// has slots, so that is the most that it skips.
+// With `skip_tiles` a unit leaves out the first tiles of the range that none of its rows sees: with
+// s of them, it waits for their keys and releases them, begins with front(s), does the same with
+// their values, and goes on from s + 1. It may not fall behind with the values by more than their
+// ring has slots, so that is the most that it skips.
 //
 // A range without tiles gets one: no key of tile 0 is seen then, so its probabilities are zeros.
 //
@@ -118,8 +118,7 @@ public:
     builder.setInsertionPointAfter(rotated);
     IRMapping final;
     final.map(loop.getRegionIterArgs(), rotated.getResults().drop_back());
-    Value sum = emitBack(final, rotated.getResults().back(),
-                         rotated.getResult(accumulatorIndex()));
+    Value sum = emitBack(final, rotated.getResults().back(), rotated.getResult(accumulatorIndex()));
     for (auto [i, result] : llvm::enumerate(loop.getResults())) {
       Value yielded = loop.getYieldedValues()[i];
       bool isEnd = llvm::is_contained(halves.ends, yielded.getDefiningOp());

@@ -4,7 +4,8 @@
 // every row of the block sees whole:
 //
 //   scf.for %j = %b to %n iter_args(…)    →   %e = max(%b, tile.range_edges %range)
-//   { … tile.mask … }                         %a = scf.for %j = %b to %e iter_args(…) { … tile.mask … }
+//   { … tile.mask … }                         %a = scf.for %j = %b to %e iter_args(…) { … tile.mask
+//   … }
 //                                             %c = scf.for %j = %e to %n iter_args(%a) { … }
 //
 // Both loops are met by all units with the same bounds, so that barriers of shared rings stay

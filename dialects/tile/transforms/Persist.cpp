@@ -110,9 +110,8 @@ void stay(WorkLoopOp loop) {
   auto items = scf::WhileOp::create(
       builder, loc, types, inits,
       [&](OpBuilder &b, Location loc, ValueRange state) {
-        auto draw =
-            DrawItemOp::create(b, loc, loop.getSource(), state.front(), /*turn=*/Value(),
-                               loop.getItemsAttr(), /*record=*/IntegerAttr());
+        auto draw = DrawItemOp::create(b, loc, loop.getSource(), state.front(), /*turn=*/Value(),
+                                       loop.getItemsAttr(), /*record=*/IntegerAttr());
         SmallVector<Value> passed = {draw.getItem(), draw.getUnit(), draw.getNext()};
         llvm::append_range(passed, state.drop_front());
         scf::ConditionOp::create(b, loc, draw.getValid(), passed);
@@ -128,9 +127,8 @@ void stay(WorkLoopOp loop) {
   body.getTerminator()->erase();
   after.getOperations().splice(after.getTerminator()->getIterator(), body.getOperations());
   for (auto [i, start] : llvm::enumerate(starts))
-    start.getPosition().replaceUsesWithIf(after.getArgument(3 + i), [&](OpOperand &use) {
-      return use.getOwner() != items;
-    });
+    start.getPosition().replaceUsesWithIf(after.getArgument(3 + i),
+                                          [&](OpOperand &use) { return use.getOwner() != items; });
   loop.erase();
 }
 
@@ -262,8 +260,8 @@ private:
     for (ArrayRef<Operation *> part : {ArrayRef(firstScores), ArrayRef(restOfFirst)})
       for (Operation *op : part)
         for (Value value : op->getResults())
-          if (op != rows &&
-              (usedIn(value, {keys}) || usedIn(value, skipped) || usedIn(value, last) || usedIn(value, epilogue)))
+          if (op != rows && (usedIn(value, {keys}) || usedIn(value, skipped) ||
+                             usedIn(value, last) || usedIn(value, epilogue)))
             state.push_back(value);
     for (Operation *op : last)
       for (Value value : op->getResults())
@@ -330,9 +328,10 @@ private:
   /// One item, whose first tile's scores are done.
   void emitItem(ValueRange carried) {
     Value turn = carried[0];
-    Value nextTurn = arith::AddIOp::create(builder, loc, turn,
-                                           arith::ConstantIndexOp::create(builder, loc, 1));
-    ValueRange at = carried.slice(2, positions.size()), known = carried.drop_front(2 + positions.size());
+    Value nextTurn =
+        arith::AddIOp::create(builder, loc, turn, arith::ConstantIndexOp::create(builder, loc, 1));
+    ValueRange at = carried.slice(2, positions.size()),
+               known = carried.drop_front(2 + positions.size());
     Drawn draw = again(turn);
     IRMapping map = mapping(draw, at);
     for (auto [value, now] : llvm::zip(state, known))

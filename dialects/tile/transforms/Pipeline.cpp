@@ -21,8 +21,8 @@
 //   }
 //
 // With `copy = tensor` the copies have the schedule's box, and `tile.zero_rows` follows the wait
-// for values: a tensor copy leaves rows past the last key undefined. Where a role of its own copies,
-// that role sees to these rows before it hands the slot over.
+// for values: a tensor copy leaves rows past the last key undefined. Where a role of its own
+// copies, that role sees to these rows before it hands the slot over.
 //
 // With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
 // rings of their own; units that divide rows share them. Nothing overlaps yet: see Prefetch.cpp,
@@ -174,9 +174,9 @@ LogicalResult makeRowRing(LoadRowsOp load, int64_t depth) {
     return load.emitError() << "the tiles of a slot are not used";
   OpBuilder builder(load);
   Location loc = load.getLoc();
-  auto ring = RingOp::create(builder, loc,
-                             RingType::get(load.getContext(), depth, {type}, RingScope::Unit),
-                             /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
+  auto ring =
+      RingOp::create(builder, loc, RingType::get(load.getContext(), depth, {type}, RingScope::Unit),
+                     /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
   Value position = PositionOp::create(builder, loc);
   Value slot = AcquireOp::create(builder, loc, ring, position);
   CopyRowsOp::create(builder, loc, load.getKind(), load.getSource(), load.getItem(), slot);

@@ -91,11 +91,10 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
     // CHECK: %[[FIRST_TOKEN:.+]] = arith.shrui %[[FIRST]], %c2_i32
     // CHECK: %[[COUNT:.+]] = arith.shrui %{{.+}}, %c4_i32
     // CHECK: %[[LAST:.+]] = arith.addi %[[COUNT]], %c-1_i32
-    // CHECK: %[[FROM:.+]] = arith.maxsi %[[LAST]], %c0_i32
     // CHECK: %[[WHOLE:.+]] = arith.shrui %{{.+}}, %c4_i32
     // CHECK: %[[EDGES:.+]] = arith.subi %[[COUNT]], %[[WHOLE]]
     // CHECK: scf.for %[[J:.+]] = %[[EDGES]] to %[[COUNT]] step
-    // CHECK: %[[TILE:.+]] = arith.subi %[[FROM]], %[[J]]
+    // CHECK: %[[TILE:.+]] = arith.subi %[[LAST]], %[[J]]
     // CHECK: arith.shli %[[TILE]], %c4_i32
     %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
     %n = tile.range_count %range

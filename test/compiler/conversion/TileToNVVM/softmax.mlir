@@ -78,14 +78,10 @@ tile.kernel @lazy(%batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
   %s0 = tile.zero : !s8
   // CHECK: scf.for {{.+}} iter_args(%[[M0:[^ ]+]] = %{{[^ ]+}}, %[[M1:[^ ]+]] = %{{[^ ]+}},
   %m, %l, %o = scf.for %j = %c0 to %c9 step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %s0) -> (!m8, !l8, !s8) {
-    // The maximum of 16 scores in four chains, of which the first begins with the scores 0 and 4; then the lanes of the row.
-    // CHECK: %[[A:.+]] = arith.maxnumf %[[S0:.+]], %[[S4:.+]] : f32
-    // CHECK: %[[B:.+]] = arith.maxnumf
-    // CHECK: %[[C:.+]] = arith.maxnumf
-    // CHECK: %[[D:.+]] = arith.maxnumf
+    // The maximum of 16 scores, one after the other; then the lanes of the row.
+    // CHECK: %[[A:.+]] = arith.maxnumf %{{.+}}, %{{.+}} : f32
     // CHECK: arith.maxnumf %[[A]], %{{.+}}
-    // CHECK: arith.maxnumf %[[B]], %{{.+}}
-    // CHECK-COUNT-9: arith.maxnumf
+    // CHECK-COUNT-13: arith.maxnumf
     // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c1_i32{{.*}}, %c31_i32{{.*}} : f32
     // CHECK: nvvm.shfl.sync{{ +}}bfly {{.+}}, %c2_i32{{.*}}, %c31_i32{{.*}} : f32
     // CHECK: %[[SEEN:.+]] = arith.maxnumf
@@ -118,5 +114,35 @@ tile.kernel @lazy(%batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
     scf.yield %mj, %lj, %or : !m8, !l8, !s8
   }
   tile.store_rows query %o, %out[%item] : !s8, tensor<?x?x64xf32>
+  tile.return
+}
+
+// The scores of a warpgroup's product are joined in four chains.
+!w = !tile.tile<64x32xf32, registers, #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], warp = [[16,0],[32,0]], repeat = [column 4 register]>>
+!mw = !tile.tile<64x1xf32, registers, #tile.layout<register = [[8,0]], lane = [[0,0],[0,0],[1,0],[2,0],[4,0]], warp = [[16,0],[32,0]]>>
+!lw = !tile.tile<64x1xf32, registers, #tile.layout<register = [[8,0]], lane = [[0,0],[0,0],[1,0],[2,0],[4,0]], warp = [[16,0],[32,0]], partial>>
+
+// CHECK-LABEL: llvm.func @warpgroup
+tile.kernel @warpgroup(%batch: !tile.batch, %out: tensor<?x?x32xf32>, %scale: f32)
+    attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %m0, %l0 = tile.softmax_init : !mw, !lw
+  %s0 = tile.zero : !w
+  // CHECK: scf.for
+  %m, %l, %o = scf.for %j = %c0 to %c9 step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %s0) -> (!mw, !lw, !w) {
+    // CHECK: %[[A:.+]] = arith.maxnumf
+    // CHECK-NEXT: %[[B:.+]] = arith.maxnumf
+    // CHECK-NEXT: %[[C:.+]] = arith.maxnumf
+    // CHECK-NEXT: %[[D:.+]] = arith.maxnumf
+    // CHECK-NEXT: %[[AB:.+]] = arith.maxnumf %[[A]], %[[B]]
+    // CHECK-NEXT: %[[CD:.+]] = arith.maxnumf %[[C]], %[[D]]
+    // CHECK-NEXT: arith.maxnumf %[[AB]], %[[CD]]
+    %p, %mj, %lj, %f = tile.softmax_step %oi, %mi, %li scale %scale : !w, !mw, !lw
+    scf.yield %mj, %lj, %p : !mw, !lw, !w
+  }
+  tile.store_rows query %o, %out[%item] : !w, tensor<?x?x32xf32>
   tile.return
 }
