@@ -23,10 +23,11 @@ def AssignLayoutsPass : Pass<"tile-assign-layouts", "::attncc::tile::KernelOp"> 
 def PipelinePass : Pass<"tile-pipeline", "::attncc::tile::KernelOp"> {
   let summary = "loads of keys and values in a loop become copies into rings";
   let description = [{
-    `overlap = none`: each iteration acquires a slot, copies keys and values (in boxes, where the
-    schedule says `copy = tensor`; rows of values past the end then become zero), commits, waits before
-    the first use and releases after the last. One joint ring, or one each, as the schedule's
-    `stages` say. Still in order: what overlaps is decided by `--tile-prefetch`.
+    Each iteration acquires a slot, copies keys and values (in boxes, where the schedule says
+    `copy = tensor`; rows of values past the end then become zero), commits, waits before the first
+    use and releases after the last. One joint ring, or one each, as the schedule's `stages` say;
+    with specialised roles also one of each unit for its rows of the query. Still in order: what
+    overlaps is decided by `--tile-prefetch`, or by `--tile-assign-roles` and `--tile-overlap`.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect"];
 }
@@ -74,8 +75,10 @@ def PersistPass : Pass<"tile-persist", "::attncc::tile::KernelOp"> {
   let summary = "the work loop becomes what draws the items";
   let description = [{
     `work = grid`: the item of the block's place in the grid, and nothing if that is empty.
+    `work = static`: a loop over the block's share of the items, whose rings go on from item to
+    item; with `overlap = items` the last product of one stands beside the first scores of the next.
   }];
-  let dependentDialects = ["::mlir::scf::SCFDialect"];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }
 
 def PeelMasksPass : Pass<"tile-peel-masks", "::attncc::tile::KernelOp"> {
@@ -91,11 +94,12 @@ def PeelMasksPass : Pass<"tile-peel-masks", "::attncc::tile::KernelOp"> {
 def PackSharedMemoryPass : Pass<"tile-pack-shared-memory", "::attncc::tile::KernelOp"> {
   let summary = "live ranges of rings and scratch become offsets";
   let description = [{
-    Places every ring, the shared tile of every `tile.load_rows`, and the scratch of `tile.merge_units` and of moves that cross warps, at
-    multiples of 1024 bytes (the largest swizzle atom) such that what is live together does not
-    overlap, and sets `shared_memory` on the kernel. More than `limit` bytes is an error. With
-    `copy = tensor` rings get the place of their mbarriers; with `blocks_per_sm` above 1 the kernel
-    is padded so that no more blocks fit on a multiprocessor.
+    Places every ring, the shared tile of every `tile.load_rows`, and the scratch of
+    `tile.merge_units` and of moves that cross warps, at multiples of 1024 bytes (the largest swizzle
+    atom) such that what is live together does not overlap, and sets `shared_memory` on the kernel.
+    More than `limit` bytes is an error. Rings that boxes fill get the place of their mbarriers, items
+    that are read again that of their records; with `blocks_per_sm` above 1 the kernel is padded so
+    that no more blocks fit on a multiprocessor.
   }];
   let options = [
     Option<"limit", "limit", "int64_t", "101376",

@@ -32,9 +32,9 @@ def compile_package(folder, spec, *options):
     return done.returncode == 0
 
 
-def verify(folder, what, cases):
+def verify(folder, what, cases, *options):
     """The report; None if there is none."""
-    done = run(attncc, "verify", folder, "--json", f"--cases={cases}")
+    done = run(attncc, "verify", folder, "--json", f"--cases={cases}", *options)
     if not done.stdout:
         check(False, f"{what}: exit code {done.returncode}: {done.stderr}")
         return None
@@ -46,8 +46,8 @@ def verify(folder, what, cases):
     return report
 
 
-def must_pass(folder, what, cases):
-    report = verify(folder, what, cases)
+def must_pass(folder, what, cases, *options):
+    report = verify(folder, what, cases, *options)
     if report is None:
         return None
     for diagnostic in report["diagnostics"]:
@@ -121,6 +121,21 @@ with tempfile.TemporaryDirectory() as work:
         folder = package(spec, *options)
         if folder:
             must_pass(folder, what, 40)
+
+    # Prefill by products of warpgroups: boxes of 8, 16 and all keys, groups that divide no block, rows of 1 and of 4 panels.
+    for what, spec, options in [
+            ("d128", models / "llama-3.1-8b.json", []),
+            ("d96, pages of 24 tokens", models / "phi-3-mini.json", ["--page-size=24"]),
+            ("7 heads to one, pages of 8", models / "qwen2.5-0.5b.json", ["--page-size=8"]),
+            ("head_dim 256, a group of one, f16", model(head_dim=256, query_heads=2), ["--page-size=64", "--dtype=f16"]),
+            ("bidirectional, head_dim 16", model(head_dim=16, mask={"causal": False}), ["--page-size=256"]),
+            ("tiles that a unit skips", model(head_dim=128, query_heads=2),
+             ["--schedule=<unit=4,units=3,rows=64,divide=rows,keys=64,orientation=direct,product=wgmma,copy=tensor,box=16,"
+              "stages=[2,2],query_stages=1,roles=specialised,registers=[32,32,160],overlap=items,ping_pong=true,"
+              "rescale=lazy,work=static,order=longest_first,skip_tiles=true>"])]:
+        folder = package(spec, "--target=sm_90a", *options)
+        if folder:
+            must_pass(folder, f"sm_90a, {what}", 40, "--role=prefill")
 
     # The kernel rotates halves; the manifest is made to say pairs side by side.
     if llama:
