@@ -112,14 +112,8 @@ Result<void> CompileCommand::assemble(std::vector<CompiledKernel> &kernels, cons
   if (Result<void> done = assembleKernels(kernels, ptxas); !done)
     return done;
   for (const CompiledKernel &kernel : kernels)
-    for (const std::string &warning : kernel.assembled->warnings) {
-      Diagnostic diagnostic;
-      diagnostic.severity = Diagnostic::Severity::Warning;
-      diagnostic.code = "ptxas";
-      diagnostic.message = "kernel " + kernel.entry + ": " + warning;
-      diagnostic.where.file = kernelFile(kernel, ".ptx");
-      report.add(diagnostic);
-    }
+    for (const std::string &warning : kernel.assembled->warnings)
+      report.warn("kernel " + kernel.entry + ": " + warning, kernelFile(kernel, ".ptx"), "ptxas");
   return {};
 }
 

@@ -123,11 +123,8 @@ std::vector<Diagnostic> spec::unsupportedDiagnostics(const ModelSpec &spec,
     diagnostic.where.pointer = group.refusal.where.pointer;
     diagnostics.push_back(std::move(diagnostic));
   }
-  if (!diagnostics.empty()) {
-    Diagnostic note;
-    note.severity = Diagnostic::Severity::Note;
-    note.message = "--allow-partial leaves these layers out and lists them under \"refused\"";
-    diagnostics.back().notes.push_back(std::move(note));
-  }
+  if (!diagnostics.empty())
+    diagnostics.back().notes.push_back(
+        makeNote("--allow-partial leaves these layers out and lists them under \"refused\""));
   return diagnostics;
 }

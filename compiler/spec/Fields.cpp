@@ -51,10 +51,7 @@ void Fields::refuseOthers() {
     Error error = member.value->error("spec-key", "unknown key " + json::inQuotes(member.key));
     error.diagnostic.where.line = member.line;
     error.diagnostic.where.column = member.column;
-    Diagnostic note;
-    note.severity = Diagnostic::Severity::Note;
-    note.message = "known here: " + known;
-    error.diagnostic.notes.push_back(std::move(note));
+    error.diagnostic.notes.push_back(makeNote("known here: " + known));
     failure.add(std::move(error));
     return;
   }

@@ -19,20 +19,13 @@ using namespace attncc::spec;
 
 namespace {
 
-Diagnostic plainNote(std::string message) {
-  Diagnostic note;
-  note.severity = Diagnostic::Severity::Note;
-  note.message = std::move(message);
-  return note;
-}
-
 Error unknownModelType(const json::Value &value) {
   Error error = value.error("spec-model-type", "unknown model_type " + value.shown());
   std::string known;
   for (const std::string &name : knownModelTypes())
     known += (known.empty() ? "" : ", ") + name;
   error.diagnostic.notes.push_back(
-      plainNote("known: " + known + "; or write the layers as model.json (docs/spec.md)"));
+      makeNote("known: " + known + "; or write the layers as model.json (docs/spec.md)"));
   return error;
 }
 
@@ -103,8 +96,8 @@ Result<ModelSpec> Reader::read() {
     return *failure.error;
   spec.classes = groupLayers(std::move(layers));
   if (const json::Value *map = config.find("auto_map")) {
-    Diagnostic note = plainNote("auto_map is not followed: the layers are those of model_type \"" +
-                                spec.modelType + "\"");
+    Diagnostic note = makeNote("auto_map is not followed: the layers are those of model_type \"" +
+                               spec.modelType + "\"");
     note.code = "spec-auto-map";
     note.where = map->location();
     spec.notes.push_back(std::move(note));
@@ -440,7 +433,7 @@ void Reader::readRopeParameters(Rope &rope, Fields &parameters) {
     if (!parsed) {
       Error error = kind->error("spec-rope", "unknown rope type " + kind->shown());
       error.diagnostic.notes.push_back(
-          plainNote("known: default, linear, dynamic, llama3, yarn, longrope"));
+          makeNote("known: default, linear, dynamic, llama3, yarn, longrope"));
       failure.add(std::move(error));
       return;
     }

@@ -126,15 +126,13 @@ static void chooseType(ModelSpec &spec, const json::Value *given, const SpecOpti
     return;
   }
   spec.dtype = DType::BF16;
-  Diagnostic note;
-  note.severity = Diagnostic::Severity::Note;
+  Diagnostic note = makeNote(
+      (given ? given->name() + " is " + given->shown() : std::string("no dtype is given")) +
+      ": kernels are compiled for bf16; --dtype=f16 chooses otherwise");
   note.code = "spec-dtype";
   note.where.file = spec.file;
   if (given)
     note.where = given->location();
-  note.message =
-      (given ? given->name() + " is " + given->shown() : std::string("no dtype is given")) +
-      ": kernels are compiled for bf16; --dtype=f16 chooses otherwise";
   spec.notes.push_back(std::move(note));
 }
 
@@ -146,10 +144,7 @@ static Result<ModelSpec> readDocument(const json::Document &document, const Spec
   if (!own && !root.find("model_type")) {
     Error error = root.error("spec-form", "neither \"model_type\" (a Hugging Face config.json) nor "
                                           "\"schema\" (a model.json) is here");
-    Diagnostic note;
-    note.severity = Diagnostic::Severity::Note;
-    note.message = "docs/spec.md describes both forms";
-    error.diagnostic.notes.push_back(std::move(note));
+    error.diagnostic.notes.push_back(makeNote("docs/spec.md describes both forms"));
     return error;
   }
   Result<Reading> reading = own ? readModelJson(root, options) : readHuggingFace(root, options);

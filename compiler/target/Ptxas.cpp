@@ -19,13 +19,6 @@ Error assemblerError(std::string message) {
   return error;
 }
 
-void addNote(Error &error, std::string message) {
-  Diagnostic note;
-  note.severity = Diagnostic::Severity::Note;
-  note.message = std::move(message);
-  error.diagnostic.notes.push_back(std::move(note));
-}
-
 /// The number behind the first `before` in the text, or -1.
 int64_t numberAfter(std::string_view text, std::string_view before) {
   size_t at = text.find(before);
@@ -112,8 +105,9 @@ Error failureOf(const ChildResult &done, const std::string &arch, const std::str
   error.diagnostic.where.file = file;
   error.diagnostic.where.line = line;
   error.diagnostic.where.column = line ? 1 : 0; // ptxas names none
-  addNote(error, "--emit=ptx prints the kernel; without --cubin packages hold PTX alone, which the "
-                 "driver compiles");
+  error.diagnostic.notes.push_back(
+      makeNote("--emit=ptx prints the kernel; without --cubin packages hold PTX alone, which the "
+               "driver compiles"));
   return error;
 }
 
@@ -178,8 +172,9 @@ Result<Ptxas> Ptxas::find(const std::vector<std::string> &places) {
             ? "there is no ptxas at " + places[0]
             : "there is no ptxas: it is neither in PATH nor in the bin folder of CUDA_HOME, of "
               "CUDA_PATH or of /usr/local/cuda");
-    addNote(error, "ptxas comes with the CUDA Toolkit, ATTNCC_PTXAS may name one; without --cubin "
-                   "packages hold PTX alone, which the driver compiles");
+    error.diagnostic.notes.push_back(
+        makeNote("ptxas comes with the CUDA Toolkit, ATTNCC_PTXAS may name one; without --cubin "
+                 "packages hold PTX alone, which the driver compiles"));
     return error;
   }
   Result<ChildResult> asked = runChild({program, "--version"}, std::chrono::seconds(30));

@@ -116,10 +116,8 @@ Result<Machine> openMachine(const std::string &deviceName) {
   device::CudaDevice *cuda = (*opened)->asCuda();
   if (!cuda) {
     Error error = makeError(Status::Unsupported, "a simulator does not tell time");
-    Diagnostic note;
-    note.severity = Diagnostic::Severity::Note;
-    note.message = "--device=cuda:0 is the first GPU; attncc verify runs a package on a simulator";
-    error.diagnostic.notes.push_back(std::move(note));
+    error.diagnostic.notes.push_back(
+        makeNote("--device=cuda:0 is the first GPU; attncc verify runs a package on a simulator"));
     return error;
   }
   Machine machine;

@@ -44,6 +44,8 @@ public:
   std::string color = "auto"; ///< or "always" or "never"
 
   void add(const Diagnostic &diagnostic);
+  /// `subject`: the file or device that the message is about.
+  void warn(std::string message, std::string subject, std::string code = {});
   /// Adds an error of a device, which is named in front of the message, "cuda:0: error: …", unless
   /// the message is about a file. Gives the exit code of its status.
   int add(Error error, const std::string &device);

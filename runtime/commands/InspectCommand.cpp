@@ -109,13 +109,8 @@ struct InspectCommand {
     if (!package)
       return finish(report.add(package.error(), device));
     loaded = *package;
-    if (std::string refused = loaded->refusedCubins(); !refused.empty()) {
-      Diagnostic warning;
-      warning.severity = Diagnostic::Severity::Warning;
-      warning.message = refused;
-      warning.where.file = device;
-      report.add(warning);
-    }
+    if (std::string refused = loaded->refusedCubins(); !refused.empty())
+      report.warn(refused, device);
     return finish(kOk);
   }
 

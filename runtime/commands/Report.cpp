@@ -90,6 +90,15 @@ void Report::add(const Diagnostic &diagnostic) {
     std::cerr << (colored(STDERR_FILENO) ? inColor(diagnostic.text()) : diagnostic.text()) << "\n";
 }
 
+void Report::warn(std::string message, std::string subject, std::string code) {
+  Diagnostic warning;
+  warning.severity = Diagnostic::Severity::Warning;
+  warning.code = std::move(code);
+  warning.message = std::move(message);
+  warning.where.file = std::move(subject);
+  add(warning);
+}
+
 int Report::fail(const Error &error) {
   add(error.diagnostic);
   return finish(exitCodeOf(error.status));

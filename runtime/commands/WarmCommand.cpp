@@ -40,19 +40,8 @@ struct WarmCommand {
 private:
   static Error notAGpu() {
     Error error = makeError(Status::Unsupported, "a simulator compiles nothing");
-    Diagnostic note;
-    note.severity = Diagnostic::Severity::Note;
-    note.message = "--device=cuda:0 is the first GPU";
-    error.diagnostic.notes.push_back(std::move(note));
+    error.diagnostic.notes.push_back(makeNote("--device=cuda:0 is the first GPU"));
     return error;
-  }
-
-  void warn(const std::string &message) {
-    Diagnostic warning;
-    warning.severity = Diagnostic::Severity::Warning;
-    warning.message = message;
-    warning.where.file = device;
-    report.add(warning);
   }
 
   int tell(const package::Package &package, double seconds) {
@@ -61,9 +50,10 @@ private:
     const device::DeviceInfo &info = package.device().info();
     const JitCache cache = jitCache();
     if (std::string refused = package.refusedCubins(); !refused.empty())
-      warn(refused);
+      report.warn(refused, device);
     if (compiled > 0 && !cache.keeps)
-      warn("the driver keeps nothing of what it compiled, its cache is " + cache.text);
+      report.warn("the driver keeps nothing of what it compiled, its cache is " + cache.text,
+                  device);
     if (!report.json) {
       char time[32];
       std::snprintf(time, sizeof time, "%.2f", seconds);

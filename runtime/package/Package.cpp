@@ -196,11 +196,9 @@ Error Package::jitForbidden(const KernelEntry &entry, const std::string &why) co
                                                    " would have to be compiled for " +
                                                    owner->info().description + ": " + why);
   error.diagnostic.where.file = owner->info().name;
-  Diagnostic note;
-  note.severity = Diagnostic::Severity::Note;
-  note.message = "attncc … --cubin assembles kernels for a package's targets; without forbid_jit "
-                 "the driver compiles the PTX";
-  error.diagnostic.notes.push_back(std::move(note));
+  error.diagnostic.notes.push_back(
+      makeNote("attncc … --cubin assembles kernels for a package's targets; without forbid_jit "
+               "the driver compiles the PTX"));
   return error;
 }
 

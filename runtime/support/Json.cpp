@@ -218,9 +218,7 @@ private:
     for (const Member &member : object.objectMembers)
       if (member.key == name) {
         failure->diagnostic.where.pointer = member.value->pointer();
-        Diagnostic note;
-        note.severity = Diagnostic::Severity::Note;
-        note.message = "the first one is here";
+        Diagnostic note = makeNote("the first one is here");
         note.where = {document.source->file, member.line, member.column, member.value->pointer()};
         failure->diagnostic.notes.push_back(std::move(note));
       }
@@ -417,9 +415,7 @@ Error Value::error(std::string code, std::string message) const {
 }
 
 Diagnostic Value::note() const {
-  Diagnostic diagnostic;
-  diagnostic.severity = Diagnostic::Severity::Note;
-  diagnostic.message = name() + " is here (" + pointer() + ")";
+  Diagnostic diagnostic = makeNote(name() + " is here (" + pointer() + ")");
   diagnostic.where = location();
   return diagnostic;
 }

@@ -63,6 +63,14 @@ inline Error makeError(Status status, std::string message) {
   return error;
 }
 
+/// For Diagnostic::notes; of no place.
+inline Diagnostic makeNote(std::string message) {
+  Diagnostic note;
+  note.severity = Diagnostic::Severity::Note;
+  note.message = std::move(message);
+  return note;
+}
+
 /// A value of T or an Error. `Result<void>` holds nothing or an Error.
 template <class T> class [[nodiscard]] Result {
 public:

@@ -73,6 +73,15 @@ public:
     if (a && b && !(sameBits(a->output, b->output) && sameBits(a->lse, b->lse)))
       fail(what);
   }
+  /// Whether a run of one sequence left what `batch` has of that sequence from `token` on.
+  void expectRowsOf(const Outcome &batch, size_t token, size_t tokens,
+                    const std::optional<Outcome> &one, const std::string &what) {
+    const size_t row = size_t(shape.group() * shape.valueDim), lseRow = size_t(shape.group());
+    if (one &&
+        !(sameBits(one->output, std::span(batch.output).subspan(token * row, tokens * row)) &&
+          sameBits(one->lse, std::span(batch.lse).subspan(token * lseRow, tokens * lseRow))))
+      fail(what);
+  }
   PropertyResult result(std::string detail = {}) const {
     PropertyResult result;
     result.layerClass = shape.name;
@@ -140,7 +149,6 @@ PropertyResult checkBatchInvariance(const ClassShape &shape, Executor &executor,
   std::optional<Outcome> together = check.run(batch);
   if (!data || !together)
     return check.result();
-  const size_t row = size_t(shape.group() * shape.valueDim), lseRow = size_t(shape.group());
   size_t token = 0;
   for (size_t s = 0; s < batch.sequences.size(); ++s) {
     const size_t length = size_t(batch.sequences[s].queryLength);
@@ -150,13 +158,10 @@ PropertyResult checkBatchInvariance(const ClassShape &shape, Executor &executor,
       VerifyCase alone = check.makeCase({batch.sequences[s]});
       alone.seed = 12; // other pages
       auto expectItsBits = [&](const std::optional<Outcome> &one, const char *how) {
-        if (one && !(sameBits(std::span(one->output).first(length * row),
-                              std::span(together->output).subspan(token * row, length * row)) &&
-                     sameBits(std::span(one->lse).first(length * lseRow),
-                              std::span(together->lse).subspan(token * lseRow, length * lseRow))))
-          check.fail("sequence " + std::to_string(s) + " of length " +
-                     std::to_string(batch.sequences[s].kvLength) + " has other bits " + how +
-                     " than in a batch of 64");
+        check.expectRowsOf(*together, token, length, one,
+                           "sequence " + std::to_string(s) + " of length " +
+                               std::to_string(batch.sequences[s].kvLength) + " has other bits " +
+                               how + " than in a batch of 64");
       };
       expectItsBits(check.run(alone, &values), "alone");
       // Sequences of no tokens behind it, and bounds that are not its own: what a captured graph
@@ -392,7 +397,6 @@ PropertyResult checkMixedBatch(const ClassShape &shape, Executor &executor, doub
   std::optional<Outcome> together = check.run(batch);
   if (!data || !together)
     return check.result();
-  const size_t row = size_t(shape.group() * shape.valueDim), lseRow = size_t(shape.group());
   size_t token = 0;
   for (size_t s = 0; s < batch.sequences.size(); ++s) {
     const auto [queryLength, kvLength] = batch.sequences[s];
@@ -404,13 +408,10 @@ PropertyResult checkMixedBatch(const ClassShape &shape, Executor &executor, doub
     VerifyCase alone = check.makeCase({batch.sequences[s]},
                                       queryLength > shape.maxDraft ? Role::Prefill : Role::Decode);
     alone.seed = 12; // other pages
-    std::optional<Outcome> one = check.run(alone, &values);
-    if (one &&
-        !(sameBits(one->output, std::span(together->output).subspan(token * row, length * row)) &&
-          sameBits(one->lse, std::span(together->lse).subspan(token * lseRow, length * lseRow))))
-      check.fail("sequence " + std::to_string(s) + " of " + std::to_string(queryLength) +
-                 " queries and length " + std::to_string(kvLength) +
-                 " has other bits alone than in a mixed batch");
+    check.expectRowsOf(*together, token, length, check.run(alone, &values),
+                       "sequence " + std::to_string(s) + " of " + std::to_string(queryLength) +
+                           " queries and length " + std::to_string(kvLength) +
+                           " has other bits alone than in a mixed batch");
     token += length;
   }
   return check.result();

@@ -454,15 +454,6 @@ Value KernelBuilder::arriveExpectingState(Value barrier, Value bytes) {
                    {barrier, bytes}, i64Type(), /*hasSideEffects=*/true);
 }
 
-void KernelBuilder::waitForState(Value barrier, Value state) {
-  inlineAsm("{\n"
-            ".reg .pred landed;\n"
-            "again: mbarrier.try_wait.shared::cta.b64 landed, [$0], $1;\n"
-            "@!landed bra again;\n"
-            "}",
-            "r,l,~{memory}", {barrier, state}, Type(), /*hasSideEffects=*/true);
-}
-
 void KernelBuilder::arrive(Value barrier) {
   inlineAsm("mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}", barrier, Type(),
             /*hasSideEffects=*/true);
@@ -480,13 +471,17 @@ void KernelBuilder::arriveIf(Value barrier, Value condition) {
 }
 
 // One asm: a loop of blocks would let the optimizer duplicate or move what stands around it.
-void KernelBuilder::waitForBarrier(Value barrier, Value parity) {
-  inlineAsm("{\n"
-            ".reg .pred landed;\n"
-            "again: mbarrier.try_wait.parity.shared::cta.b64 landed, [$0], $1;\n"
-            "@!landed bra again;\n"
-            "}",
-            "r,r,~{memory}", {barrier, parity}, Type(), /*hasSideEffects=*/true);
+void KernelBuilder::waitForBarrier(Value barrier, Value phase) {
+  bool parity = phase.getType() == i32Type();
+  inlineAsm(std::string("{\n"
+                        ".reg .pred landed;\n"
+                        "again: mbarrier.try_wait") +
+                (parity ? ".parity" : "") +
+                ".shared::cta.b64 landed, [$0], $1;\n"
+                "@!landed bra again;\n"
+                "}",
+            parity ? "r,r,~{memory}" : "r,l,~{memory}", {barrier, phase}, Type(),
+            /*hasSideEffects=*/true);
 }
 
 void KernelBuilder::copyBox(Value shared, Value tensorMap, ValueRange coordinates, Value barrier,

@@ -196,15 +196,14 @@ public:
   void initBarriers(Value first, int64_t barriers, int64_t arrivals);
   /// One arrival that announces `bytes` more of copies.
   void arriveExpecting(Value barrier, Value bytes);
-  /// The same; the state by which `waitForState` knows the phase.
+  /// The same; the state by which `waitForBarrier` knows the phase.
   Value arriveExpectingState(Value barrier, Value bytes);
-  void waitForState(Value barrier, Value state);
   void arrive(Value barrier);
   /// One arrival, of the threads where `condition` holds.
   void arriveIf(Value barrier, Value condition);
-  /// Spins until the phase of this parity is complete. Every thread that reads what was copied
-  /// waits.
-  void waitForBarrier(Value barrier, Value parity);
+  /// Spins until the phase is complete: an i32 is its parity, an i64 the state of an arrival in it.
+  /// Every thread that reads what was copied waits.
+  void waitForBarrier(Value barrier, Value phase);
 
   // Tensor copies, PTX ISA 9.7.9.27.
   /// One box from global to shared memory, whose bytes the barrier counts; by one thread.

@@ -194,7 +194,6 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     int64_t keys = rangeOp.getKeys();
     int64_t pageSize = llvm::cast<attn::PagedKvType>(op.getCache().getType()).getPageSize();
     int64_t tokens = std::gcd(pageSize, keys), groups = keys / tokens;
-    int64_t step = kernel.rangeStep();
 
     KernelBuilder b(rewriter, op.getLoc());
     Range range = Range::unpack(adaptor.getRange());
@@ -205,9 +204,8 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
       index = b.add(index, b.divUnsigned(lane, groups));
       group = b.remUnsigned(lane, groups);
     }
-    Value steps = b.mul(index, std::abs(step));
-    Value tileNumber = step < 0 ? b.sub(range.first, steps) : b.add(range.first, steps);
-    Value key = b.add(b.mul(tileNumber, keys), b.mul(group, tokens));
+    Value tile = rangeTile(b, kernel, range, index);
+    Value key = b.add(b.mul(tile, keys), b.mul(group, tokens));
     // A range without tiles is given its first one where tiles overlap.
     Value count = range.count;
     if (kernel.schedule.overlap != attn::Overlap::None)

@@ -72,6 +72,12 @@ Value chunksOf(KernelBuilder &b, const KernelContext &kernel, Value queries) {
   return b.ceilDiv(b.mul(queries, kernel.group), kernel.blockRows());
 }
 
+Value rangeTile(KernelBuilder &b, const KernelContext &kernel, const Range &range, Value index) {
+  int64_t step = kernel.rangeStep();
+  Value steps = b.mul(index, std::abs(step));
+  return step < 0 ? b.sub(range.first, steps) : b.add(range.first, steps);
+}
+
 /// The unit's rows of the chunk that stands at place `chunk` in the sequence's order.
 static void placeChunk(KernelBuilder &b, const KernelContext &kernel, Item &item, Value chunk,
                        Value unit) {
@@ -329,7 +335,7 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
     // keys it would take registers that these do not have to spare.
     for (Value *bound : {&batch.maxQueryLength, &batch.kvHeads, &sequences})
       *bound = b.opaque(*bound);
-    Value chunks = b.ceilDiv(b.mul(batch.maxQueryLength, kernel.group), kernel.blockRows());
+    Value chunks = chunksOf(b, kernel, batch.maxQueryLength);
     Value pairs = b.mul(sequences, batch.kvHeads);
     Value places = b.mul(pairs, chunks);
     Value blocks = b.gridSize(0), block = b.blockIndex(0);
@@ -492,23 +498,17 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
   }
 };
 
-struct RangeCountPattern : TilePattern<tile::RangeCountOp> {
-  using TilePattern::TilePattern;
-  mlir::LogicalResult matchAndRewrite(tile::RangeCountOp op, Adaptor adaptor,
+/// Ops whose result is a member of the range.
+template <class Op, Value Range::*member> struct RangeMemberPattern : TilePattern<Op> {
+  using TilePattern<Op>::TilePattern;
+  mlir::LogicalResult matchAndRewrite(Op op, typename TilePattern<Op>::Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).count);
+    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).*member);
     return mlir::success();
   }
 };
-
-struct RangeEdgesPattern : TilePattern<tile::RangeEdgesOp> {
-  using TilePattern::TilePattern;
-  mlir::LogicalResult matchAndRewrite(tile::RangeEdgesOp op, Adaptor adaptor,
-                                      mlir::ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOp(op, Range::unpack(adaptor.getRange()).edges);
-    return mlir::success();
-  }
-};
+using RangeCountPattern = RangeMemberPattern<tile::RangeCountOp, &Range::count>;
+using RangeEdgesPattern = RangeMemberPattern<tile::RangeEdgesOp, &Range::edges>;
 
 struct RangeSkippedPattern : TilePattern<tile::RangeSkippedOp> {
   using TilePattern::TilePattern;
@@ -526,10 +526,8 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
   mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
-    int64_t step = kernel.rangeStep();
-    Value steps = b.mul(adaptor.getIndex().front(), std::abs(step));
-    Value first = Range::unpack(adaptor.getRange()).first;
-    rewriter.replaceOp(op, step < 0 ? b.sub(first, steps) : b.add(first, steps));
+    rewriter.replaceOp(
+        op, rangeTile(b, kernel, Range::unpack(adaptor.getRange()), adaptor.getIndex().front()));
     return mlir::success();
   }
 };

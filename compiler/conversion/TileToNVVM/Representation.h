@@ -251,6 +251,10 @@ struct Range : Packed<Range> {
   }
 };
 
+/// The number, among the sequence's tiles, of the range's tile with this index.
+Value rangeTile(KernelBuilder &builder, const KernelContext &kernel, const Range &range,
+                Value index);
+
 /// The conversion above.
 class Representation : public mlir::TypeConverter {
 public:

@@ -119,7 +119,7 @@ struct TileCopy {
           b.ifThen(b.electLane(), [&] {
             Value state = b.arriveExpectingState(landed, bytesOf(left));
             copyBoxes(left, pageOf);
-            b.waitForState(landed, state);
+            b.waitForBarrier(landed, state);
           });
           b.warpBarrier();
           Value row = applyBasis(b, b.lane(), plan.who.laneBasis(), Dimension::Row);

@@ -19,6 +19,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"
+#include "dialects/tile/transforms/Copies.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -70,10 +71,8 @@ void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range, Filling f
   Value count = RangeCountOp::create(builder, loc, builder.getIndexType(), tiles);
   if (atLeastOne)
     count = arith::MaxUIOp::create(builder, loc, count, constant(builder, 1));
-  auto pagesOf = [&](OpBuilder &b, Value j) -> Value {
-    auto type = TileType::get(b.getContext(), 1, 32, b.getI32Type(), Memory::Registers,
-                              LayoutAttr::get(b.getContext(), rowVectors(1, 32, 1)));
-    return PageNumbersOp::create(b, loc, type, filling.copies.front()->getOperand(0), tiles, j);
+  auto pagesOf = [&](OpBuilder &b, Value j) {
+    return createPageNumbers(b, loc, filling.copies.front(), tiles, j);
   };
   SmallVector<Value> inits = {pagesOf(builder, constant(builder, 0)),
                               PositionOp::create(builder, loc)};
@@ -85,17 +84,14 @@ void buildLoads(OpBuilder &builder, scf::ForOp loop, KeyRangeOp range, Filling f
         Value nextPages = pagesOf(b, following);
         Value pages = carried[0], position = carried[1], ring = filling.acquire.getRing();
         Value slot = AcquireOp::create(b, loc, ring, position);
-        for (Operation *op : filling.copies) {
-          auto create = [&]<typename Copy>(Copy old) {
-            Copy::create(b, op->getLoc(), old.getCache(), item, tile, pages, constant(b, 0), slot,
-                         /*when=*/Value(), old.getIndexAttr(), old.getBoxAttr(),
-                         old.getZeroedAttr());
-          };
-          if (auto keys = dyn_cast<CopyKeysOp>(op))
-            create(keys);
-          else
-            create(cast<CopyValuesOp>(op));
-        }
+        for (Operation *copy : filling.copies)
+          createCopyLike(b, copy,
+                         {.tile = tile,
+                          .pages = pages,
+                          .pageIndex = constant(b, 0),
+                          .slot = slot,
+                          .when = {},
+                          .item = item});
         CommitOp::create(b, loc, ring, position);
         scf::YieldOp::create(
             b, loc, ValueRange{nextPages, AdvanceOp::create(b, loc, ring, position).getNext()});

@@ -29,6 +29,7 @@
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
 #include "dialects/tile/Tile.h"
+#include "dialects/tile/transforms/Copies.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -61,12 +62,6 @@ struct RingLoop {
 
   RingType ringType() { return acquire.getRing().getType(); }
 };
-
-attn::PagedKvType cacheOf(Operation *copy) {
-  if (auto keys = dyn_cast<CopyKeysOp>(copy))
-    return keys.getCache().getType();
-  return cast<CopyValuesOp>(copy).getCache().getType();
-}
 
 /// The ring's ops, if the loop has the form that Pipeline.cpp makes.
 FailureOr<RingLoop> match(scf::ForOp loop, AcquireOp acquire) {
@@ -109,7 +104,7 @@ FailureOr<RingLoop> match(scf::ForOp loop, AcquireOp acquire) {
   bool shared = type.getSharedBy() == RingScope::Units;
   ring.distance = type.getDepth() - (shared ? 1 : 0);
   int64_t keys = type.getTiles().front().getRows();
-  int64_t group = std::gcd<int64_t>(cacheOf(ring.copies.front()).getPageSize(), keys);
+  int64_t group = std::gcd<int64_t>(cacheOf(ring.copies.front()).getType().getPageSize(), keys);
   ring.window = 32 * group / keys;
   if (ring.window == 0)
     return acquire.emitError() << "a tile of " << keys << " keys has " << keys / group
@@ -128,11 +123,8 @@ public:
 
   Value pagesFrom(OpBuilder &builder, Value index) const {
     RingLoop r = ring;
-    Location loc = r.acquire.getLoc();
-    auto type = TileType::get(builder.getContext(), 1, 32, builder.getI32Type(), Memory::Registers,
-                              LayoutAttr::get(builder.getContext(), rowVectors(1, 32, 1)));
-    return PageNumbersOp::create(builder, loc, type, r.copies.front()->getOperand(0),
-                                 r.tile.getRange(), index);
+    return createPageNumbers(builder, r.acquire.getLoc(), r.copies.front(), r.tile.getRange(),
+                             index);
   }
 
   /// acquire, copies of tile `index`, commit; returns the next position.
@@ -142,16 +134,10 @@ public:
     Value inRange = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, index, count);
     Value tile = KeyTileOp::create(builder, loc, r.tile.getRange(), index);
     Value slot = AcquireOp::create(builder, loc, r.acquire.getRing(), position);
-    for (Operation *op : r.copies) {
-      auto create = [&]<typename Copy>(Copy old) {
-        Copy::create(builder, op->getLoc(), old.getCache(), old.getItem(), tile, pages, place, slot,
-                     inRange, old.getIndexAttr(), old.getBoxAttr(), old.getZeroedAttr());
-      };
-      if (auto keys = dyn_cast<CopyKeysOp>(op))
-        create(keys);
-      else
-        create(cast<CopyValuesOp>(op));
-    }
+    for (Operation *copy : r.copies)
+      createCopyLike(
+          builder, copy,
+          {.tile = tile, .pages = pages, .pageIndex = place, .slot = slot, .when = inRange});
     CommitOp::create(builder, loc, r.acquire.getRing(), position);
     return AdvanceOp::create(builder, loc, r.acquire.getRing(), position);
   }
