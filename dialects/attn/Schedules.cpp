@@ -61,12 +61,12 @@ int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
                       ? schedule.stages.query * schedule.units * schedule.rows * shape.keyDim
                       : 0;
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
-  // One a slot, or the three kinds of a ring that a role fills.
-  int64_t barriers =
-      schedule.copy == Copy::Tensor ? 8 * slots * (schedule.specialised() ? 3 : 1) : 0;
-  // The records of items that are read again, 192 bytes a warp (dialects/tile/layout/Storage.h).
-  int64_t records = schedule.overlap == Overlap::Items ? 192 * schedule.computeThreads() / 32 : 0;
-  return (sharers * tile + query) * shape.elementBytes + sharers * barriers + records;
+  int64_t barriers = schedule.copy == Copy::Tensor ? sharers * slots : 0, items = 0;
+  if (schedule.specialised()) { // three for keys and values, two for items
+    barriers = 3 * slots + 2 * (2 + schedule.stages.query);
+    items = 1024; // their ring, rounded up
+  }
+  return (sharers * tile + query) * shape.elementBytes + items + 8 * barriers;
 }
 
 /// Block-table entries that a warp has at hand, one in each lane.
@@ -247,11 +247,16 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.overlap = Overlap::Items;
   schedule.pingPong = true;
   schedule.rescale = Rescale::Lazy;
-  schedule.work = Work::Static;
+  schedule.work = Work::Atomic;
   schedule.order = Order::LongestFirst;
-  // With a mask the chunks of as many pairs as their keys and values fit in the L2 cache, the
-  // longest first; without, all chunks of one pair after the other.
-  schedule.headGroup = shape.causal ? 32 : 1;
+  // With a mask the chunks of as many pairs as their keys and values fit in the L2 cache at 4,096
+  // tokens, the longest first; of more where a pair has few chunks. Without, all chunks of one pair
+  // after the other.
+  const int64_t cached = int64_t(32) << 20,
+                pair = 4096 * (shape.keyDim + shape.valueDim) * shape.elementBytes;
+  schedule.headGroup = !shape.causal      ? 1
+                       : shape.group == 1 ? 32
+                                          : std::clamp<int64_t>(cached / pair, 8, 32);
   schedule.stages.joint = false;
   // Three units share each tile where two do not need the registers for a wide output; the loading
   // role needs more of them with two, whose rest is larger.
@@ -259,15 +264,23 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.units = dim <= 128 ? 3 : 2;
   schedule.registers =
       schedule.units == 3 ? std::vector<int64_t>{32, 32, 160} : std::vector<int64_t>{40, 40, 232};
-  const int64_t mostKeys = dim <= 64 ? 112 : 80;
+  int64_t mostKeys = dim > 64 ? 80 : 96;
   if (dim <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};
+  // Where a block has as many tokens as rows, its units see different keys: each leaves out the
+  // tile that it does not see, which only pays where they do not wait for each other's turns.
+  if (schedule.units == 2 && shape.causal && shape.group == 1) {
+    mostKeys = 64;
+    schedule.skipTiles = true;
+    schedule.pingPong = false;
+  }
   for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
     schedule.box = std::gcd(shape.pageSize, schedule.keys);
     if (schedule.box % 16 != 0)
       schedule.box = std::gcd(schedule.box, int64_t(8));
     // A second slot of the query lets the next item's rows come early.
-    for (auto [stages, queries] : {std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
+    for (auto [stages, queries] :
+         {std::pair(4, 2), std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
       schedule.stages.key = schedule.stages.value = stages;
       schedule.stages.query = queries;
       if (schedule.box % 8 == 0 && checkSchedule(schedule, shape, target))

@@ -35,8 +35,9 @@ def PipelinePass : Pass<"tile-pipeline", "::attncc::tile::KernelOp"> {
 def AssignRolesPass : Pass<"tile-assign-roles", "::attncc::tile::KernelOp"> {
   let summary = "copies of keys and values go to a role of their own";
   let description = [{
-    `roles = specialised`: the work loop is taken twice, for a warp that acquires slots, copies and
-    commits, and for the units, which wait, compute and release. Rings move before both.
+    `roles = specialised`: the work loop is taken four times: for a warp that draws the items, one for
+    keys and one for values, which acquire slots, copy and commit, and for the units, which wait,
+    compute and release. Rings move before all of them.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }
@@ -75,8 +76,9 @@ def PersistPass : Pass<"tile-persist", "::attncc::tile::KernelOp"> {
   let summary = "the work loop becomes what draws the items";
   let description = [{
     `work = grid`: the item of the block's place in the grid, and nothing if that is empty.
-    `work = static`: a loop over the block's share of the items, whose rings go on from item to
-    item; with `overlap = items` the last product of one stands beside the first scores of the next.
+    `work = static` and `atomic`: a loop over the block's items, whose rings go on from item to item.
+    The first loading role draws them and hands them to the others in a ring. With `overlap = items`
+    the last product of one stands beside the first scores of the next.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }

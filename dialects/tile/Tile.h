@@ -53,6 +53,9 @@ struct ProductResource : public mlir::SideEffects::Resource::Base<ProductResourc
 
 namespace attncc::tile {
 
+/// Words of a slot that holds an item for other roles (tile.put_item).
+constexpr int64_t itemRecordWords = 32;
+
 /// The kernel around an op, or null.
 KernelOp kernelOf(mlir::Operation *op);
 

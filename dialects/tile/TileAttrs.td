@@ -24,7 +24,8 @@ def Tile_Memory : Tile_Enum<"Memory", "where a tile lives", [
 
 def Tile_RingScope : Tile_Enum<"RingScope", "who shares a ring", [
   I32EnumAttrCase<"Unit", 0, "unit">,
-  I32EnumAttrCase<"Units", 1, "units">
+  I32EnumAttrCase<"Units", 1, "units">,
+  I32EnumAttrCase<"Roles", 2, "roles">
 ]>;
 
 def Tile_RowKind : Tile_Enum<"RowKind", "which rows of an item a tensor holds", [

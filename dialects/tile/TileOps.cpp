@@ -204,15 +204,12 @@ LogicalResult WorkLoopOp::verify() {
 
 LogicalResult GridItemOp::verify() { return verifyItems(*this, getSource(), getItems()); }
 
-static LogicalResult verifyDraw(Operation *op, Value source, ItemsAttr items) {
-  if (items.getKind() != ItemKind::Prefill) // (C2)
-    return op->emitOpError() << "draws items of prefill, got "
-                             << stringifyItemKind(items.getKind());
-  return verifyItems(op, source, items); // (C1)
+LogicalResult DrawItemOp::verify() {
+  if (getItems().getKind() != ItemKind::Prefill) // (C2)
+    return emitOpError() << "draws items of prefill, got "
+                         << stringifyItemKind(getItems().getKind());
+  return verifyItems(*this, getSource(), getItems()); // (C1)
 }
-
-LogicalResult DrawItemOp::verify() { return verifyDraw(*this, getSource(), getItems()); }
-LogicalResult ItemAgainOp::verify() { return verifyDraw(*this, getSource(), getItems()); }
 
 LogicalResult RolesOp::verify() {
   if (getLoads().empty() || getLoads().size() > 4) // (C1)

@@ -116,16 +116,18 @@ def Tile_RolesOp : Tile_Op<"roles", [RecursiveMemoryEffects, NoTerminator, NoReg
                                      SingleBlock, HasParent<"KernelOp">]> {
   let summary = "what warps of different roles do at the same time";
   let description = [{
-    Each `load` region is run by one warp, which fills a ring with keys or with values; `compute` is
-    run by the units and reads them. All receive the same items, in one order. They meet in rings
-    only: what a region uses from outside are constants, arguments and rings, and a ring is filled
-    by one `load` region and read by `compute`.
+    Each `load` region is run by one warp, which fills rings; `compute` is run by the units and reads
+    them. All receive the same items, in one order: the first `load` region draws them for all, the
+    others copy keys and values. They meet in rings only: what a region uses from outside are
+    constants, arguments and rings, and a ring is filled by one `load` region or by its unit.
 
     (C1) There are 1 to 4 `load` regions.
 
     Example:
     ```mlir
     tile.roles load {
+      tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {}
+    }, {
       tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.commit %k[%p] … }
     }, {
       tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) { … tile.commit %v[%p] … }
@@ -138,29 +140,6 @@ def Tile_RolesOp : Tile_Op<"roles", [RecursiveMemoryEffects, NoTerminator, NoReg
   }];
   let regions = (region SizedRegion<1>:$compute, VariadicRegion<SizedRegion<1>>:$loads);
   let assemblyFormat = "`load` $loads `compute` $compute attr-dict";
-  let hasVerifier = 1;
-}
-
-def Tile_ItemAgainOp : Tile_Op<"item_again", [MemoryEffects<[MemRead]>]> {
-  let summary = "an item that the unit has drawn before";
-  let description = [{
-    The item, unit, validity and next cursor that `tile.draw_item` gave with this `turn`; the records
-    of the last two turns are kept. `record` is the place of the units' records in the block's shared
-    memory, set by `--tile-pack-shared-memory`.
-
-    (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
-
-    Example:
-    ```mlir
-    %item, %unit, %valid, %next = tile.item_again %batch[%turn] items(<prefill, group = 4>)
-    ```
-  }];
-  let arguments = (ins Tile_Source:$source, Index:$turn, Tile_ItemsAttr:$items,
-                       OptionalAttr<I32Attr>:$record);
-  let results = (outs Tile_Item:$item, Index:$unit, I1:$valid, Index:$next);
-  let assemblyFormat = [{
-    custom<Source>($source, type($source)) `[` $turn `]` `items` `(` $items `)` attr-dict
-  }];
   let hasVerifier = 1;
 }
 
@@ -191,9 +170,10 @@ def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead, MemWrite]>]>
   let description = [{
     `cursor` counts the places that the block has had so far, from 0; `next` is the cursor for the
     draw behind this one. Places without an item are passed over. `valid` is false where none is
-    left. Places are dealt to the blocks of the grid forth and back: a block whose item was the
-    longest of a round has the shortest of the next. With `turn`, which counts the unit's draws, what
-    is drawn is kept for `tile.item_again`, in a record at `record`: see there. Of `--tile-persist` with `work = static`.
+    left; a block draws until then. The schedule's `work` says how places are dealt. `static`: to the
+    blocks of the grid forth and back, so that a block whose item was the longest of a round has the
+    shortest of the next. `atomic`: a block's first place is its own number, the others are counted
+    by all blocks together, in the workspace. The item is that of the block's first unit.
 
     (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
 
@@ -201,12 +181,13 @@ def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead, MemWrite]>]>
     ```mlir
     %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = 4>)
     ```
+
+    Of `--tile-persist`, in the role that draws for all.
   }];
-  let arguments = (ins Tile_Source:$source, Index:$cursor, Optional<Index>:$turn,
-                       Tile_ItemsAttr:$items, OptionalAttr<I32Attr>:$record);
+  let arguments = (ins Tile_Source:$source, Index:$cursor, Tile_ItemsAttr:$items);
   let results = (outs Tile_Item:$item, Index:$unit, I1:$valid, Index:$next);
   let assemblyFormat = [{
-    custom<Source>($source, type($source)) `[` $cursor `]` (`turn` $turn^)? `items` `(` $items `)` attr-dict
+    custom<Source>($source, type($source)) `[` $cursor `]` `items` `(` $items `)` attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -94,6 +94,29 @@ LogicalResult CopyRowsOp::verify() {
   return verifyElement(*this, "slot's tile", tiles[0], source.getElementType());
 }
 
+/// One word of each lane of a warp.
+static LogicalResult verifyRecord(Operation *op, const char *what, TileType tile) {
+  if (!tile.isShared())
+    return op->emitOpError() << what << " must be in shared memory, got " << tile;
+  if (failed(verifyShape(op, what, tile, 1, itemRecordWords)))
+    return failure();
+  return verifyElement(op, what, tile, IntegerType::get(op->getContext(), 32));
+}
+
+LogicalResult PutItemOp::verify() {
+  auto acquire = getSlot().getDefiningOp<AcquireOp>();
+  if (!acquire)
+    return success();
+  ArrayRef<TileType> tiles = acquire.getRing().getType().getTiles();
+  if (tiles.size() != 1) // (C1)
+    return emitOpError() << "needs a slot of one tile, got " << tiles.size() << " tiles";
+  return verifyRecord(*this, "slot's tile", tiles[0]);
+}
+
+LogicalResult TakeItemOp::verify() {
+  return verifyRecord(*this, "record", getRecord().getType()); // (C1)
+}
+
 LogicalResult ZeroRowsOp::verify() {
   TileType tile = getValue().getType();
   if (!tile.isShared()) // (C1)

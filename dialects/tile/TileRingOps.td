@@ -18,9 +18,10 @@ def Tile_RingOp : Tile_Op<"ring"> {
   let summary = "a ring of shared-memory slots";
   let description = [{
     `offset` is the ring's place in the block's shared memory, in bytes, and `barriers`, of a ring
-    that tensor copies fill, the place of its mbarriers: one a slot that says when it is full and,
-    where another role fills the ring, behind these one a slot that says when it is empty and one
-    that says when a tile of which rows become zero has landed. Set by `--tile-pack-shared-memory`.
+    that tensor copies or a role fill, the place of its mbarriers: one a slot that says when it is
+    full and, where a role fills the ring, behind these one a slot that says when it is empty and,
+    with tensor copies, one that says when a tile of which rows become zero has landed. Set by
+    `--tile-pack-shared-memory`.
 
     (C1) `offset` is a multiple of 128 and not negative. (C2) `barriers` is a multiple of 8 and not
     negative.
@@ -168,6 +169,40 @@ def Tile_CopyRowsOp : Tile_Op<"copy_rows", [MemoryEffects<[MemRead, MemWrite<Til
   let assemblyFormat = [{
     $kind $source `[` $item `]` `into` $slot attr-dict `:` type($source)
   }];
+  let hasVerifier = 1;
+}
+
+def Tile_PutItemOp : Tile_Op<"put_item", [MemoryEffects<[MemWrite<Tile_RingResource>]>]> {
+  let summary = "writes an item, and whether it is one, into a slot";
+  let description = [{
+    For `tile.take_item` of other roles.
+
+    (C1) The slot holds one tile, of 1 × 32 i32.
+
+    Example: `tile.put_item %item, %valid into %slot`
+  }];
+  let arguments = (ins Tile_Item:$item, I1:$valid, Tile_Slot:$slot);
+  let assemblyFormat = "$item `,` $valid `into` $slot attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_TakeItemOp : Tile_Op<"take_item", [MemoryEffects<[MemRead<Tile_RingResource>]>]> {
+  let summary = "an item that another role has drawn";
+  let description = [{
+    What `tile.put_item` wrote into the slot that the tile lies in: the item with the unit's own rows,
+    the unit's number (0 in a role that loads), and whether it is an item.
+
+    (C1) The tile is of 1 × 32 i32 in shared memory.
+
+    Example:
+    ```mlir
+    %record = tile.wait %items[%p] : !items
+    %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !record
+    ```
+  }];
+  let arguments = (ins Tile_Tile:$record, Tile_ItemsAttr:$items);
+  let results = (outs Tile_Item:$item, Index:$unit, I1:$valid);
+  let assemblyFormat = "$record `items` `(` $items `)` attr-dict `:` type($record)";
   let hasVerifier = 1;
 }
 

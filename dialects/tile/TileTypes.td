@@ -56,7 +56,8 @@ def Tile_RingType : Tile_Type<"Ring", "ring"> {
   let summary = "a bounded FIFO of shared-memory slots";
   let description = [{
     Each slot holds one or more tiles. `shared_by = unit`: every unit has a ring of its own;
-    `shared_by = units`: the block has one, and each unit releases every slot once.
+    `shared_by = units`: the block has one, and each unit releases every slot once; `shared_by =
+    roles`: so does each loading warp but the one that fills it.
 
     (C1) At least one slot and one tile. (C2) The tiles are in shared memory.
 

@@ -71,8 +71,8 @@ inline mlir::LogicalResult verifyItem(mlir::Operation *op, mlir::Value item,
     items = grid.getItems();
   else if (auto draw = item.getDefiningOp<DrawItemOp>())
     items = draw.getItems();
-  else if (auto again = item.getDefiningOp<ItemAgainOp>())
-    items = again.getItems();
+  else if (auto take = item.getDefiningOp<TakeItemOp>())
+    items = take.getItems();
   else if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(item))
     if (auto loop = llvm::dyn_cast<WorkLoopOp>(argument.getOwner()->getParentOp()))
       items = loop.getItems();

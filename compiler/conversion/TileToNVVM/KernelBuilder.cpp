@@ -370,6 +370,10 @@ void KernelBuilder::atomicOr(Value pointer, Value bits) {
   LLVM::AtomicRMWOp::create(builder, location, LLVM::AtomicBinOp::_or, pointer, bits,
                             LLVM::AtomicOrdering::monotonic, "device");
 }
+Value KernelBuilder::atomicIncrement(Value pointer, Value limit) {
+  return LLVM::AtomicRMWOp::create(builder, location, LLVM::AtomicBinOp::uinc_wrap, pointer, limit,
+                                   LLVM::AtomicOrdering::monotonic, "device");
+}
 Value KernelBuilder::sharedMemory(int64_t bytes) {
   return offset(LLVM::AddressOfOp::create(builder, location, pointerType(AddressSpace::Shared),
                                           sharedMemorySymbol),
@@ -689,23 +693,24 @@ Values KernelBuilder::loop(Value begin, Value end, Value step, ValueRange initia
   return Values(op.getResults());
 }
 
-Values KernelBuilder::loopWhile(ValueRange initial, llvm::function_ref<Value(ValueRange)> condition,
-                                llvm::function_ref<Values(ValueRange)> body) {
-  auto within = [&](mlir::OpBuilder &nested, llvm::function_ref<void()> emit) {
-    mlir::OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-    emit();
-  };
+Values KernelBuilder::repeatWhile(Value initial, llvm::ArrayRef<Type> types,
+                                  llvm::function_ref<Round(Value)> body) {
+  llvm::SmallVector<Type> passed = {initial.getType()};
+  llvm::append_range(passed, types);
   auto op = scf::WhileOp::create(
-      builder, location, initial.getTypes(), initial,
+      builder, location, passed, initial,
       [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
-        within(nested,
-               [&] { scf::ConditionOp::create(builder, location, condition(carried), carried); });
+        mlir::OpBuilder::InsertionGuard guard(builder);
+        builder.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+        Round round = body(carried.front());
+        Values values = {round.state};
+        values.append(round.results);
+        scf::ConditionOp::create(builder, location, round.again, values);
       },
-      [&](mlir::OpBuilder &nested, mlir::Location, ValueRange carried) {
-        within(nested, [&] { scf::YieldOp::create(builder, location, body(carried)); });
+      [&](mlir::OpBuilder &nested, mlir::Location loc, ValueRange carried) {
+        scf::YieldOp::create(nested, loc, carried.front());
       });
-  return Values(op.getResults());
+  return Values(op.getResults().drop_front());
 }
 
 } // namespace attncc::lowering

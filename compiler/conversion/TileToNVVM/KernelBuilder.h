@@ -164,6 +164,8 @@ public:
   void storeVector(ValueRange values, Value pointer);
   /// Relaxed or at device scope, no result.
   void atomicOr(Value pointer, Value bits);
+  /// The old value; `limit` is followed by 0.
+  Value atomicIncrement(Value pointer, Value limit);
   /// The address of a byte of the block's shared memory.
   Value sharedMemory(int64_t offset);
   /// The address of an array of constants. It is defined before the function that `builder` is in,
@@ -244,9 +246,14 @@ public:
   Values loop(Value begin, Value end, Value step, ValueRange initial,
               llvm::function_ref<Values(Value, ValueRange)> body);
 
-  /// As long as `condition` holds of what is carried.
-  Values loopWhile(ValueRange initial, llvm::function_ref<Value(ValueRange)> condition,
-                   llvm::function_ref<Values(ValueRange)> body);
+  struct Round {
+    Value again, state;
+    Values results;
+  };
+  /// The results, of these types, of the first round without `again`; `state` is the argument of
+  /// the next one.
+  Values repeatWhile(Value initial, llvm::ArrayRef<Type> types,
+                     llvm::function_ref<Round(Value)> body);
 
 private:
   /// Null where `result` is.

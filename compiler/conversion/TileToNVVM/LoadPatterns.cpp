@@ -196,8 +196,13 @@ struct PageNumbersPattern : TilePattern<tile::PageNumbersOp> {
     int64_t tokens = std::gcd(pageSize, keys), groups = keys / tokens;
 
     KernelBuilder b(rewriter, op.getLoc());
+    Value index = adaptor.getIndex().front();
+    if (kernel.schedule.specialised()) { // a loading role has few registers: see key_tile
+      b.rereadThread();
+      index = b.opaque(index);
+    }
     Range range = Range::unpack(adaptor.getRange());
-    Value lane = b.lane(), index = adaptor.getIndex().front(), group = lane, mine = b.i1(true);
+    Value lane = b.lane(), group = lane, mine = b.i1(true);
     if (kernel.schedule.specialised()) { // copies take the first tile's entries only
       mine = b.compare(Compare::ult, lane, groups);
     } else {

@@ -6,7 +6,7 @@
 //   decode  x = kv_head · chunks + chunk, y = split, z = sequence
 //   prefill x = chunk · kv_heads + kv_head, z = sequence; longest_first counts the
 //           chunks from the sequence's last one, whose rows see the most keys
-//   prefill where blocks stay for many items: place number · blocks + block, forth and back, of
+//   prefill where blocks stay for many items: places, dealt forth and back or counted, of
 //           (group of pairs, chunk, pair of sequence and kv head)
 //   merge   x · units + unit = row (token · query_heads + head), z = sequence
 //   append  x = kv_head, y = token, z = sequence
@@ -132,10 +132,11 @@ Value tableOf(KernelBuilder &b, const BatchArgument &batch, Value sequence) {
   return b.offset(batch.blockTable, b.mul(entry, 4));
 }
 
-void reportFault(KernelBuilder &b, const KernelContext &kernel, Value faulty) {
+/// By the thread that is number 0 of those that know it.
+void reportFault(KernelBuilder &b, const KernelContext &kernel, Value faulty, Value thread) {
   if (!kernel.workspace)
     return;
-  Value first = b.compare(Compare::eq, b.thread(), 0);
+  Value first = b.compare(Compare::eq, thread, 0);
   b.ifThen(b.bitAnd(faulty, first), [&] { b.atomicOr(kernel.workspace, b.i32(errorLength)); });
 }
 
@@ -269,42 +270,37 @@ private:
     }
     if (answers)
       valid = b.bitAnd(valid, answers);
-    reportFault(b, kernel, answers ? b.bitAnd(item.faulty, answers) : item.faulty);
+    reportFault(b, kernel, answers ? b.bitAnd(item.faulty, answers) : item.faulty, b.thread());
     return {item, valid};
   }
 };
 
-/// Records of items (tile.item_again): the words of the fields in order, 64-bit ones as two, then
-/// validity and the next cursor.
-constexpr int64_t recordWords = tile::itemRecordBytes / 8;
+/// Words of a field in an item's record. What is counted in 64 bits is the pool's pages, of which
+/// 32 bits can name so many.
+int64_t wordsOf(Field field) { return field == Field::Pointer ? 2 : 1; }
 
-/// The record of the thread's warp for a turn.
-Value recordOf(KernelBuilder &b, const KernelContext &kernel, int64_t records, Value turn) {
-  Value record =
-      b.offset(b.sharedMemory(records), b.mul(b.warp(kernel.warps()), tile::itemRecordBytes));
-  return b.offset(record, b.mul(b.bitAnd(turn, 1), tile::itemRecordBytes / 2));
-}
-
-void keep(KernelBuilder &b, Value record, ValueRange item, Value valid, Value next) {
+/// Writes the fields of an item into its record in order, then whether it is one.
+void putItem(KernelBuilder &b, Value record, ValueRange item, Value valid) {
   Values words;
   for (auto [field, value] : llvm::zip(Item::fields(), item)) {
     if (field == Field::Word) {
       words.push_back(value);
     } else if (field == Field::Bit) {
       words.push_back(b.select(value, b.i32(1), b.i32(0)));
+    } else if (field == Field::Long) {
+      words.push_back(b.truncate(b.minSigned(value, b.i64(UINT32_MAX))));
     } else {
-      Value wide = field == Field::Pointer ? b.toInteger(value) : value;
+      Value wide = b.toInteger(value);
       words.append({b.truncate(wide), b.truncate(b.shiftRight(wide, 32))});
     }
   }
-  words.append({b.select(valid, b.i32(1), b.i32(0)), next});
-  words.resize(recordWords, b.i32(0));
-  b.warpBarrier(); // the record of the turn before the last one has been read
+  words.push_back(b.select(valid, b.i32(1), b.i32(0)));
+  assert(words.size() <= tile::itemRecordWords && "a slot has room for an item");
+  words.resize(llvm::alignTo(words.size(), 4), b.i32(0));
   b.ifThen(b.compare(Compare::eq, b.lane(), 0), [&] {
-    for (int64_t first = 0; first < recordWords; first += 4)
+    for (size_t first = 0; first < words.size(); first += 4)
       b.storeVector(ValueRange(words).slice(first, 4), b.offset(record, 4 * first));
   });
-  b.warpBarrier();
 }
 
 Value fieldOf(KernelBuilder &b, Field field, ValueRange words) {
@@ -312,8 +308,26 @@ Value fieldOf(KernelBuilder &b, Field field, ValueRange words) {
     return words[0];
   if (field == Field::Bit)
     return b.compare(Compare::ne, words[0], 0);
-  Value wide = b.bitOr(b.zeroExtend(words[0]), b.shiftLeft(b.zeroExtend(words[1]), 32));
-  return field == Field::Pointer ? b.toPointer(wide) : wide;
+  if (field == Field::Long)
+    return b.zeroExtend(words[0]);
+  return b.toPointer(b.bitOr(b.zeroExtend(words[0]), b.shiftLeft(b.zeroExtend(words[1]), 32)));
+}
+
+/// The item of a record, and whether it is one.
+std::pair<Item, Value> takenItem(KernelBuilder &b, Value record) {
+  int64_t count = 1;
+  for (Field field : Item::fields())
+    count += wordsOf(field);
+  Values words;
+  for (int64_t first = 0; first < count; first += 4)
+    words.append(b.loadVector(b.offset(record, 4 * first), b.i32Type(), 4));
+  ValueRange rest = words;
+  Values item;
+  for (Field field : Item::fields()) {
+    item.push_back(fieldOf(b, field, rest.take_front(wordsOf(field))));
+    rest = rest.drop_front(wordsOf(field));
+  }
+  return {Item::unpack(item), fieldOf(b, Field::Bit, rest.take_front())};
 }
 
 /// Places are (group of pairs, chunk, pair) with the pair of sequence and kv head fastest: a
@@ -324,70 +338,84 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
 
   mlir::LogicalResult matchAndRewrite(tile::DrawItemOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
+    if (!kernel.ofLoadRole.contains(op))
+      return op.emitOpError() << "expected a role that draws the items for all others";
+    if (isAtomic() && !kernel.workspace)
+      return op.emitOpError() << "work = atomic counts in the workspace, which the kernel has not";
     KernelBuilder b(rewriter, op.getLoc());
-    b.rereadThread();
-    bool loads = kernel.ofLoadRole.contains(op);
-    Value unit = loads ? b.i32(0) : kernel.unit(b);
+    Value unit = b.i32(0);
     PersistentBatch source = PersistentBatch::unpack(adaptor.getSource());
     BatchArgument &batch = source.batch;
-    Value sequences = source.sequences;
-    // What follows from the launch is computed anew by every draw: kept through the loops over the
-    // keys it would take registers that these do not have to spare.
-    for (Value *bound : {&batch.maxQueryLength, &batch.kvHeads, &sequences})
-      *bound = b.opaque(*bound);
     Value chunks = chunksOf(b, kernel, batch.maxQueryLength);
-    Value pairs = b.mul(sequences, batch.kvHeads);
+    Value pairs = b.mul(source.sequences, batch.kvHeads);
     Value places = b.mul(pairs, chunks);
-    Value blocks = b.gridSize(0), block = b.blockIndex(0);
 
-    auto itemAt = [&](Value cursor) -> std::pair<Item, Value> {
-      Value forth = b.compare(Compare::eq, b.bitAnd(cursor, 1), 0);
-      Value place =
-          b.add(b.mul(cursor, blocks), b.select(forth, block, b.sub(b.add(blocks, -1), block)));
-      auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
-      Value exists = b.compare(Compare::ult, place, places);
-      pair = b.select(exists, pair, b.i32(0));
-      Value sequence = b.divUnsigned(pair, batch.kvHeads);
-      Item item = itemOfSequence(b, batch, sequence);
-      item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
-      placeChunk(b, kernel, item, chunk, unit);
-      Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
-      Value answers = answersFor(b, kernel, item, batch);
-      if (!loads)
-        reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)));
-      return {item, b.bitAnd(valid, answers)};
-    };
-    // Over the places without an item, which are few: the first place is most often one.
-    auto [first, isItem] = itemAt(adaptor.getCursor().front());
-    Values state = {b.add(adaptor.getCursor().front(), 1)};
-    state.append(first.pack());
-    state.push_back(isItem);
-    Values drawn = b.loopWhile(
-        state,
-        [&](ValueRange s) {
-          Value begins = b.compare(Compare::ult, b.mul(s.front(), blocks), places);
-          return b.bitAnd(begins, b.compare(Compare::eq, s.back(), b.i1(false)));
-        },
-        [&](ValueRange s) -> Values {
-          auto [item, valid] = itemAt(s.front());
-          Values next = {b.add(s.front(), 1)};
-          next.append(item.pack());
-          next.push_back(valid);
-          return next;
+    // The item, whether it is one, and the next cursor.
+    llvm::SmallVector<Type> types;
+    if (mlir::failed(typeConverter->convertType(op.getItem().getType(), types)))
+      return mlir::failure();
+    types.append({b.i1Type(), b.i32Type()});
+    Values drawn = b.repeatWhile(
+        adaptor.getCursor().front(), types, [&](Value cursor) -> KernelBuilder::Round {
+          Value next = b.add(cursor, 1);
+          Value place = isAtomic() ? countedPlace(b, cursor, places) : dealtPlace(b, cursor);
+          Value exists = b.compare(Compare::ult, place, places);
+          Value more =
+              isAtomic() ? exists : b.compare(Compare::ult, b.mul(next, b.gridSize(0)), places);
+          auto [chunk, pair] = chunkAndPair(b, place, chunks, pairs);
+          pair = b.select(exists, pair, b.i32(0));
+          Value sequence = b.divUnsigned(pair, batch.kvHeads);
+          Item item = itemOfSequence(b, batch, sequence);
+          item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
+          placeChunk(b, kernel, item, chunk, unit);
+          Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
+          Value answers = answersFor(b, kernel, item, batch);
+          reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)), b.lane());
+          valid = b.bitAnd(valid, answers);
+          Values results = item.pack();
+          results.append({valid, next});
+          // Places without an item are few: most often the first one has it.
+          return {b.bitAnd(more, b.compare(Compare::eq, valid, b.i1(false))), next, results};
         });
-    ValueRange item = ValueRange(drawn).drop_front().drop_back();
-    if (op.getTurn()) {
-      if (!op.getRecord())
-        return op.emitOpError() << "expected a place of its record: run --tile-pack-shared-memory";
-      Value record = recordOf(b, kernel, *op.getRecord(), adaptor.getTurn().front());
-      keep(b, record, item, drawn.back(), drawn.front());
-    }
-    rewriter.replaceOpWithMultiple(
-        op, llvm::SmallVector<Values>{Values(item), {unit}, {drawn.back()}, {drawn.front()}});
+    rewriter.replaceOpWithMultiple(op,
+                                   llvm::SmallVector<Values>{Values(ValueRange(drawn).drop_back(2)),
+                                                             {unit},
+                                                             {drawn[drawn.size() - 2]},
+                                                             {drawn.back()}});
     return mlir::success();
   }
 
 private:
+  /// Of the workspace's head, cleared with it: how many places have been counted. The launch that
+  /// counts them leaves 0.
+  static constexpr int64_t counterOffset = 128;
+
+  bool isAtomic() const { return kernel.schedule.work == attn::Work::Atomic; }
+
+  static Value dealtPlace(KernelBuilder &b, Value cursor) {
+    Value blocks = b.gridSize(0), block = b.blockIndex(0);
+    Value forth = b.compare(Compare::eq, b.bitAnd(cursor, 1), 0);
+    return b.add(b.mul(cursor, blocks), b.select(forth, block, b.sub(b.add(blocks, -1), block)));
+  }
+
+  /// The block's number, then what all blocks count together. Each of the blocks that have a place
+  /// counts until there is none, so the launch counts as often as it has places.
+  Value countedPlace(KernelBuilder &b, Value cursor, Value places) const {
+    return b.ifElse(
+        b.compare(Compare::eq, cursor, 0), {b.i32Type()},
+        [&]() -> Values { return {b.blockIndex(0)}; },
+        [&]() -> Values {
+          Value counted = b.ifElse(
+              b.compare(Compare::eq, b.lane(), 0), {b.i32Type()},
+              [&]() -> Values {
+                return {b.atomicIncrement(b.offset(kernel.workspace, counterOffset),
+                                          b.add(places, -1))};
+              },
+              [&]() -> Values { return {b.i32(0)}; })[0];
+          return {b.add(b.gridSize(0), b.shuffleIndex(counted, b.i32(0)))};
+        })[0];
+  }
+
   std::pair<Value, Value> chunkAndPair(KernelBuilder &b, Value place, Value chunks,
                                        Value pairs) const {
     if (kernel.schedule.headGroup == 0) {
@@ -404,29 +432,27 @@ private:
   }
 };
 
-struct ItemAgainPattern : TilePattern<tile::ItemAgainOp> {
+struct PutItemPattern : TilePattern<tile::PutItemOp> {
   using TilePattern::TilePattern;
-
-  mlir::LogicalResult matchAndRewrite(tile::ItemAgainOp op, Adaptor adaptor,
+  mlir::LogicalResult matchAndRewrite(tile::PutItemOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!op.getRecord())
-      return op.emitOpError() << "expected a place of its record: run --tile-pack-shared-memory";
+    KernelBuilder b(rewriter, op.getLoc());
+    putItem(b, adaptor.getSlot().front(), adaptor.getItem(), adaptor.getValid().front());
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+struct TakeItemPattern : TilePattern<tile::TakeItemOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::TakeItemOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
     b.rereadThread();
-    Value record = recordOf(b, kernel, *op.getRecord(), adaptor.getTurn().front());
-    Values words;
-    for (int64_t first = 0; first < recordWords; first += 4)
-      words.append(b.loadVector(b.offset(record, 4 * first), b.i32Type(), 4));
-    ValueRange rest = words;
-    Values item;
-    for (Field field : Item::fields()) {
-      int64_t count = field == Field::Pointer || field == Field::Long ? 2 : 1;
-      item.push_back(fieldOf(b, field, rest.take_front(count)));
-      rest = rest.drop_front(count);
-    }
-    Value valid = fieldOf(b, Field::Bit, rest.take_front());
-    rewriter.replaceOpWithMultiple(
-        op, llvm::SmallVector<Values>{item, {kernel.unit(b)}, {valid}, {rest[1]}});
+    Value unit = kernel.ofLoadRole.contains(op) ? b.i32(0) : kernel.unit(b);
+    auto [item, valid] = takenItem(b, adaptor.getRecord().front());
+    item.rowBegin = b.add(item.rowBegin, b.mul(unit, kernel.schedule.rows));
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{item.pack(), {unit}, {valid}});
     return mlir::success();
   }
 };
@@ -526,8 +552,10 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
   mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
     KernelBuilder b(rewriter, op.getLoc());
-    rewriter.replaceOp(
-        op, rangeTile(b, kernel, Range::unpack(adaptor.getRange()), adaptor.getIndex().front()));
+    Value index = adaptor.getIndex().front();
+    if (kernel.ofLoadRole.contains(op)) // one counter in a register, not one for each use
+      index = b.opaque(index);
+    rewriter.replaceOp(op, rangeTile(b, kernel, Range::unpack(adaptor.getRange()), index));
     return mlir::success();
   }
 };
@@ -536,7 +564,7 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
-  patterns.add<GridItemPattern, DrawItemPattern, ItemAgainPattern, KeyRangePattern,
+  patterns.add<GridItemPattern, DrawItemPattern, PutItemPattern, TakeItemPattern, KeyRangePattern,
                RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, KeyTilePattern>(
       converter, patterns.getContext(), kernel);
 }

@@ -47,6 +47,7 @@ struct KernelContext {
 
   /// Ops of the loading role, whose warp is none of the units'.
   llvm::DenseSet<mlir::Operation *> ofLoadRole;
+  int64_t loadRoles = 0; // warps that load
   /// Releases of slots that a product has read which the unit has awaited: all of its warps have
   /// passed their wait for the slot then.
   llvm::DenseSet<mlir::Operation *> behindAwait;

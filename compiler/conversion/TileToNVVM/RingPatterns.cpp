@@ -21,11 +21,13 @@
 // before be filled again, so that its release is nothing. With one slot that would
 // come too late, and acquire has a barrier of its own.
 //
-// A ring that a loading role fills for the units has two mbarriers a slot for that,
-// and a third for copies with zeros (TensorCopyPatterns.cpp). Acquire waits until the
-// slot is empty, wait until it is full; release is an arrival of one thread of the
-// unit at the first of them. All of the unit's warps must have passed their wait by
-// then: they have where a product that reads the slot was awaited, else they meet.
+// A ring that a loading role fills for others has two mbarriers a slot for that, and
+// with tensor copies a third for zeros (TensorCopyPatterns.cpp). Acquire waits until
+// the slot is empty, wait until it is full; release is an arrival of one thread of the
+// unit, or of the warp that loads, at the first of them. All of the unit's warps must
+// have passed their wait by then: they have where a product that reads the slot was
+// awaited, else they meet. The lane that has written an item hands it over by an
+// arrival at its commit.
 //
 // Rings of units lie one behind the other, and so do their mbarriers. A position
 // is a stage, and for mbarriers the parity of the phase that its copies complete.
@@ -38,18 +40,19 @@
 namespace attncc::lowering {
 namespace {
 
-bool isShared(tile::RingType ring) { return ring.getSharedBy() == tile::RingScope::Units; }
+bool isShared(tile::RingType ring) { return ring.getSharedBy() != tile::RingScope::Unit; }
+/// Filled by one lane's stores, not by copies.
+bool isOfItems(tile::RingType ring) { return ring.getSharedBy() == tile::RingScope::Roles; }
 
-/// Who fills a ring that units share: all of them by gathering, or the loading role by tensor
-/// copies.
+/// Who fills a ring that units share: all of them by gathering, or a loading role.
 mlir::LogicalResult checkSupported(tile::RingOp op, const KernelContext &kernel) {
   bool ofRole = isShared(op.getType()) && op.getBarriers();
   bool ofUnits = isShared(op.getType()) && !op.getBarriers();
   if (ofRole == (isShared(op.getType()) && kernel.schedule.specialised()) &&
       !(ofUnits && kernel.schedule.unit != 1))
     return mlir::success();
-  return op.emitOpError() << "expected a ring that a role fills with tensor copies, or one that "
-                             "one-warp units gather, got "
+  return op.emitOpError() << "expected a ring that a role fills, or one that one-warp units "
+                             "gather, got "
                           << op.getType() << " of units of " << kernel.schedule.unit
                           << ", roles = " << attn::stringifyRoles(kernel.schedule.roles);
 }
@@ -96,8 +99,12 @@ private:
     if (isShared(type)) { // the roles meet before they use it
       b.ifThen(b.compare(Compare::eq, b.thread(), 0), [&] {
         b.initBarriers(barriers, depth, /*arrivals=*/1);
-        b.initBarriers(b.offset(barriers, 8 * depth), depth, kernel.units());
-        b.initBarriers(b.offset(barriers, 16 * depth), depth, 1);
+        int64_t readers = kernel.units();
+        if (isOfItems(type)) // but for the role that fills it
+          readers += kernel.loadRoles - 1;
+        b.initBarriers(b.offset(barriers, 8 * depth), depth, readers);
+        if (!isOfItems(type))
+          b.initBarriers(b.offset(barriers, 16 * depth), depth, 1);
       });
       return barriers;
     }
@@ -191,10 +198,15 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
 
 struct CommitPattern : TilePattern<tile::CommitOp> {
   using TilePattern::TilePattern;
-  mlir::LogicalResult matchAndRewrite(tile::CommitOp op, Adaptor,
+  mlir::LogicalResult matchAndRewrite(tile::CommitOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!hasBarriers(op.getRing()))
-      KernelBuilder(rewriter, op.getLoc()).commitCopies();
+    KernelBuilder b(rewriter, op.getLoc());
+    if (!hasBarriers(op.getRing())) {
+      b.commitCopies();
+    } else if (isOfItems(llvm::cast<tile::RingType>(op.getRing().getType()))) {
+      b.arriveIf(slotBarrier(b, adaptor.getRing(), adaptor.getPosition()),
+                 b.compare(Compare::eq, b.lane(), 0));
+    }
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -240,11 +252,14 @@ struct ReleasePattern : TilePattern<tile::ReleaseOp> {
     if (!isShared(ring)) {
       kernel.unitBarrier(b);
     } else if (hasBarriers(op.getRing())) {
+      bool loads = kernel.ofLoadRole.contains(op);
       // A warp that has not passed its wait when the slot is filled again would wait for ever.
-      if (!kernel.behindAwait.contains(op))
+      if (loads)
+        b.warpBarrier();
+      else if (!kernel.behindAwait.contains(op))
         kernel.unitBarrier(b);
       b.arriveIf(emptyBarrier(b, ring, adaptor.getRing(), adaptor.getPosition()),
-                 b.compare(Compare::eq, kernel.threadOfUnit(b), 0));
+                 b.compare(Compare::eq, loads ? b.lane() : kernel.threadOfUnit(b), 0));
     }
     rewriter.eraseOp(op);
     return mlir::success();

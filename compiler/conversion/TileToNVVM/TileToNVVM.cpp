@@ -180,6 +180,7 @@ tile::ItemsAttr itemsOf(tile::KernelOp kernel) {
 /// around it are converted.
 void notePlaces(tile::KernelOp op, KernelContext &kernel) {
   op.walk([&](tile::RolesOp roles) {
+    kernel.loadRoles = static_cast<int64_t>(roles.getLoads().size());
     for (mlir::Region &load : roles.getLoads())
       load.walk([&](mlir::Operation *inner) { kernel.ofLoadRole.insert(inner); });
   });

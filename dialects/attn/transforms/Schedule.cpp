@@ -44,8 +44,7 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
 static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, bool isDecode) {
   auto refuse = [&] { return attention.emitError(); };
   for (auto [asked, text] :
-       {std::pair(s.work == Work::Atomic, "work = atomic"),
-        std::pair(s.output == Output::Staged, "output = staged"),
+       {std::pair(s.output == Output::Staged, "output = staged"),
         std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
         std::pair(s.dependentLaunch == DependentLaunch::WaitLate, "dependent_launch = wait_late")})
     if (asked)
@@ -70,9 +69,9 @@ static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, 
   // The loading role's copies are tensor copies, and the launch of these is one of blocks that
   // stay.
   if (s.specialised() != (s.product == Product::Wgmma) ||
-      s.specialised() != (s.copy == Copy::Tensor) || s.specialised() != (s.work == Work::Static))
-    return refuse() << "divide = rows has product = wgmma, copy = tensor and work = static with "
-                       "specialised roles and only then, got "
+      s.specialised() != (s.copy == Copy::Tensor) || s.specialised() != (s.work != Work::Grid))
+    return refuse() << "divide = rows has product = wgmma, copy = tensor and work = static or "
+                       "atomic with specialised roles and only then, got "
                     << stringifyEnum(s.product) << ", " << stringifyEnum(s.copy) << ", "
                     << stringifyEnum(s.work) << " and roles = " << stringifyEnum(s.roles);
   if (s.specialised() && s.stages.joint)

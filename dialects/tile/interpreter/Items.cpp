@@ -125,13 +125,7 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   return item->token < item->queryLength() ? item : nullptr;
 }
 
-template <class Op> void Machine::give(Op op, const Drawn &drawn, int64_t unit) {
-  set(op.getItem(), unit, Cell(drawn.item));
-  set(op.getUnit(), unit, Cell(unit));
-  set(op.getValid(), unit, Cell(int64_t(drawn.item != nullptr)));
-  set(op.getNext(), unit, Cell(drawn.next));
-}
-
+/// Which block has which place does not show in the results: places are dealt forth and back.
 void Machine::drawItem(DrawItemOp op, int64_t unit) {
   auto batch = batchOf(*std::get<const Argument *>(cell(op.getSource(), unit)));
   Place size = gridOf(op.getItems(), *batch).size; // of a grid with a block for each place
@@ -144,21 +138,31 @@ void Machine::drawItem(DrawItemOp op, int64_t unit) {
       item = itemOf(op.getItems(), batch,
                     {place % size[0], place / size[0] % size[1], place / size[0] / size[1]}, unit);
   }
-  Drawn drawn{0, item, cursor};
-  give(op, drawn, unit);
-  if (!op.getTurn())
-    return;
-  drawn.turn = integer(op.getTurn(), unit);
-  records[unit][drawn.turn % 2] = drawn;
+  set(op.getItem(), unit, Cell(item));
+  set(op.getUnit(), unit, Cell(unit));
+  set(op.getValid(), unit, Cell(int64_t(item != nullptr)));
+  set(op.getNext(), unit, Cell(cursor));
 }
 
-LogicalResult Machine::itemAgain(ItemAgainOp op, int64_t unit) {
-  int64_t turn = integer(op.getTurn(), unit);
-  const Drawn &drawn = records[unit][turn % 2];
-  if (drawn.turn != turn)
-    return op.emitOpError() << "reads the item of turn " << turn
-                            << ", which is not one of the last two";
-  give(op, drawn, unit);
+void Machine::putItem(PutItemOp op, int64_t unit) {
+  const SlotReference &slot = std::get<SlotReference>(cell(op.getSlot(), unit));
+  if (integer(op.getValid(), unit))
+    slot.ring->slots[slot.position].item =
+        std::get<std::shared_ptr<const Item>>(cell(op.getItem(), unit));
+}
+
+LogicalResult Machine::takeItem(TakeItemOp op, int64_t unit) {
+  const auto *record = std::get_if<SlotTile>(&cell(op.getRecord(), unit));
+  if (!record)
+    return op.emitOpError() << "takes an item from a tile that is not a slot's";
+  std::shared_ptr<Item> own;
+  if (auto put = record->ring->slots[record->position].item) {
+    own = std::make_shared<Item>(*put);
+    own->firstRow += unit * schedule.getRows();
+  }
+  set(op.getItem(), unit, Cell(std::shared_ptr<const Item>(own)));
+  set(op.getUnit(), unit, Cell(unit));
+  set(op.getValid(), unit, Cell(int64_t(own != nullptr)));
   return success();
 }
 

@@ -67,7 +67,7 @@ FailureOr<std::shared_ptr<const TileData>> Machine::tile(Operation *user, Value 
                                                          int64_t unit) {
   Cell &held = cell(value, unit);
   if (auto *slotTile = std::get_if<SlotTile>(&held)) {
-    if (slotTile->ring->reader(unit).released > slotTile->position)
+    if (slotTile->ring->reader(user, unit).released > slotTile->position)
       return user->emitOpError() << "reads slot " << slotTile->position
                                  << " of a ring after its release";
     return slotTile->tile;
@@ -127,7 +127,6 @@ LogicalResult Machine::run() {
       for (block[0] = 0; block[0] < grid.size[0]; ++block[0]) {
         cells.clear();
         rings.clear();
-        records.assign(units, {});
         flights.assign(units, {});
         for (auto [argument, given] : llvm::zip_equal(kernel.getArguments(), arguments))
           for (int64_t unit = 0; unit < units; ++unit) {
@@ -173,7 +172,7 @@ LogicalResult Machine::runOp(Operation *op, Units active) {
   // What the units of a block do once for all of them, unless they are on their own.
   if (!processes && !op->getOperands().empty())
     if (auto type = llvm::dyn_cast<RingType>(op->getOperand(0).getType());
-        type && type.getSharedBy() == RingScope::Units)
+        type && type.getSharedBy() != RingScope::Unit)
       return runShared(op, active);
   return forEach(active, [&](int64_t unit) { return runUnit(op, unit); });
 }
@@ -300,15 +299,21 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
 
 LogicalResult Machine::runRing(RingOp op, Units active) {
   RingType type = op.getRing().getType();
-  bool ofUnits = type.getSharedBy() == RingScope::Units;
-  bool hasRoles = !kernel.getBody().front().getOps<RolesOp>().empty();
+  bool ofBlock = type.getSharedBy() != RingScope::Unit;
+  int64_t readers = 1;
+  for (auto roles : kernel.getBody().front().getOps<RolesOp>()) {
+    if (ofBlock)
+      readers = units;
+    if (type.getSharedBy() == RingScope::Roles)
+      readers += static_cast<int64_t>(roles.getLoads().size()) - 1;
+  }
   std::shared_ptr<Ring> shared;
   return forEach(active, [&](int64_t unit) {
-    if (!shared || !ofUnits) {
+    if (!shared || !ofBlock) {
       shared = std::make_shared<Ring>();
       shared->type = type;
       shared->value = op.getRing();
-      shared->readers.resize(ofUnits && hasRoles ? units : 1);
+      shared->readers.resize(readers);
       rings.push_back(shared);
     }
     set(op.getRing(), unit, Cell(shared));
@@ -426,7 +431,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
       if (failed(data))
         return failure();
       tiles.push_back(*data);
-    } else if (llvm::isa<ItemType>(operand.getType()) &&
+    } else if (llvm::isa<ItemType>(operand.getType()) && !llvm::isa<PutItemOp>(op) &&
                !std::get<std::shared_ptr<const Item>>(cell(operand, unit))) {
       return op->emitOpError() << "takes an item that is not valid";
     }
@@ -445,7 +450,11 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         drawItem(draw, unit);
         return success();
       })
-      .Case([&](ItemAgainOp again) { return itemAgain(again, unit); })
+      .Case([&](PutItemOp put) {
+        putItem(put, unit);
+        return success();
+      })
+      .Case([&](TakeItemOp take) { return takeItem(take, unit); })
       .Case([&](KeyRangeOp key) {
         auto item = std::get<std::shared_ptr<const Item>>(cell(key.getItem(), unit));
         set(key, unit, Cell(rangeOf(key, item, integer(key.getUnit(), unit))));

@@ -51,6 +51,7 @@ struct Ring {
   struct Slot {
     std::vector<std::shared_ptr<TileData>> tiles;
     bool copied = false;
+    std::shared_ptr<const Item> item; // of tile.put_item, null for one that is not valid
   };
   /// Each of those that wait for a slot and release it.
   struct Reader {
@@ -59,12 +60,17 @@ struct Ring {
   RingType type;
   mlir::Value value;
   int64_t acquired = 0, committed = 0;
-  std::vector<Reader> readers; // the unit's, or the block's, or of each unit in a role of its own
-  std::deque<Slot> slots;      // by position, from 0
+  /// The unit's, or the block's; where roles fill it each unit's, then with shared_by = roles each
+  /// loading role's but the first.
+  std::vector<Reader> readers;
+  std::deque<Slot> slots; // by position, from 0
 
-  Reader &reader(int64_t unit) { return readers[readers.size() == 1 ? 0 : unit]; }
+  /// That of an op that the unit executes.
+  Reader &reader(mlir::Operation *op, int64_t unit);
   /// The first reader that has released least.
   int64_t slowest() const;
+  /// " by unit 1" of the slowest; nothing if there is one reader only.
+  std::string bySlowest() const;
   int64_t released() const { return readers[slowest()].released; }
   /// As the program's text names it.
   std::string name() const;
@@ -118,15 +124,9 @@ private:
   Grid gridOf(ItemsAttr items, const Batch &batch) const;
   std::shared_ptr<const Item> itemOf(ItemsAttr items, const std::shared_ptr<Batch> &batch,
                                      const Place &place, int64_t unit) const;
-  /// What a draw has given; kept for those that have a turn.
-  struct Drawn {
-    int64_t turn = -1;
-    std::shared_ptr<const Item> item;
-    int64_t next = 0;
-  };
-  template <class Op> void give(Op op, const Drawn &drawn, int64_t unit);
   void drawItem(DrawItemOp op, int64_t unit);
-  mlir::LogicalResult itemAgain(ItemAgainOp op, int64_t unit);
+  void putItem(PutItemOp op, int64_t unit);
+  mlir::LogicalResult takeItem(TakeItemOp op, int64_t unit);
   std::shared_ptr<const Range> rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
                                        int64_t unit) const;
 
@@ -245,7 +245,6 @@ private:
   Place block = {0, 0, 0};
   llvm::DenseMap<mlir::Value, std::vector<Cell>> cells;
   std::vector<std::weak_ptr<Ring>> rings;
-  std::vector<std::array<Drawn, 2>> records; // of each unit's last two turns
   struct Flight {
     int64_t started = 0;
     std::vector<std::shared_ptr<const Product>> products; // by number

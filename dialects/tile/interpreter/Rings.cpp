@@ -21,6 +21,27 @@ int64_t Ring::slowest() const {
   return std::ranges::min_element(readers, {}, released) - readers.begin();
 }
 
+Ring::Reader &Ring::reader(Operation *op, int64_t unit) {
+  if (readers.size() == 1)
+    return readers.front();
+  // Loading roles, which run as unit 0, come behind the units; the first one fills such a ring.
+  auto roles = op->getParentOfType<RolesOp>();
+  if (roles && type.getSharedBy() == RingScope::Roles)
+    for (auto [number, load] : llvm::enumerate(roles.getLoads()))
+      if (number > 0 && load.isAncestor(op->getParentRegion()))
+        return readers[kernelOf(op).getSchedule().getUnits() + number - 1];
+  return readers[unit];
+}
+
+std::string Ring::bySlowest() const {
+  if (readers.size() == 1)
+    return "";
+  auto units = static_cast<int64_t>(kernelOf(value.getDefiningOp()).getSchedule().getUnits());
+  int64_t reader = slowest();
+  return reader < units ? " by unit " + std::to_string(reader)
+                        : " by load " + std::to_string(1 + reader - units);
+}
+
 std::string Ring::name() const {
   std::string name;
   llvm::raw_string_ostream stream(name);
@@ -46,9 +67,7 @@ LogicalResult Machine::acquire(AcquireOp op, int64_t unit) {
                             << ", which has not been released";
   auto text = [&taken, position, depth] {
     return llvm::formatv("a free slot of ring {0}: slot {1} has not been released{2}", taken.name(),
-                         position - depth,
-                         taken.readers.size() == 1 ? std::string()
-                                                   : " by unit " + std::to_string(taken.slowest()))
+                         position - depth, taken.bySlowest())
         .str();
   };
   if (processes && failed(processes->wait({op, isFree, text})))
@@ -78,7 +97,7 @@ LogicalResult Machine::commit(CommitOp op, int64_t unit) {
 LogicalResult Machine::wait(WaitOp op, int64_t unit) {
   auto read = std::get<std::shared_ptr<Ring>>(cell(op.getRing(), unit));
   int64_t position = integer(op.getPosition(), unit), ahead = op.getAhead();
-  Ring::Reader &reader = read->reader(unit);
+  Ring::Reader &reader = read->reader(op, unit);
   if (position < reader.released)
     return op.emitOpError() << "waits for slot " << position << " of a ring after its release";
   if (position > reader.waited)
@@ -107,7 +126,7 @@ LogicalResult Machine::wait(WaitOp op, int64_t unit) {
 LogicalResult Machine::release(ReleaseOp op, int64_t unit) {
   Ring &freed = ring(op.getRing(), unit);
   int64_t position = integer(op.getPosition(), unit);
-  Ring::Reader &reader = freed.reader(unit);
+  Ring::Reader &reader = freed.reader(op, unit);
   if (failed(inOrder(op, position, reader.released)))
     return failure();
   if (position >= reader.waited)

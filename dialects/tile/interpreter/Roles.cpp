@@ -37,12 +37,8 @@ LogicalResult Machine::checkRolesEnd(RolesOp op) {
     std::shared_ptr<Ring> ring = weak.lock();
     if (!ring || ring->released() == ring->acquired)
       continue;
-    InFlightDiagnostic error = op.emitOpError()
-                               << "ends before slot " << ring->released() << " of ring "
-                               << ring->name() << " has been released";
-    if (ring->readers.size() > 1)
-      error << " by unit " << ring->slowest();
-    return error;
+    return op.emitOpError() << "ends before slot " << ring->released() << " of ring "
+                            << ring->name() << " has been released" << ring->bySlowest();
   }
   if (turn != 0 || turnTaken)
     return op.emitOpError() << "ends in the turn of unit " << turn;

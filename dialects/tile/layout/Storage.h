@@ -15,9 +15,6 @@ namespace attncc::tile {
 /// swizzle atom.
 constexpr int64_t sharedAlignment = 1024;
 
-/// What a warp keeps of the items of its last two turns: 24 words each.
-constexpr int64_t itemRecordBytes = 2 * 96;
-
 /// One tile of a slot.
 struct StoredTile {
   Layout layout;

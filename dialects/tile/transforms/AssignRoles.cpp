@@ -1,19 +1,21 @@
 //===- AssignRoles.cpp - Copies go to a role of their own ---------------------===//
 //
 //   tile.work_loop(%item, %unit) {       tile.roles load {
-//     scf.for %j … {                       tile.work_loop(%item, %unit) {
-//       acquire, copy, commit                scf.for %j … { page_numbers, acquire, copy, commit } }
-//       wait; use; release         →     }, { … } compute {
-//     }                                    tile.work_loop(%item, %unit) {
-//     store                                  scf.for %j … { wait; use; release }
-//   }                                        store } }
+//     scf.for %j … {                       tile.work_loop(%item, %unit) {}
+//       acquire, copy, commit            }, {
+//       wait; use; release         →       tile.work_loop(%item, %unit) {
+//     }                                      scf.for %j … { page_numbers, acquire, copy, commit } }
+//     store                              }, { … } compute {
+//   }                                      tile.work_loop(%item, %unit) {
+//                                            scf.for %j … { wait; use; release }
+//                                            store } }
 //
-// A ring each has a loading role: so neither keys nor values wait for a slot of the others. It
-// walks the same tiles of the same items (with overlap = tiles or items also the one of a range
-// that has none, see Overlap.cpp); how far it runs ahead is what the rings have room for. A tile's
-// block-table entries are read by one load of the warp, a lane for each, one tile before they are
-// used. Rings move in front of both roles: an item takes the slots where the one before it left
-// off.
+// The first loading role only draws the items, for all of them (Persist.cpp). Keys and values have
+// a role each: so neither waits for a slot of the other. It walks the same tiles of the same items
+// (with overlap = tiles or items also the one of a range that has none, see Overlap.cpp); how far
+// it runs ahead is what the rings have room for. A tile's block-table entries are read by one load
+// of the warp, a lane for each, one tile before they are used. Rings move in front of the roles: an
+// item takes the slots where the one before it left off.
 //
 // Test: test/dialects/tile/assign-roles.mlir, assign-roles-errors.mlir.
 //===----------------------------------------------------------------------===//
@@ -117,12 +119,17 @@ LogicalResult assignRoles(WorkLoopOp work) {
   Location loc = work.getLoc();
   for (auto ring : llvm::make_early_inc_range(work.getBody().front().getOps<RingOp>()))
     ring->moveBefore(work);
-  auto roles = RolesOp::create(builder, loc, static_cast<unsigned>(fillings.size()));
+  auto roles = RolesOp::create(builder, loc, static_cast<unsigned>(1 + fillings.size()));
   bool atLeastOne = kernelOf(work).getSchedule().getOverlap() != attn::Overlap::None;
-  for (auto [region, filling] : llvm::zip(roles.getLoads(), fillings)) {
+  auto createLoop = [&](Region &region) {
     builder.createBlock(&region);
     auto loads = WorkLoopOp::create(builder, loc, work.getSource(), work.getItems());
     builder.setInsertionPointToStart(&loads.getBody().front());
+    return loads;
+  };
+  createLoop(roles.getLoads().front()); // which draws, and does nothing else
+  for (auto [region, filling] : llvm::zip(roles.getLoads().drop_front(), fillings)) {
+    WorkLoopOp loads = createLoop(region);
     buildLoads(builder, loop, range, filling, loads.getItem(), loads.getUnit(), atLeastOne);
   }
   builder.createBlock(&roles.getCompute());

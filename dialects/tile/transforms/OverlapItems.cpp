@@ -1,21 +1,22 @@
 //===- OverlapItems.cpp - One item's last product meets the next one's first --===//
 //
 // overlap = items, of the role that computes: the last product of an item meets the first scores of
-// the next. With A = query rows, first scores, softmax; L = the loop over the keys; B = the last
-// tile's product; E = normalize, store:
+// the next. With A = wait for the query's rows, first scores, softmax; L = the loop over the keys;
+// B = the last tile's product; E = normalize, store:
 //
-//   A of the first item → p, m, l
-//   scf.while (%turn, %valid, p, m, l, positions) {
+//   take the first item, start the copy of its rows;  A → p, m, l
+//   scf.while (%valid, %i, positions, p, m, l) {
 //     condition(%valid)
 //   } do {
-//     the item again;  draw the next one: start the copy of its rows
+//     take item %i again, and the next one: start the copy of its rows
 //     L; release the rows
-//     the next item again       (with query_stages = 1 it is drawn and copied here)
+//     take the next item again      (with query_stages = 1 its rows are copied here)
 //     scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
-//     the item again;  E
+//     take item %i again;  E;  release item %i
 //   }
+//   release the slot that has no item
 //
-// Items are not kept in registers (tile.item_again): the loop has none to spare.
+// Items are not kept in registers: the loop has none to spare.
 //
 // Test: test/dialects/tile/persist-items.mlir, persist-errors.mlir.
 //===----------------------------------------------------------------------===//
@@ -34,23 +35,23 @@ namespace {
 /// The body of the computing role's work loop in parts; see the top of the file.
 class ItemOverlap {
 public:
-  explicit ItemOverlap(WorkLoopOp loop)
-      : loop(loop), body(loop.getBody().front()), builder(loop), loc(loop.getLoc()) {}
+  ItemOverlap(WorkLoopOp loop, RingOp items)
+      : loop(loop), items(items), body(loop.getBody().front()), builder(loop), loc(loop.getLoc()) {}
 
   LogicalResult run() {
     if (failed(divide()))
       return failure();
-    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-    Drawn draw = drawAt(zero, zero);
+    Value itemAt = PositionOp::create(builder, loc);
+    TakeItemOp take = takeItem(builder, loop, items, itemAt);
     SmallVector<Value> starts;
     for (PositionOp start : positions)
       starts.push_back(builder.clone(*start)->getResult(0));
     // The first item, if there is one.
-    auto first = scf::IfOp::create(builder, loc, stateTypes(), draw.valid, /*withElse=*/true);
+    auto first = scf::IfOp::create(builder, loc, stateTypes(), take.getValid(), /*withElse=*/true);
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(first.thenBlock());
-      IRMapping map = mapping(draw, starts);
+      IRMapping map = mapping(take, starts);
       emit(rowCopies, map);
       emit(firstScores, map);
       emit(restOfFirst, map);
@@ -58,27 +59,30 @@ public:
       builder.setInsertionPointToStart(first.elseBlock());
       scf::YieldOp::create(builder, loc, emptyState(starts));
     }
-    SmallVector<Value> inits = {zero, draw.valid};
+    SmallVector<Value> inits = {take.getValid(), itemAt};
     llvm::append_range(inits, starts);
     llvm::append_range(inits, first.getResults());
     SmallVector<Type> types;
     for (Value init : inits)
       types.push_back(init.getType());
-    scf::WhileOp::create(
+    auto whileOp = scf::WhileOp::create(
         builder, loc, types, inits,
         [&](OpBuilder &b, Location loc, ValueRange state) {
-          scf::ConditionOp::create(b, loc, state[1], state);
+          scf::ConditionOp::create(b, loc, state[0], state);
         },
         [&](OpBuilder &b, Location, ValueRange state) {
           builder.setInsertionPoint(b.getInsertionBlock(), b.getInsertionPoint());
           emitItem(state);
         });
+    builder.setInsertionPointAfter(whileOp);
+    ReleaseOp::create(builder, loc, items, whileOp.getResult(1));
     loop.erase();
     return success();
   }
 
 private:
   WorkLoopOp loop;
+  RingOp items;
   Block &body;
   OpBuilder builder;
   Location loc;
@@ -196,25 +200,11 @@ private:
     return map;
   }
 
-  /// An item and what comes with it.
-  struct Drawn {
-    Value item, unit, valid, next;
-  };
-  Drawn drawAt(Value cursor, Value turn) {
-    auto op = DrawItemOp::create(builder, loc, loop.getSource(), cursor, turn, loop.getItemsAttr(),
-                                 /*record=*/IntegerAttr());
-    return {op.getItem(), op.getUnit(), op.getValid(), op.getNext()};
-  }
-  Drawn again(Value turn) {
-    auto op = ItemAgainOp::create(builder, loc, loop.getSource(), turn, loop.getItemsAttr(),
-                                  /*record=*/IntegerAttr());
-    return {op.getItem(), op.getUnit(), op.getValid(), op.getNext()};
-  }
   /// Of the body's item, unit and positions, with the arithmetic on them.
-  IRMapping mapping(const Drawn &draw, ValueRange at) {
+  IRMapping mapping(TakeItemOp take, ValueRange at) {
     IRMapping map = mappingOfPositions(at);
-    map.map(loop.getItem(), draw.item);
-    map.map(loop.getUnit(), draw.unit);
+    map.map(loop.getItem(), take.getItem());
+    map.map(loop.getUnit(), take.getUnit());
     emit(arithmetic, map);
     return map;
   }
@@ -225,26 +215,25 @@ private:
 
   /// One item, whose first tile's scores are done.
   void emitItem(ValueRange carried) {
-    Value turn = carried[0];
-    Value nextTurn =
-        arith::AddIOp::create(builder, loc, turn, arith::ConstantIndexOp::create(builder, loc, 1));
+    Value itemAt = carried[1];
     ValueRange at = carried.slice(2, positions.size()),
                known = carried.drop_front(2 + positions.size());
-    Drawn draw = again(turn);
-    IRMapping map = mapping(draw, at);
+    IRMapping map = mapping(takeItem(builder, loop, items, itemAt), at);
     for (auto [value, now] : llvm::zip(state, known))
       map.map(value, now);
     SmallVector<Value> nextAt;
-    for (PositionOp position : positions)
-      nextAt.push_back(isOfRows(position) ? advanced(position, map) : Value());
+    for (auto [position, now] : llvm::zip(positions, at))
+      nextAt.push_back(isOfRows(position) ? AdvanceOp::create(builder, loc, rows.getRing(), now)
+                                          : Value());
+    Value nextItemAt = AdvanceOp::create(builder, loc, items, itemAt);
     bool ahead = rows.getRing().getType().getDepth() > 1;
     if (ahead) {
-      Drawn next = drawAt(draw.next, nextTurn);
-      auto valid = scf::IfOp::create(builder, loc, next.valid, /*withElse=*/false);
+      TakeItemOp next = takeItem(builder, loop, items, nextItemAt);
+      auto valid = scf::IfOp::create(builder, loc, next.getValid(), /*withElse=*/false);
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPoint(valid.thenYield());
       IRMapping ofNext = mappingOfPositions(positionsFor(nextAt, at));
-      ofNext.map(loop.getItem(), next.item);
+      ofNext.map(loop.getItem(), next.getItem());
       emit(rowCopies, ofNext);
     }
     // The rows are there, whatever of the next item's is not.
@@ -258,11 +247,11 @@ private:
       if (!value && map.contains(end))
         value = map.lookup(end);
 
-    Drawn next = ahead ? again(nextTurn) : drawAt(draw.next, nextTurn);
+    TakeItemOp next = takeItem(builder, loop, items, nextItemAt);
     SmallVector<Type> types = stateTypes();
     for (Value value : results)
       types.push_back(value.getType());
-    auto both = scf::IfOp::create(builder, loc, types, next.valid, /*withElse=*/true);
+    auto both = scf::IfOp::create(builder, loc, types, next.getValid(), /*withElse=*/true);
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(both.thenBlock());
@@ -286,11 +275,12 @@ private:
       if (!value)
         value = map.lookup(end);
 
-    Drawn done = again(turn);
-    map.map(loop.getItem(), done.item);
-    map.map(loop.getUnit(), done.unit);
+    TakeItemOp done = takeItem(builder, loop, items, itemAt);
+    map.map(loop.getItem(), done.getItem());
+    map.map(loop.getUnit(), done.getUnit());
     emit(epilogue, map);
-    SmallVector<Value> yielded = {nextTurn, next.valid};
+    ReleaseOp::create(builder, loc, items, itemAt);
+    SmallVector<Value> yielded = {next.getValid(), nextItemAt};
     llvm::append_range(yielded, nextAt);
     llvm::append_range(yielded, both.getResults().take_front(state.size()));
     scf::YieldOp::create(builder, loc, yielded);
@@ -303,18 +293,7 @@ private:
   }
 
   /// The position of the ring of the query's rows.
-  bool isOfRows(PositionOp position) {
-    return llvm::any_of(position.getPosition().getUsers(),
-                        [&](Operation *user) { return llvm::is_contained(rowCopies, user); });
-  }
-  /// Where the next item's rows go.
-  Value advanced(PositionOp position, const IRMapping &map) {
-    Value ring;
-    for (Operation *user : position.getPosition().getUsers())
-      if (isa<AcquireOp>(user))
-        ring = user->getOperand(0);
-    return AdvanceOp::create(builder, loc, ring, map.lookup(position.getPosition()));
-  }
+  bool isOfRows(PositionOp position) { return rows.getPosition() == position.getPosition(); }
   /// Those that are known, else the present ones, which A does not use.
   static SmallVector<Value> positionsFor(ArrayRef<Value> next, ValueRange at) {
     SmallVector<Value> values;
@@ -326,6 +305,6 @@ private:
 
 } // namespace
 
-LogicalResult overlapItems(WorkLoopOp loop) { return ItemOverlap(loop).run(); }
+LogicalResult overlapItems(WorkLoopOp loop, RingOp items) { return ItemOverlap(loop, items).run(); }
 
 } // namespace attncc::tile

@@ -9,11 +9,10 @@
 // is placed first, at the lowest place that fits. So the scratch of merge_units lies over the rings
 // that are dead by then.
 //
-// Behind it stand the mbarriers of rings that tensor copies fill, one a slot and owner: nothing
-// else may ever lie over a live mbarrier. Then the records of items that are read again, of each
-// warp. Last comes padding, where `blocks_per_sm` asks for it,
-// until a multiprocessor has no room for one block more: a launch that follows another one is
-// placed unevenly where there is.
+// Behind it stand the mbarriers of rings that tensor copies or a role fill: nothing else may ever
+// lie over a live mbarrier. Last comes padding, where `blocks_per_sm` asks for it, until a
+// multiprocessor has no room for one block more: a launch that follows another one is placed
+// unevenly where there is.
 //
 // Sizes come from layout/Storage.h. Test: test/dialects/tile/pack-shared-memory.mlir,
 // pack-shared-memory-errors.mlir.
@@ -84,24 +83,29 @@ FailureOr<int64_t> ringBytes(RingOp ring, int64_t units) {
   return ringStorage(tiles).slotBytes * type.getDepth() * owners;
 }
 
-/// Tensor copies fill the ring.
-bool hasBoxes(RingOp ring) {
-  return llvm::any_of(ring.getRing().getUsers(), [](Operation *user) {
-    auto acquire = dyn_cast<AcquireOp>(user);
-    return acquire && llvm::any_of(acquire.getSlot().getUsers(), [](Operation *copy) {
-             if (auto keys = dyn_cast<CopyKeysOp>(copy))
-               return keys.getBox().has_value();
-             auto values = dyn_cast<CopyValuesOp>(copy);
-             return values && values.getBox();
-           });
+/// Tensor copies fill the slot.
+bool hasBoxes(AcquireOp acquire) {
+  return llvm::any_of(acquire.getSlot().getUsers(), [](Operation *copy) {
+    if (auto keys = dyn_cast<CopyKeysOp>(copy))
+      return keys.getBox().has_value();
+    auto values = dyn_cast<CopyValuesOp>(copy);
+    return values && values.getBox();
   });
 }
 
-/// Bytes of a ring's mbarriers: full ones, of each unit's ring where each has its own, or those of
-/// the three kinds of a ring that a role of its own fills.
-int64_t barrierBytes(RingOp ring, int64_t units) {
-  RingType type = ring.getRing().getType();
-  return 8 * type.getDepth() * (type.getSharedBy() == RingScope::Unit ? units : 3);
+/// Mbarriers that a slot of the ring has: with tensor copies one that says when it is full, of each
+/// unit's ring where each has its own; where a role fills the ring also one that says when it is
+/// empty, and with tensor copies one for rows that become zero.
+int64_t barriersOfSlot(RingOp ring, int64_t units) {
+  bool boxes = false, role = false;
+  for (Operation *user : ring.getRing().getUsers())
+    if (auto acquire = dyn_cast<AcquireOp>(user)) {
+      boxes |= hasBoxes(acquire);
+      role |= acquire->getParentOfType<RolesOp>() != nullptr;
+    }
+  if (ring.getRing().getType().getSharedBy() == RingScope::Unit)
+    return boxes ? units : 0;
+  return role ? (boxes ? 3 : 2) : 0;
 }
 
 /// Bytes of a move through shared memory, 0 for one that needs none.
@@ -204,25 +208,13 @@ LogicalResult pack(KernelOp kernel, int64_t limit, int64_t multiprocessor) {
   int64_t bytes = place(*allocations);
   Builder builder(kernel.getContext());
   const attn::Schedule &schedule = kernel.getSchedule().getValue();
-  if (schedule.copy == attn::Copy::Tensor)
-    kernel.walk([&](RingOp ring) {
-      if (!hasBoxes(ring))
-        return;
-      ring.setBarriersAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
-      bytes += barrierBytes(ring, schedule.units);
-    });
-  bool keepsItems = false;
-  kernel.walk([&](ItemAgainOp) { keepsItems = true; });
-  if (keepsItems) {
-    bytes = llvm::alignTo(bytes, 16);
-    IntegerAttr record = builder.getI32IntegerAttr(static_cast<int32_t>(bytes));
-    kernel.walk([&](ItemAgainOp again) { again.setRecordAttr(record); });
-    kernel.walk([&](DrawItemOp draw) {
-      if (draw.getTurn())
-        draw.setRecordAttr(record);
-    });
-    bytes += itemRecordBytes * schedule.computeThreads() / 32;
-  }
+  kernel.walk([&](RingOp ring) {
+    int64_t barriers = barriersOfSlot(ring, schedule.units);
+    if (!barriers)
+      return;
+    ring.setBarriersAttr(builder.getI32IntegerAttr(static_cast<int32_t>(bytes)));
+    bytes += 8 * barriers * ring.getRing().getType().getDepth();
+  });
   if (schedule.blocksPerSm > 1) {
     int64_t tooMany = multiprocessor / (schedule.blocksPerSm + 1);
     bytes = std::max<int64_t>(bytes, llvm::alignTo(tooMany - reservedPerBlock + 1, 16));

@@ -7,13 +7,28 @@
 //   %item, %unit, %valid = tile.grid_item %batch items(…)
 //   scf.if %valid { body }
 //
-// work = static: as many blocks as the GPU runs at once, each of which stays for its share of the
-// items. Rings go on where the item before left off, so their positions are carried:
+// work = static, atomic: as many blocks as the GPU runs at once, each of which stays for many
+// items. The first loading role draws them for all roles, which receive them in a ring:
 //
-//   scf.while (%cursor = 0, %p = tile.position) {
+//   scf.while (%cursor = 0, %i, %p = tile.position) {
 //     %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(…)
-//     scf.condition(%valid) %item, %unit, %next, %p
-//   } do (%item, %unit, %next, %p) { body that ends at %q; yield %next, %q }
+//     %slot = tile.acquire %items[%i]
+//     tile.put_item %item, %valid into %slot
+//     tile.commit %items[%i]
+//     scf.condition(%valid) %item, %unit, %next, %i, %p
+//   } do (%item, %unit, %next, %i, %p) { body that ends at %q; yield %next, advance %i, %q }
+//
+// and in the others
+//
+//   scf.while (%i, %p = tile.position) {
+//     %record = tile.wait %items[%i]
+//     %item, %unit, %valid = tile.take_item %record items(…)
+//     tile.release %items[%i]
+//     scf.condition(%valid) %item, %unit, %i, %p
+//   } do (%item, %unit, %i, %p) { body that ends at %q; yield advance %i, %q }
+//
+// Rings go on where the item before left off, so their positions are carried. An item that is none
+// ends each role.
 //
 // overlap = items, of the role that computes: OverlapItems.cpp.
 //
@@ -59,6 +74,11 @@ Value positionBehind(OpBuilder &builder, PositionOp start) {
   return position;
 }
 
+TakeItemOp takeItem(OpBuilder &builder, WorkLoopOp loop, RingOp items, Value at) {
+  auto record = WaitOp::create(builder, loop.getLoc(), items, at);
+  return TakeItemOp::create(builder, loop.getLoc(), record.getTiles().front(), loop.getItemsAttr());
+}
+
 namespace {
 
 void expandOnGrid(WorkLoopOp loop) {
@@ -73,12 +93,35 @@ void expandOnGrid(WorkLoopOp loop) {
   loop.erase();
 }
 
-void stay(WorkLoopOp loop) {
+/// The ring in which items are handed on. A unit holds the slots of an item and of the next one;
+/// further slots let the role that draws run ahead.
+RingOp createItemRing(RolesOp roles, const attn::Schedule &schedule) {
+  OpBuilder builder(roles);
+  MLIRContext *context = roles.getContext();
+  Layout::Basis words;
+  for (int64_t word = 1; word < itemRecordWords; word *= 2)
+    words.push_back({0, word});
+  auto record = TileType::get(context, 1, itemRecordWords, builder.getI32Type(), Memory::Shared,
+                              LayoutAttr::get(context, Layout::shared(words)));
+  return RingOp::create(
+      builder, roles.getLoc(),
+      RingType::get(context, 2 + schedule.stages.query, {record}, RingScope::Roles),
+      /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
+}
+
+/// The loop of a role over the items of a block that stays, of the role that draws them or of
+/// another one.
+void stay(WorkLoopOp loop, RingOp items, bool draws) {
   Location loc = loop.getLoc();
   Block &body = loop.getBody().front();
   OpBuilder builder(loop);
   SmallVector<PositionOp> starts(body.getOps<PositionOp>());
-  SmallVector<Value> inits = {arith::ConstantIndexOp::create(builder, loc, 0)}, ends;
+  SmallVector<Value> inits;
+  if (draws)
+    inits.push_back(arith::ConstantIndexOp::create(builder, loc, 0));
+  const size_t itemAt = inits.size(); // the position in the ring of items, behind a cursor
+  inits.push_back(PositionOp::create(builder, loc));
+  SmallVector<Value> ends;
   for (PositionOp start : starts) {
     start->moveBefore(loop);
     inits.push_back(start);
@@ -91,56 +134,78 @@ void stay(WorkLoopOp loop) {
     carried.push_back(init.getType());
   SmallVector<Type> types = {loop.getItem().getType(), loop.getUnit().getType()};
   llvm::append_range(types, carried);
-  auto items = scf::WhileOp::create(
+  auto whileOp = scf::WhileOp::create(
       builder, loc, types, inits,
       [&](OpBuilder &b, Location loc, ValueRange state) {
-        auto draw = DrawItemOp::create(b, loc, loop.getSource(), state.front(), /*turn=*/Value(),
-                                       loop.getItemsAttr(), /*record=*/IntegerAttr());
-        SmallVector<Value> passed = {draw.getItem(), draw.getUnit(), draw.getNext()};
-        llvm::append_range(passed, state.drop_front());
-        scf::ConditionOp::create(b, loc, draw.getValid(), passed);
+        SmallVector<Value> passed;
+        Value valid, at = state[itemAt];
+        if (draws) {
+          auto draw =
+              DrawItemOp::create(b, loc, loop.getSource(), state.front(), loop.getItemsAttr());
+          Value slot = AcquireOp::create(b, loc, items, at);
+          PutItemOp::create(b, loc, draw.getItem(), draw.getValid(), slot);
+          CommitOp::create(b, loc, items, at);
+          valid = draw.getValid();
+          passed = {draw.getItem(), draw.getUnit(), draw.getNext()};
+        } else {
+          TakeItemOp take = takeItem(b, loop, items, at);
+          ReleaseOp::create(b, loc, items, at);
+          valid = take.getValid();
+          passed = {take.getItem(), take.getUnit()};
+        }
+        llvm::append_range(passed, state.drop_front(itemAt));
+        scf::ConditionOp::create(b, loc, valid, passed);
       },
       [&](OpBuilder &b, Location loc, ValueRange state) {
-        SmallVector<Value> yielded = {state[2]};
+        ValueRange rest = state.drop_front(2);
+        SmallVector<Value> yielded(rest.take_front(itemAt));
+        yielded.push_back(AdvanceOp::create(b, loc, items, rest[itemAt]));
         llvm::append_range(yielded, ends);
         scf::YieldOp::create(b, loc, yielded);
       });
-  Block &after = items.getAfter().front();
+  Block &after = whileOp.getAfter().front();
   loop.getItem().replaceAllUsesWith(after.getArgument(0));
   loop.getUnit().replaceAllUsesWith(after.getArgument(1));
   body.getTerminator()->erase();
-  after.getOperations().splice(after.getTerminator()->getIterator(), body.getOperations());
+  // In front of the yield and of the advance that it takes.
+  after.getOperations().splice(after.begin(), body.getOperations());
   for (auto [i, start] : llvm::enumerate(starts))
-    start.getPosition().replaceUsesWithIf(after.getArgument(3 + i),
-                                          [&](OpOperand &use) { return use.getOwner() != items; });
+    start.getPosition().replaceUsesWithIf(
+        after.getArgument(static_cast<unsigned>(3 + itemAt + i)),
+        [&](OpOperand &use) { return use.getOwner() != whileOp; });
   loop.erase();
 }
 
 struct Persist : public impl::PersistPassBase<Persist> {
   void runOnOperation() override {
+    const attn::Schedule &schedule = getOperation().getSchedule().getValue();
     SmallVector<WorkLoopOp> loops;
     getOperation().walk([&](WorkLoopOp loop) { loops.push_back(loop); });
-    for (WorkLoopOp loop : loops) {
-      const attn::Schedule &schedule = getOperation().getSchedule().getValue();
-      attn::Work work = schedule.work;
-      if (work == attn::Work::Atomic) {
-        loop.emitError() << "work = atomic is not supported, expected grid or static";
+    RingOp items;
+    for (WorkLoopOp loop : loops)
+      if (failed(expand(loop, schedule, items)))
         return signalPassFailure();
-      }
-      bool overlaps = schedule.overlap == attn::Overlap::Items &&
-                      !loop.getBody().front().getOps<ReleaseOp>().empty();
-      if (work == attn::Work::Grid) {
-        if (overlaps) {
-          loop.emitError() << "overlap = items needs blocks that stay for many, got work = grid";
-          return signalPassFailure();
-        }
-        expandOnGrid(loop);
-      } else if (!overlaps) {
-        stay(loop);
-      } else if (failed(overlapItems(loop))) {
-        return signalPassFailure();
-      }
+  }
+
+  LogicalResult expand(WorkLoopOp loop, const attn::Schedule &schedule, RingOp &items) {
+    auto roles = dyn_cast<RolesOp>(loop->getParentOp());
+    bool overlaps = schedule.overlap == attn::Overlap::Items;
+    if (schedule.work == attn::Work::Grid) {
+      if (overlaps)
+        return loop.emitError() << "overlap = items needs blocks that stay for many, got work = "
+                                   "grid";
+      expandOnGrid(loop);
+      return success();
     }
+    if (!roles)
+      return loop.emitError() << "work = " << attn::stringifyEnum(schedule.work)
+                              << " needs roles, of which the first draws the items";
+    if (!items)
+      items = createItemRing(roles, schedule);
+    if (overlaps && loop->getParentRegion() == &roles.getCompute())
+      return overlapItems(loop, items);
+    stay(loop, items, /*draws=*/loop->getParentRegion() == &roles.getLoads().front());
+    return success();
   }
 };
 

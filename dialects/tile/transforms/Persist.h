@@ -15,7 +15,10 @@ namespace attncc::tile {
 /// does.
 mlir::Value positionBehind(mlir::OpBuilder &builder, PositionOp start);
 
+/// Waits for the item at a position of the ring of items, and takes it.
+TakeItemOp takeItem(mlir::OpBuilder &builder, WorkLoopOp loop, RingOp items, mlir::Value at);
+
 /// Expands the work loop of the role that computes for `overlap = items`.
-mlir::LogicalResult overlapItems(WorkLoopOp loop);
+mlir::LogicalResult overlapItems(WorkLoopOp loop, RingOp items);
 
 } // namespace attncc::tile

@@ -222,12 +222,13 @@ TEST(Schedules, RegisterEstimateOfWarpgroupsByHand) {
 TEST(Schedules, SharedBytesOfWarpgroupsByHand) {
   Schedule schedule = warpgroups();
   EXPECT_EQ(schedule.threads(), 3 * 128 + 128);
-  const int64_t tiles = 3 * 80 * (128 + 64) * 2, barriers = (3 + 3) * 3 * 8;
-  EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}), tiles + barriers + 3 * 64 * 128 * 2);
-  schedule.stages.query = 2;
-  schedule.overlap = Overlap::Items;
+  // Items have a ring of two slots more than the rows.
+  const int64_t tiles = 3 * 80 * (128 + 64) * 2, barriers = (3 + 3) * 3 * 8, items = 1024;
   EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
-            tiles + barriers + 2 * 3 * 64 * 128 * 2 + 12 * 192);
+            tiles + barriers + items + 3 * 2 * 8 + 3 * 64 * 128 * 2);
+  schedule.stages.query = 2;
+  EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
+            tiles + barriers + items + 4 * 2 * 8 + 2 * 3 * 64 * 128 * 2);
 }
 
 // The model's choice is legal at every head dim and page size, and is the form of warpgroups where
@@ -251,7 +252,7 @@ TEST(Schedules, PrefillByWarpgroupsWherePagesAllow) {
         EXPECT_EQ(schedule.product, Product::Wgmma);
         EXPECT_EQ(schedule.copy, Copy::Tensor);
         EXPECT_EQ(schedule.roles, Roles::Specialised);
-        EXPECT_EQ(schedule.work, Work::Static);
+        EXPECT_EQ(schedule.work, Work::Atomic);
         EXPECT_FALSE(schedule.stages.joint);
         EXPECT_TRUE(schedule.box == 8 || schedule.box % 16 == 0) << schedule.box;
         EXPECT_EQ(page % schedule.box, 0);

@@ -33,12 +33,12 @@
 // ORIENTATION: error: divide = rows needs orientation = direct, got swapped
 // PREFILL: error: prefill is not split, the schedule has #attn.split<length = 64>
 // JOINT: error: specialised roles need a ring of keys and one of values, got one of both: write stages = [2, 2]
-// GRID: error: divide = rows has product = wgmma, copy = tensor and work = static with specialised roles and only then, got wgmma, tensor, grid and roles = specialised
-// STATIC: error: divide = rows has product = wgmma, copy = tensor and work = static with specialised roles and only then, got mma, gather, static and roles = one
+// GRID: error: divide = rows has product = wgmma, copy = tensor and work = static or atomic with specialised roles and only then, got wgmma, tensor, grid and roles = specialised
+// STATIC: error: divide = rows has product = wgmma, copy = tensor and work = static or atomic with specialised roles and only then, got mma, gather, static and roles = one
 // OVERLAP: error: overlap = tiles needs specialised roles
 // UNIT: error: product = mma needs unit = 1, got 4
 // DECODE: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, tiles and grid
-// ATOMIC: error: work = atomic is not supported
+// ATOMIC: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, none and atomic
 // LATE: error: dependent_launch = wait_late is not supported
 // STAGED: error: output = staged is not supported
 // SKIP: error: skip_tiles needs tiles or items that overlap, got overlap = none

@@ -41,7 +41,7 @@ func.func @wide_heads(%q: tensor<?x8x256xbf16>, %kv: !kv256) -> !attn.partials<h
 // CHECK: schedule(<unit = 1, units = 4, rows = 32, divide = rows, keys = 64, orientation = direct, {{.*}} stages = 2, {{.*}} order = longest_first, {{.*}} split = none,
 // Where the target has products of warpgroups and tensor copies, a role loads and blocks stay for many items.
 // HOPPER-LABEL: @prefill
-// HOPPER: schedule(<unit = 4, {{.*}} rows = 64, divide = rows, {{.*}} orientation = direct, product = wgmma, copy = tensor, box = 16, {{.*}} roles = specialised, {{.*}} work = static,
+// HOPPER: schedule(<unit = 4, {{.*}} rows = 64, divide = rows, {{.*}} orientation = direct, product = wgmma, copy = tensor, box = 16, {{.*}} roles = specialised, {{.*}} work = atomic,
 // GIVEN-LABEL: @prefill
 // A schedule that divides the keys is decode's.
 // GIVEN: rows = 32, divide = rows,

@@ -13,9 +13,13 @@
 // CHECK-NEXT: %[[ROWS:.+]] = tile.ring : <1 x
 // CHECK-NEXT: %[[KEYS:.+]] = tile.ring : <2 x
 // CHECK-NEXT: %[[VALUES:.+]] = tile.ring : <3 x
-// A role for each ring of keys or values walks the tiles of the same range of the same items. It reads a tile's page
-// numbers together, while the tile before is copied.
+// The first role only draws the items.
 // CHECK-NEXT: tile.roles load {
+// CHECK-NEXT: tile.work_loop(%{{.+}}, %{{.+}}) in %[[BATCH]] items(<prefill, group = 4>) {
+// CHECK-NEXT: }
+// CHECK-NEXT: }, {
+// One for each ring of keys or values walks the tiles of the same range of the same items. It reads a tile's page
+// numbers together, while the tile before is copied.
 // CHECK-NEXT: tile.work_loop(%[[ITEM:.+]], %[[UNIT:.+]]) in %[[BATCH]] items(<prefill, group = 4>) {
 // CHECK-NEXT: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
 // CHECK-NEXT: %[[N:.+]] = tile.range_count %[[RANGE]]

@@ -224,17 +224,60 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units 
 
 // -----
 
-// The records of two turns are kept.
+!ring = !tile.ring<1 x (!tile.tile<1x32xi32, shared>), shared_by = roles>
+
+// Each role but the first releases every item.
 tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
   %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %c2 = arith.constant 2 : index
-  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 1>)
-  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] turn %c1 items(<prefill, group = 1>)
-  %first:4 = tile.item_again %batch[%c0] items(<prefill, group = 1>)
-  %item2, %unit2, %valid2, %next2 = tile.draw_item %batch[%next1] turn %c2 items(<prefill, group = 1>)
-  %second:4 = tile.item_again %batch[%c1] items(<prefill, group = 1>)
-  // expected-error@+1 {{reads the item of turn 0, which is not one of the last two}}
-  %third:4 = tile.item_again %batch[%c0] items(<prefill, group = 1>)
+  %r = tile.ring : !ring
+  %p = tile.position
+  %p1 = tile.advance %r[%p] : !ring
+  // expected-error@+1 {{ends in a deadlock: load 0 waits for a free slot of ring %0: slot 0 has not been released by load 1}}
+  tile.roles load {
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 1>)
+    %s = tile.acquire %r[%p] : !ring
+    tile.put_item %item, %valid into %s
+    tile.commit %r[%p] : !ring
+    // expected-note@+1 {{load 0 waits here}}
+    %s1 = tile.acquire %r[%p1] : !ring
+  }, {
+    %record = tile.wait %r[%p] : !ring
+  } compute {
+    %record = tile.wait %r[%p] : !ring
+    tile.release %r[%p] : !ring
+  }
+  tile.return
+}
+
+// -----
+
+!ring = !tile.ring<1 x (!tile.tile<1x32xi32, shared>), shared_by = roles>
+
+// An item is not read when its slot may have the next one.
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units = 1, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  %r = tile.ring : !ring
+  %p = tile.position
+  tile.roles load {
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 1>)
+    %s = tile.acquire %r[%p] : !ring
+    tile.put_item %item, %valid into %s
+    tile.commit %r[%p] : !ring
+  } compute {
+    %record = tile.wait %r[%p] : !ring
+    tile.release %r[%p] : !ring
+    // expected-error@+1 {{reads slot 0 of a ring after its release}}
+    %item, %unit, %valid = tile.take_item %record items(<prefill, group = 1>) : !tile.tile<1x32xi32, shared>
+  }
+  tile.return
+}
+
+// -----
+
+// What lies in no slot has no item.
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<units = 1, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  %z = tile.zero : !tile.tile<1x32xi32, shared>
+  // expected-error@+1 {{takes an item from a tile that is not a slot's}}
+  %item, %unit, %valid = tile.take_item %z items(<prefill, group = 1>) : !tile.tile<1x32xi32, shared>
   tile.return
 }

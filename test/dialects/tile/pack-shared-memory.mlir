@@ -1,5 +1,6 @@
 // RUN: attncc-opt %s --tile-pack-shared-memory --split-input-file | FileCheck %s
 
+#words = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16]]>
 #wide = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
 #narrow = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[1,0],[2,0],[4,8]], repeat = [row 2 offset]>
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
@@ -145,28 +146,30 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
   tile.return
 }
 
-// Behind the barriers, at a multiple of 16, what each of 8 warps keeps of its last two items: 192 bytes. A draw without a
-// turn keeps nothing.
-// CHECK-LABEL: tile.kernel @records
-// CHECK-SAME: shared_memory = 7760 : i32
-tile.kernel @records(%kv: !kv, %batch: !tile.batch)
+// A ring that a role fills has mbarriers without tensor copies too: a full and an empty one a slot.
+// CHECK-LABEL: tile.kernel @items
+// CHECK-SAME: shared_memory = 7304 : i32
+tile.kernel @items(%kv: !kv, %batch: !tile.batch)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16, stages = [1, 1],
-                                          roles = specialised, registers = [40, 40, 232], work = static>, phase = #attn.phase<prefill>} {
-  // CHECK: tile.ring {barriers = 6144 : i32, offset = 0 : i32}
+                                          roles = specialised, registers = [40, 40, 232], work = atomic>, phase = #attn.phase<prefill>} {
+  // CHECK: tile.ring {barriers = 7168 : i32, offset = 0 : i32} : <3 x
   %keys = tile.ring : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
-  %c0 = arith.constant 0 : index
+  // CHECK: tile.ring {barriers = 7240 : i32, offset = 6144 : i32} : <4 x
+  %items = tile.ring : !tile.ring<4 x (!tile.tile<1x32xi32, shared, #words>), shared_by = roles>
   tile.roles load {
-    // CHECK: tile.draw_item %{{.+}}[%{{.+}}] items(<prefill, group = 4>)
-    // CHECK-NOT: record
+    %c0 = arith.constant 0 : index
     %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
     %p = tile.position
+    %slot = tile.acquire %items[%p] : !tile.ring<4 x (!tile.tile<1x32xi32, shared, #words>), shared_by = roles>
+    tile.put_item %item, %valid into %slot
+  }, {
+    %c0 = arith.constant 0 : index
+    %p = tile.position
+    %record = tile.wait %items[%p] : !tile.ring<4 x (!tile.tile<1x32xi32, shared, #words>), shared_by = roles>
+    %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !tile.tile<1x32xi32, shared, #words>
     %k = tile.acquire %keys[%p] : !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #wide>), shared_by = units>
     tile.copy_keys %kv[%item, %c0] into %k {box = 16 : i64} : !kv
   } compute {
-    // CHECK: tile.draw_item {{.*}} {record = 6224 : i32}
-    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 4>)
-    // CHECK: tile.item_again {{.*}} {record = 6224 : i32}
-    %same, %mine, %still, %then = tile.item_again %batch[%c0] items(<prefill, group = 4>)
   }
   tile.return
 }

@@ -14,8 +14,11 @@
 // CHECK: %[[ROWS:.+]] = tile.ring : <2 x {{.*}} shared_by = unit>
 // CHECK: %[[KEYS:.+]] = tile.ring : <2 x {{.*}} shared_by = units>
 // CHECK: %[[VALUES:.+]] = tile.ring : <3 x
+// CHECK: %[[ITEMS:.+]] = tile.ring : <4 x {{.*}} shared_by = roles>
+// CHECK: } compute {
 // The first item, if there is one: its rows and the scores of its first tile.
-// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]], %{{.+}} = tile.draw_item %[[BATCH:.+]][%c0] turn %c0 items(<prefill, group = 4>)
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I0:.+]]]
+// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]] = tile.take_item %[[RECORD]] items(<prefill, group = 4>)
 // CHECK: %[[FIRST:.+]]:4 = scf.if %[[VALID]]
 // CHECK: tile.key_range %[[ITEM]], %[[UNIT]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[ITEM]]] into
@@ -23,15 +26,17 @@
 // CHECK: tile.softmax_step
 // CHECK-NOT: tile.matmul
 // CHECK: } else {
-// CHECK: scf.while (%[[TURN:[^ ]+]] = %c0, %[[GOES_ON:[^ ]+]] = %[[VALID]], {{.*}} = %[[FIRST]]#0, {{.*}} = %[[FIRST]]#1, {{.*}} = %[[FIRST]]#2, {{.*}} = %[[FIRST]]#3)
+// CHECK: %[[ALL:.+]]:7 = scf.while (%[[GOES_ON:[^ ]+]] = %[[VALID]], %{{[^ ]+}} = %[[I0]], {{.*}} = %[[FIRST]]#0, {{.*}} = %[[FIRST]]#1, {{.*}} = %[[FIRST]]#2, {{.*}} = %[[FIRST]]#3)
 // CHECK: scf.condition(%[[GOES_ON]])
-// CHECK: ^{{.+}}(%[[TURN:[^ ]+]]: index,
-// Its loop over the keys, behind which its rows are given back. The next item is drawn and its rows are copied before.
-// CHECK: %[[NEXT_TURN:.+]] = arith.addi %[[TURN]], %c1
-// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %{{.+}}, %[[CURSOR:.+]] = tile.item_again %[[BATCH]][%[[TURN]]] items(<prefill, group = 4>)
+// CHECK: ^{{.+}}(%[[I:[^ ]+]]: !tile.position,
+// Its loop over the keys, behind which its rows are given back. The next item's rows are copied before.
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
+// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %{{.+}} = tile.take_item %[[RECORD]]
 // CHECK: tile.key_range %[[ITEM]], %[[UNIT]]
 // CHECK: %[[FREE:.+]] = tile.advance %[[ROWS]][%[[AT:.+]]]
-// CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]], %{{.+}} = tile.draw_item %[[BATCH]][%[[CURSOR]]] turn %[[NEXT_TURN]] items(<prefill, group = 4>)
+// CHECK: %[[NEXT_I:.+]] = tile.advance %[[ITEMS]][%[[I]]]
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[NEXT_I]]]
+// CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]] = tile.take_item %[[RECORD]]
 // CHECK: scf.if %[[IS_NEXT]] {
 // CHECK: %[[SLOT:.+]] = tile.acquire %[[ROWS]][%[[FREE]]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[NEXT]]] into %[[SLOT]]
@@ -39,7 +44,8 @@
 // CHECK: %[[LOOP:.+]]:6 = scf.for
 // CHECK: tile.release %[[ROWS]][%[[AT]]]
 // Where there is a next item its first scores start, then the last tile's product; the softmax comes behind both.
-// CHECK: %[[NEXT:.+]], %[[ITS_UNIT:.+]], %[[IS_NEXT:.+]], %{{.+}} = tile.item_again %[[BATCH]][%[[NEXT_TURN]]] items(<prefill, group = 4>)
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[NEXT_I]]]
+// CHECK: %[[NEXT:.+]], %[[ITS_UNIT:.+]], %[[IS_NEXT:.+]] = tile.take_item %[[RECORD]]
 // CHECK: %[[BOTH:.+]]:6 = scf.if %[[IS_NEXT]]
 // CHECK: tile.key_range %[[NEXT]], %[[ITS_UNIT]]
 // CHECK: %[[Q:.+]] = tile.wait %[[ROWS]][%[[FREE]]]
@@ -57,51 +63,58 @@
 // CHECK-NEXT: %[[O:.+]] = tile.matmul %[[LOOP]]#5, %[[V]], %[[LOOP]]#2
 // CHECK-NOT: tile.matmul
 // CHECK: scf.yield {{.+}}, %[[O]], %{{.+}} :
-// What the item leaves is stored behind all that.
-// CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}}, %{{.+}} = tile.item_again %[[BATCH]][%[[TURN]]] items(<prefill, group = 4>)
+// What the item leaves is stored behind all that, and its slot released.
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
+// CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}} = tile.take_item %[[RECORD]]
 // CHECK: %[[R:.+]], %{{.+}} = tile.normalize %[[BOTH]]#4, %[[LOOP]]#0, %[[LOOP]]#1
 // CHECK: tile.store_rows query %[[R]], %{{.+}}[%[[ITEM]]]
-// CHECK: scf.yield %[[NEXT_TURN]], %[[IS_NEXT]],
+// CHECK: tile.release %[[ITEMS]][%[[I]]]
+// CHECK: scf.yield %[[IS_NEXT]], %[[NEXT_I]],
+// CHECK: tile.release %[[ITEMS]][%[[ALL]]#0]
 tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
     attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 3], query_stages = 2,
                                           roles = specialised, registers = [32, 32, 160], overlap = items, work = static>, phase = #attn.phase<prefill>} {
   %rows = tile.ring : !rows
   %keys = tile.ring : !keys
   %values = tile.ring : !values
-  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
-    %c0 = arith.constant 0 : index
-    %c1 = arith.constant 1 : index
-    %at = tile.position
-    %slot = tile.acquire %rows[%at] : !rows
-    tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
-    tile.commit %rows[%at] : !rows
-    %q = tile.wait %rows[%at] : !rows
-    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
-    %n = tile.range_count %range
-    %pk0 = tile.position
-    %pv0 = tile.position
-    %m0, %l0 = tile.softmax_init : !m, !m
-    %o0 = tile.zero : !o
-    %m, %l, %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0, %pk = %pk0, %pv = %pv0)
-        -> (!m, !m, !o, !tile.position, !tile.position) {
-      %t = tile.key_tile %range[%j]
-      %k = tile.wait %keys[%pk] : !keys
-      %s = tile.matmul %q, %k {transpose_b} : (!tile, !tile) -> !s
-      tile.release %keys[%pk] : !keys
-      %sm = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !s
-      %f, %mj, %lj, %c = tile.softmax_step %sm, %mi, %li scale %scale : !s, !m, !m
-      %p = tile.convert %f : !s -> !p
-      %or = tile.rescale %oi, %c : !o, !m
-      %v = tile.wait %values[%pv] : !values
-      %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
-      tile.release %values[%pv] : !values
-      %pk1 = tile.advance %keys[%pk] : !keys
-      %pv1 = tile.advance %values[%pv] : !values
-      scf.yield %mj, %lj, %oj, %pk1, %pv1 : !m, !m, !o, !tile.position, !tile.position
+  tile.roles load {
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {}
+  } compute {
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %at = tile.position
+      %slot = tile.acquire %rows[%at] : !rows
+      tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
+      tile.commit %rows[%at] : !rows
+      %q = tile.wait %rows[%at] : !rows
+      %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+      %n = tile.range_count %range
+      %pk0 = tile.position
+      %pv0 = tile.position
+      %m0, %l0 = tile.softmax_init : !m, !m
+      %o0 = tile.zero : !o
+      %m, %l, %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0, %pk = %pk0, %pv = %pv0)
+          -> (!m, !m, !o, !tile.position, !tile.position) {
+        %t = tile.key_tile %range[%j]
+        %k = tile.wait %keys[%pk] : !keys
+        %s = tile.matmul %q, %k {transpose_b} : (!tile, !tile) -> !s
+        tile.release %keys[%pk] : !keys
+        %sm = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !s
+        %f, %mj, %lj, %c = tile.softmax_step %sm, %mi, %li scale %scale : !s, !m, !m
+        %p = tile.convert %f : !s -> !p
+        %or = tile.rescale %oi, %c : !o, !m
+        %v = tile.wait %values[%pv] : !values
+        %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
+        tile.release %values[%pv] : !values
+        %pk1 = tile.advance %keys[%pk] : !keys
+        %pv1 = tile.advance %values[%pv] : !values
+        scf.yield %mj, %lj, %oj, %pk1, %pv1 : !m, !m, !o, !tile.position, !tile.position
+      }
+      tile.release %rows[%at] : !rows
+      %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
+      tile.store_rows query %r, %out[%item] : !o, tensor<?x?x64xf32>
     }
-    tile.release %rows[%at] : !rows
-    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
-    tile.store_rows query %r, %out[%item] : !o, tensor<?x?x64xf32>
   }
   tile.return
 }
@@ -117,16 +130,16 @@ tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tenso
 !o = !tile.tile<16x64xf32>
 !m = !tile.tile<16x1xf32>
 
-// With one slot of rows the next item is drawn, and its rows are copied, when this one's have been given back.
+// With one slot of rows the next item's are copied when this one's have been given back.
 // CHECK-LABEL: tile.kernel @one_slot(
 // CHECK: %[[ROWS:.+]] = tile.ring : <1 x
+// CHECK: } compute {
 // CHECK: scf.while
-// CHECK: ^{{.+}}(%[[TURN:[^ ]+]]: index,
-// CHECK: tile.item_again %{{.+}}[%[[TURN]]]
-// CHECK-NOT: tile.draw_item
+// CHECK: do {
+// CHECK-NOT: tile.copy_rows
 // CHECK: scf.for
 // CHECK: tile.release %[[ROWS]]
-// CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]], %{{.+}} = tile.draw_item
+// CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]] = tile.take_item
 // CHECK: scf.if %[[IS_NEXT]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[NEXT]]] into
 tile.kernel @one_slot(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
@@ -135,40 +148,44 @@ tile.kernel @one_slot(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: te
   %rows = tile.ring : !rows
   %keys = tile.ring : !keys
   %values = tile.ring : !values
-  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
-    %c0 = arith.constant 0 : index
-    %c1 = arith.constant 1 : index
-    %at = tile.position
-    %slot = tile.acquire %rows[%at] : !rows
-    tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
-    tile.commit %rows[%at] : !rows
-    %q = tile.wait %rows[%at] : !rows
-    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
-    %n = tile.range_count %range
-    %pk0 = tile.position
-    %pv0 = tile.position
-    %m0, %l0 = tile.softmax_init : !m, !m
-    %o0 = tile.zero : !o
-    %m, %l, %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0, %pk = %pk0, %pv = %pv0)
-        -> (!m, !m, !o, !tile.position, !tile.position) {
-      %t = tile.key_tile %range[%j]
-      %k = tile.wait %keys[%pk] : !keys
-      %s = tile.matmul %q, %k {transpose_b} : (!tile, !tile) -> !s
-      tile.release %keys[%pk] : !keys
-      %sm = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !s
-      %f, %mj, %lj, %c = tile.softmax_step %sm, %mi, %li scale %scale : !s, !m, !m
-      %p = tile.convert %f : !s -> !p
-      %or = tile.rescale %oi, %c : !o, !m
-      %v = tile.wait %values[%pv] : !values
-      %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
-      tile.release %values[%pv] : !values
-      %pk1 = tile.advance %keys[%pk] : !keys
-      %pv1 = tile.advance %values[%pv] : !values
-      scf.yield %mj, %lj, %oj, %pk1, %pv1 : !m, !m, !o, !tile.position, !tile.position
+  tile.roles load {
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {}
+  } compute {
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %at = tile.position
+      %slot = tile.acquire %rows[%at] : !rows
+      tile.copy_rows query %query[%item] into %slot : tensor<?x?x64xbf16>
+      tile.commit %rows[%at] : !rows
+      %q = tile.wait %rows[%at] : !rows
+      %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+      %n = tile.range_count %range
+      %pk0 = tile.position
+      %pv0 = tile.position
+      %m0, %l0 = tile.softmax_init : !m, !m
+      %o0 = tile.zero : !o
+      %m, %l, %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0, %pk = %pk0, %pv = %pv0)
+          -> (!m, !m, !o, !tile.position, !tile.position) {
+        %t = tile.key_tile %range[%j]
+        %k = tile.wait %keys[%pk] : !keys
+        %s = tile.matmul %q, %k {transpose_b} : (!tile, !tile) -> !s
+        tile.release %keys[%pk] : !keys
+        %sm = tile.mask %s[%item, %t] mask(#attn.mask<causal>) : !s
+        %f, %mj, %lj, %c = tile.softmax_step %sm, %mi, %li scale %scale : !s, !m, !m
+        %p = tile.convert %f : !s -> !p
+        %or = tile.rescale %oi, %c : !o, !m
+        %v = tile.wait %values[%pv] : !values
+        %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
+        tile.release %values[%pv] : !values
+        %pk1 = tile.advance %keys[%pk] : !keys
+        %pv1 = tile.advance %values[%pv] : !values
+        scf.yield %mj, %lj, %oj, %pk1, %pv1 : !m, !m, !o, !tile.position, !tile.position
+      }
+      tile.release %rows[%at] : !rows
+      %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
+      tile.store_rows query %r, %out[%item] : !o, tensor<?x?x64xf32>
     }
-    tile.release %rows[%at] : !rows
-    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
-    tile.store_rows query %r, %out[%item] : !o, tensor<?x?x64xf32>
   }
   tile.return
 }

@@ -33,69 +33,59 @@ tile.kernel @merge_states(%states: !attn.states<parts = 2, heads = 8, dim = 64, 
   tile.return
 }
 
-// work = static: a block draws its next item in front of each one and stays while there is one. Where the range's loop or
-// an advance leaves a ring, the next item goes on; a position that the body does not move is moved by one slot.
-// CHECK-LABEL: tile.kernel @static
-// CHECK: %[[ROWS:.+]] = tile.ring : <1 x
+// work = static, atomic: the first loading role draws the items, and hands each to the others in a ring. All of them stay
+// until there is none. Where the range's loop or an advance leaves a ring, the next item goes on; a position that the body
+// does not move is moved by one slot.
+// CHECK-LABEL: tile.kernel @roles
 // CHECK: %[[RING:.+]] = tile.ring : <2 x
+// CHECK: %[[ITEMS:.+]] = tile.ring : <3 x (!tile.tile<1x32xi32, shared, #{{.+}}>), shared_by = roles>
+// CHECK: tile.roles load {
 // CHECK: %[[START:.+]] = arith.constant 0 : index
-// CHECK: %[[AT0:.+]] = tile.position
-// CHECK: %[[P0:.+]] = tile.position
-// CHECK: scf.while (%[[CURSOR:[^ ]+]] = %[[START]], %[[A:[^ ]+]] = %[[AT0]], %[[P:[^ ]+]] = %[[P0]])
+// CHECK: %[[I0:.+]] = tile.position
+// CHECK: scf.while (%[[CURSOR:[^ ]+]] = %[[START]], %[[I:[^ ]+]] = %[[I0]])
 // CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]], %[[NEXT:.+]] = tile.draw_item %{{.+}}[%[[CURSOR]]] items(<prefill, group = 4>)
-// CHECK: scf.condition(%[[VALID]]) %[[ITEM]], %[[UNIT]], %[[NEXT]], %[[A]], %[[P]]
-// CHECK: } do {
-// CHECK: ^{{.+}}(%[[MINE:[^ ]+]]: !tile.item, %[[MY:[^ ]+]]: index, %[[BEHIND:[^ ]+]]: index, %[[AT:[^ ]+]]: !tile.position, %[[FROM:[^ ]+]]: !tile.position):
-// CHECK: tile.wait %[[ROWS]][%[[AT]]]
+// CHECK: %[[SLOT:.+]] = tile.acquire %[[ITEMS]][%[[I]]]
+// CHECK: tile.put_item %[[ITEM]], %[[VALID]] into %[[SLOT]]
+// CHECK: tile.commit %[[ITEMS]][%[[I]]]
+// CHECK: scf.condition(%[[VALID]]) %[[ITEM]], %[[UNIT]], %[[NEXT]], %[[I]]
+// CHECK: ^{{.+}}(%{{.+}}: !tile.item, %{{.+}}: index, %[[BEHIND:[^ ]+]]: index, %[[AT:[^ ]+]]: !tile.position):
+// CHECK: %[[I1:.+]] = tile.advance %[[ITEMS]][%[[AT]]]
+// CHECK: scf.yield %[[BEHIND]], %[[I1]]
+// The others take what was drawn; their rings' positions stand behind that of the ring of items.
+// CHECK: }, {
+// CHECK: %[[I0:.+]] = tile.position
+// CHECK: %[[P0:.+]] = tile.position
+// CHECK: scf.while (%[[I:[^ ]+]] = %[[I0]], %[[P:[^ ]+]] = %[[P0]])
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
+// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]] = tile.take_item %[[RECORD]] items(<prefill, group = 4>)
+// CHECK: tile.release %[[ITEMS]][%[[I]]]
+// CHECK: scf.condition(%[[VALID]]) %[[ITEM]], %[[UNIT]], %[[I]], %[[P]]
+// CHECK: ^{{.+}}(%{{.+}}: !tile.item, %{{.+}}: index, %[[AT:[^ ]+]]: !tile.position, %[[FROM:[^ ]+]]: !tile.position):
+// CHECK: tile.acquire %[[RING]][%[[FROM]]]
+// CHECK: %[[P1:.+]] = tile.advance %[[RING]][%[[FROM]]]
+// CHECK: %[[I1:.+]] = tile.advance %[[ITEMS]][%[[AT]]]
+// CHECK: scf.yield %[[I1]], %[[P1]]
+// A position is followed through advances and loops.
+// CHECK: } compute {
+// CHECK: scf.while
+// CHECK: tile.take_item
+// CHECK: tile.release %[[ITEMS]]
+// CHECK: ^{{.+}}(%[[MINE:[^ ]+]]: !tile.item, %[[MY:[^ ]+]]: index, %[[AT:[^ ]+]]: !tile.position, %[[ROWS_AT:[^ ]+]]: !tile.position, %[[FROM:[^ ]+]]: !tile.position):
+// CHECK: tile.wait %[[ROWS:.+]][%[[ROWS_AT]]]
 // CHECK: tile.key_range %[[MINE]], %[[MY]]
-// CHECK: %[[TO:.+]] = scf.for {{.+}} iter_args(%{{.+}} = %[[FROM]])
-// CHECK: tile.release %[[ROWS]][%[[AT]]]
-// CHECK: %[[FREE:.+]] = tile.advance %[[ROWS]][%[[AT]]]
-// CHECK: scf.yield %[[BEHIND]], %[[FREE]], %[[TO]]
-tile.kernel @static(%batch: !tile.batch)
-    attributes {schedule = #attn.schedule<units = 4, divide = rows, work = static>, phase = #attn.phase<prefill>} {
+// CHECK: tile.advance %[[RING]][%[[FROM]]]
+// CHECK: %[[MID:.+]] = scf.for
+// CHECK: %[[END:.+]] = tile.advance %[[RING]][%[[MID]]]
+// CHECK: %[[FREE:.+]] = tile.advance %[[ROWS]][%[[ROWS_AT]]]
+// CHECK: %[[I1:.+]] = tile.advance %[[ITEMS]][%[[AT]]]
+// CHECK: scf.yield %[[I1]], %[[FREE]], %[[END]]
+tile.kernel @roles(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, divide = rows, work = atomic, roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
   %rows = tile.ring : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
   %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
-  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
-    %c0 = arith.constant 0 : index
-    %c1 = arith.constant 1 : index
-    %at = tile.position
-    %q = tile.wait %rows[%at] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
-    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
-    %n = tile.range_count %range
-    %p0 = tile.position
-    %pn = scf.for %j = %c0 to %n step %c1 iter_args(%p = %p0) -> (!tile.position) {
-      %k = tile.wait %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
-      tile.release %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
-      %p1 = tile.advance %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
-      scf.yield %p1 : !tile.position
-    }
-    tile.release %rows[%at] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
-  }
-  tile.return
-}
-
-// Both roles draw the same items, each with cursor and positions of its own; a position is followed through the advances
-// and loops of a rotated loop.
-// CHECK-LABEL: tile.kernel @roles
-// CHECK: tile.roles load {
-// CHECK: %[[L0:.+]] = tile.position
-// CHECK: scf.while (%{{.+}} = %{{.+}}, %{{.+}} = %[[L0]])
-// CHECK: tile.draw_item
-// CHECK: %[[LN:.+]] = tile.advance
-// CHECK: scf.yield %{{.+}}, %[[LN]]
-// CHECK: } compute {
-// CHECK: %[[C0:.+]] = tile.position
-// CHECK: scf.while (%{{.+}} = %{{.+}}, %{{.+}} = %[[C0]])
-// CHECK: tile.draw_item
-// CHECK: tile.advance
-// CHECK: %[[MID:.+]] = scf.for
-// CHECK: %[[END:.+]] = tile.advance %{{.+}}[%[[MID]]]
-// CHECK: scf.yield %{{.+}}, %[[END]]
-tile.kernel @roles(%batch: !tile.batch)
-    attributes {schedule = #attn.schedule<units = 4, divide = rows, work = static, roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
-  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
   tile.roles load {
+    tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {}
+  }, {
     tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
       %p = tile.position
       %slot = tile.acquire %ring[%p] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
@@ -106,6 +96,9 @@ tile.kernel @roles(%batch: !tile.batch)
     tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
       %c0 = arith.constant 0 : index
       %c1 = arith.constant 1 : index
+      %at = tile.position
+      %q = tile.wait %rows[%at] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+      %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
       %p0 = tile.position
       %p1 = tile.advance %ring[%p0] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
       %p2 = scf.for %j = %c0 to %c1 step %c1 iter_args(%p = %p1) -> (!tile.position) {
@@ -115,6 +108,7 @@ tile.kernel @roles(%batch: !tile.batch)
         scf.yield %next : !tile.position
       }
       %p3 = tile.advance %ring[%p2] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+      tile.release %rows[%at] : !tile.ring<1 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
     }
   }
   tile.return

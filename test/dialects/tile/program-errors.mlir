@@ -164,23 +164,50 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide
 
 // -----
 
-// @item_again_c1
+// @put_item_c1
+!ring = !tile.ring<2 x (!tile.tile<1x16xi32, shared>), shared_by = roles>
 tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
   %c0 = arith.constant 0 : index
-  %other = builtin.unrealized_conversion_cast %batch : !tile.batch to !tile.batch
-  // expected-error@+1 {{must take the kernel's batch argument}}
-  %item, %unit, %valid, %next = tile.item_again %other[%c0] items(<prefill, group = 4>)
+  %r = tile.ring : !ring
+  %p = tile.position
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{slot's tile must be 1x32, got 1x16}}
+  tile.put_item %item, %valid into %slot
   tile.return
 }
 
 // -----
 
-// @item_again_c2
-tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<merge>} {
+// @put_item_c1
+!ring = !tile.ring<2 x (!tile.tile<1x32xi32, shared>, !tile.tile<1x32xi32, shared>), shared_by = roles>
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
   %c0 = arith.constant 0 : index
-  // expected-error@+1 {{draws items of prefill, got merge}}
-  %item, %unit, %valid, %next = tile.item_again %batch[%c0] items(<merge, group = 4>)
+  %r = tile.ring : !ring
+  %p = tile.position
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+  %slot = tile.acquire %r[%p] : !ring
+  // expected-error@+1 {{needs a slot of one tile, got 2 tiles}}
+  tile.put_item %item, %valid into %slot
   tile.return
+}
+
+// -----
+
+// @take_item_c1
+func.func @f(%record: !tile.tile<1x32xi32>) {
+  // expected-error@+1 {{record must be in shared memory, got '!tile.tile<1x32xi32}}
+  %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !tile.tile<1x32xi32>
+  return
+}
+
+// -----
+
+// @take_item_c1
+func.func @f(%record: !tile.tile<1x32xf32, shared>) {
+  // expected-error@+1 {{record must be of 'i32', got 'f32'}}
+  %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !tile.tile<1x32xf32, shared>
+  return
 }
 
 // -----

@@ -174,11 +174,6 @@ tile.kernel @drawn(%batch: !tile.batch)
   %edges = tile.range_edges %range
   // CHECK: tile.range_skipped %[[RANGE]] {limit = 3 : i64}
   %skipped = tile.range_skipped %range {limit = 3 : i64}
-  // CHECK: tile.draw_item %{{.+}}[%[[NEXT]]] turn %[[TURN:.+]] items(<prefill, group = 4>)
-  %turn = arith.constant 1 : index
-  %item1, %unit1, %valid1, %next1 = tile.draw_item %batch[%next] turn %turn items(<prefill, group = 4>)
-  // CHECK: tile.item_again %{{.+}}[%[[TURN]]] items(<prefill, group = 4>) {record = 1024 : i32}
-  %item2, %unit2, %valid2, %next2 = tile.item_again %batch[%turn] items(<prefill, group = 4>) {record = 1024 : i32}
   tile.return
 }
 

@@ -107,3 +107,29 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch)
   }
   tile.return
 }
+
+// An item on its way from the role that draws to another one.
+!items = !tile.ring<4 x (!tile.tile<1x32xi32, shared>), shared_by = roles>
+// CHECK-LABEL: tile.kernel @items
+tile.kernel @items(%batch: !tile.batch) attributes {schedule = #attn.schedule<divide = rows>, phase = #attn.phase<prefill>} {
+  %c0 = arith.constant 0 : index
+  // CHECK: %[[R:.+]] = tile.ring : <4 x (!tile.tile<1x32xi32, shared>), shared_by = roles>
+  %r = tile.ring : !items
+  %p = tile.position
+  tile.roles load {
+    // CHECK: %[[ITEM:.+]], %{{.+}}, %[[VALID:.+]], %{{.+}} = tile.draw_item
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+    // CHECK: %[[SLOT:.+]] = tile.acquire %[[R]]
+    %slot = tile.acquire %r[%p] : !items
+    // CHECK: tile.put_item %[[ITEM]], %[[VALID]] into %[[SLOT]]
+    tile.put_item %item, %valid into %slot
+    tile.commit %r[%p] : !items
+  } compute {
+    // CHECK: %[[RECORD:.+]] = tile.wait %[[R]]
+    %record = tile.wait %r[%p] : !items
+    // CHECK: tile.take_item %[[RECORD]] items(<prefill, group = 4>) : <1x32xi32, shared>
+    %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !tile.tile<1x32xi32, shared>
+    tile.release %r[%p] : !items
+  }
+  tile.return
+}

@@ -3,11 +3,11 @@
 #tile = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
 !ring = !tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile>), shared_by = units>
 
-// The loading role has nothing but tensor copies.
+// Where there are roles, units fill no ring together.
 tile.kernel @not_filled(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma, roles = specialised, registers = [40, 40, 232]>, phase = #attn.phase<prefill>} {
   %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
-  // expected-error @below {{expected a ring that a role fills with tensor copies, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 4, roles = specialised}}
+  // expected-error @below {{expected a ring that a role fills, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 4, roles = specialised}}
   // expected-error @below {{failed to legalize}}
   %ring = tile.ring {offset = 0 : i32} : !ring
   tile.return
@@ -22,7 +22,7 @@ tile.kernel @not_filled(%batch: !tile.batch)
 tile.kernel @no_role(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct, copy = tensor, box = 16>, phase = #attn.phase<prefill>} {
   %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
-  // expected-error @below {{expected a ring that a role fills with tensor copies, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 1, roles = one}}
+  // expected-error @below {{expected a ring that a role fills, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 1, roles = one}}
   // expected-error @below {{failed to legalize}}
   %ring = tile.ring {offset = 0 : i32, barriers = 4096 : i32} : !ring
   tile.return
@@ -37,7 +37,7 @@ tile.kernel @no_role(%batch: !tile.batch)
 tile.kernel @warpgroups(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma>, phase = #attn.phase<prefill>} {
   %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
-  // expected-error @below {{expected a ring that a role fills with tensor copies, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 4, roles = one}}
+  // expected-error @below {{expected a ring that a role fills, or one that one-warp units gather, got '!tile.ring<2 x (!tile.tile<16x64xbf16, shared, #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>>), shared_by = units>' of units of 4, roles = one}}
   // expected-error @below {{failed to legalize}}
   %ring = tile.ring {offset = 0 : i32} : !ring
   tile.return
@@ -102,24 +102,27 @@ tile.kernel @result(%batch: !tile.batch)
 
 // -----
 
-// Records of items have a place.
-tile.kernel @no_record(%batch: !tile.batch)
+// Items are drawn by a role, for all.
+tile.kernel @no_roles(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, work = static>, phase = #attn.phase<prefill>} {
   %c0 = arith.constant 0 : index
-  // expected-error @below {{expected a place of its record: run --tile-pack-shared-memory}}
+  // expected-error @below {{expected a role that draws the items for all others}}
   // expected-error @below {{failed to legalize}}
-  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] turn %c0 items(<prefill, group = 4>)
+  %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
   tile.return
 }
 
 // -----
 
-tile.kernel @no_record_again(%batch: !tile.batch)
-    attributes {schedule = #attn.schedule<units = 4, rows = 16, divide = rows, orientation = direct, work = static>, phase = #attn.phase<prefill>} {
+// All blocks count in one place.
+tile.kernel @no_workspace(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16, roles = specialised, registers = [40, 40, 232], work = atomic>, phase = #attn.phase<prefill>} {
   %c0 = arith.constant 0 : index
-  %drawn, %mine, %there, %cursor = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
-  // expected-error @below {{expected a place of its record: run --tile-pack-shared-memory}}
-  // expected-error @below {{failed to legalize}}
-  %item, %unit, %valid, %next = tile.item_again %batch[%c0] items(<prefill, group = 4>)
+  tile.roles load {
+    // expected-error @below {{work = atomic counts in the workspace, which the kernel has not}}
+    // expected-error @below {{failed to legalize}}
+    %item, %unit, %valid, %next = tile.draw_item %batch[%c0] items(<prefill, group = 4>)
+  } compute {
+  }
   tile.return
 }
