@@ -63,7 +63,7 @@ int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
   int64_t slots = schedule.stages.key + (schedule.stages.joint ? 0 : schedule.stages.value);
   int64_t barriers = schedule.copy == Copy::Tensor ? sharers * slots : 0, items = 0;
   if (schedule.specialised()) { // three for keys and values, two for items
-    barriers = 3 * slots + 2 * (2 + schedule.stages.query);
+    barriers = 3 * slots + 2 * schedule.itemSlots();
     items = 1024; // their ring, rounded up
   }
   return (sharers * tile + query) * shape.elementBytes + items + 8 * barriers;

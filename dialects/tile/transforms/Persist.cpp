@@ -93,8 +93,7 @@ void expandOnGrid(WorkLoopOp loop) {
   loop.erase();
 }
 
-/// The ring in which items are handed on. A unit holds the slots of an item and of the next one;
-/// further slots let the role that draws run ahead.
+/// The ring in which items are handed on.
 RingOp createItemRing(RolesOp roles, const attn::Schedule &schedule) {
   OpBuilder builder(roles);
   MLIRContext *context = roles.getContext();
@@ -103,10 +102,9 @@ RingOp createItemRing(RolesOp roles, const attn::Schedule &schedule) {
     words.push_back({0, word});
   auto record = TileType::get(context, 1, itemRecordWords, builder.getI32Type(), Memory::Shared,
                               LayoutAttr::get(context, Layout::shared(words)));
-  return RingOp::create(
-      builder, roles.getLoc(),
-      RingType::get(context, 2 + schedule.stages.query, {record}, RingScope::Roles),
-      /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
+  return RingOp::create(builder, roles.getLoc(),
+                        RingType::get(context, schedule.itemSlots(), {record}, RingScope::Roles),
+                        /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
 }
 
 /// The loop of a role over the items of a block that stays, of the role that draws them or of
