@@ -14,8 +14,8 @@ using package::LoadedKernel;
 using package::Name;
 using package::NameValues;
 
-/// The error word at 0; at 128 how many items of the running launch's prefill have been drawn,
-/// which each leaves at 0 (tile.draw_item).
+/// The error word at 0; at 128 what blocks of a prefill count in, which leaves it at 0
+/// (tile.draw_item).
 static constexpr int64_t kWorkspaceHead = 256;
 
 // Splits that the throughput policy asks for: what the kernels round to, less than which a block is

@@ -265,6 +265,31 @@ TEST(Schedules, PrefillByWarpgroupsWherePagesAllow) {
       }
 }
 
+// Keys and values of a group's pairs are 32 MiB at 4,096 tokens, unless a pair has few chunks.
+TEST(Schedules, PairsOfPrefillByHand) {
+  auto pairs = [](int64_t dim, int64_t group) {
+    return prefillSchedule({dim, dim, group, 8, 16, 2, /*causal=*/true}, sm90a()).headGroup;
+  };
+  EXPECT_EQ(pairs(64, 4), 32);
+  EXPECT_EQ(pairs(128, 4), 16);
+  EXPECT_EQ(pairs(256, 4), 8);
+  EXPECT_EQ(pairs(16, 4), 32); // 128 would fit
+  EXPECT_EQ(pairs(256, 1), 32);
+}
+
+// A unit leaves out what it does not see where two units have as many tokens as rows, without
+// turns.
+TEST(Schedules, PrefillSkipsTilesWithoutGroupsAndTurns) {
+  for (int64_t dim : {64, 128, 256})
+    for (int64_t group : {1, 4})
+      for (bool causal : {false, true}) {
+        Schedule schedule = prefillSchedule({dim, dim, group, 8, 16, 2, causal}, sm90a());
+        SCOPED_TRACE(testing::Message() << "dim " << dim << " group " << group);
+        EXPECT_EQ(schedule.skipTiles, dim == 256 && group == 1 && causal);
+        EXPECT_EQ(schedule.pingPong, !schedule.skipTiles);
+      }
+}
+
 // Dense keys have no pages, and other targets no such products.
 TEST(Schedules, PrefillByWarpgroupsNeedsPagesAndTheTarget) {
   EXPECT_EQ(prefillSchedule({128, 128, 4, 8, 16, 2}, sm80()).product, Product::Mma);

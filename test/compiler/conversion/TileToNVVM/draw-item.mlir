@@ -75,15 +75,20 @@ tile.kernel @grouped(%batch: !tile.batch, %workspace: !tile.workspace)
 
 #words = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16]]>
 !items = !tile.ring<4 x (!tile.tile<1x32xi32, shared, #words>), shared_by = roles>
+!sum = !tile.tile<64x16xf32, registers, #tile.layout<register = [[0,1],[8,0]], lane = [[0,2],[0,4],[1,0],[2,0],[4,0]], warp = [[16,0],[32,0]], repeat = [column 2 register]>>
 
 // Places that the blocks count together; without groups all pairs are one. The item goes to the other roles in a ring, each
 // slot of which the two units and the other warp that loads release.
 // CHECK-LABEL: llvm.func @counted(
 // CHECK-DAG: nvvm.mbarrier.init %{{.+}}, %c1_i32
 // CHECK-DAG: nvvm.mbarrier.init %{{.+}}, %c3_i32
-// All threads of a unit read the record.
+// All threads of a unit read the record. Their rows begin where the block's do, and 64 for each unit before theirs.
 // CHECK: nvvm.setmaxregister increase
 // CHECK-COUNT-5: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xi32>
+// CHECK: %[[OF_UNIT:.+]] = arith.shli %{{.+}}, %c6_i32
+// CHECK: arith.addi %{{.+}}, %[[OF_UNIT]]
+// CHECK: scf.if
+// CHECK: llvm.store %{{.+}} : vector<2xf32>, !llvm.ptr<1>
 // CHECK: nvvm.setmaxregister decrease
 // The block's number first; then the counter, which the last count of the launch sets back.
 // CHECK: %[[PAIRS:.+]] = arith.muli %{{.+}}, %{{.+}} : i32
@@ -111,7 +116,7 @@ tile.kernel @grouped(%batch: !tile.batch, %workspace: !tile.workspace)
 // CHECK: scf.if %[[LANE0]] {
 // CHECK-COUNT-5: llvm.store %{{.+}}, %{{.+}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
 // CHECK: mbarrier.arrive
-tile.kernel @counted(%workspace: !tile.workspace, %batch: !tile.batch)
+tile.kernel @counted(%workspace: !tile.workspace, %batch: !tile.batch, %out: tensor<?x?x16xf32>)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16, roles = specialised,
                                           registers = [40, 40, 232], work = atomic>, phase = #attn.phase<prefill, max_query = 8>} {
   %c0 = arith.constant 0 : index
@@ -130,6 +135,8 @@ tile.kernel @counted(%workspace: !tile.workspace, %batch: !tile.batch)
     %p = tile.position
     %record = tile.wait %items[%p] : !items
     %item, %unit, %valid = tile.take_item %record items(<prefill, group = 4>) : !tile.tile<1x32xi32, shared, #words>
+    %z = tile.zero : !sum
+    tile.store_rows query %z, %out[%item] : !sum, tensor<?x?x16xf32>
     tile.release %items[%p] : !items
   }
   tile.return
