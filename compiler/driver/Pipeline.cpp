@@ -29,8 +29,9 @@ namespace {
 // The stages
 //===----------------------------------------------------------------------===//
 
+/// `queryTokens`: the most of a prefill sequence, 0: any number.
 void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec,
-                   const PipelineOptions &options, const TargetInfo &target) {
+                   const PipelineOptions &options, const TargetInfo &target, int64_t queryTokens) {
   passes.addPass(attn::createFuseAttentionPass());
   attn::SplitKvPassOptions split;
   split.maxPosition = spec.maxPosition;
@@ -38,6 +39,7 @@ void addAttnPasses(OpPassManager &passes, const spec::ModelSpec &spec,
   attn::SchedulePassOptions schedule;
   schedule.target = std::string(target.name);
   schedule.schedule = options.schedule;
+  schedule.queryTokens = queryTokens;
   passes.addPass(attn::createSchedulePass(schedule));
 }
 
@@ -151,9 +153,9 @@ struct Compiler::State {
   Result<void> run(ModuleOp module, const std::string &stage,
                    llvm::function_ref<void(OpPassManager &)> add);
   Result<void> toAttn(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options,
-                      const TargetInfo &target);
+                      const TargetInfo &target, int64_t queryTokens = 0);
   Result<void> toTile(ModuleOp module, const spec::ModelSpec &spec, const PipelineOptions &options,
-                      const TargetInfo &target);
+                      const TargetInfo &target, int64_t queryTokens = 0);
   std::vector<OwningOpRef<ModuleOp>> kernelsOf(ModuleOp module);
   Result<CompiledKernel> finish(ModuleOp alone, const spec::ModelSpec &spec,
                                 const spec::LayerClass &layerClass, const PipelineOptions &options,
@@ -195,10 +197,12 @@ Result<void> Compiler::State::run(ModuleOp module, const std::string &stage,
 
 /// A schedule of the user's own is the one thing here that the user can get wrong.
 Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spec,
-                                     const PipelineOptions &options, const TargetInfo &target) {
+                                     const PipelineOptions &options, const TargetInfo &target,
+                                     int64_t queryTokens) {
   Result<void> done =
-      run(module, options.schedule.empty() ? "attn" : "--schedule",
-          [&](OpPassManager &passes) { addAttnPasses(passes, spec, options, target); });
+      run(module, options.schedule.empty() ? "attn" : "--schedule", [&](OpPassManager &passes) {
+        addAttnPasses(passes, spec, options, target, queryTokens);
+      });
   if (done || options.schedule.empty())
     return done;
   Error error = done.error();
@@ -208,8 +212,9 @@ Result<void> Compiler::State::toAttn(ModuleOp module, const spec::ModelSpec &spe
 }
 
 Result<void> Compiler::State::toTile(ModuleOp module, const spec::ModelSpec &spec,
-                                     const PipelineOptions &options, const TargetInfo &target) {
-  if (Result<void> done = toAttn(module, spec, options, target); !done)
+                                     const PipelineOptions &options, const TargetInfo &target,
+                                     int64_t queryTokens) {
+  if (Result<void> done = toAttn(module, spec, options, target, queryTokens); !done)
     return done;
   return run(module, "tile",
              [&](OpPassManager &passes) { passes.addPass(createConvertAttnToTilePass()); });
@@ -249,16 +254,13 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
   result.entry = entryName(result, spec, layerClass, options.package);
   result.threads = schedule.threads();
   result.dependentLaunch = schedule.dependentLaunch != attn::DependentLaunch::None;
-  if (role == attn::Role::Decode || role == attn::Role::Merge) {
-    result.queryTokens = queryTokens;
+  result.queryTokens = queryTokens;
+  if (role == attn::Role::Decode || role == attn::Role::Merge)
     result.split = *schedule.split;
-  }
   if (role == attn::Role::Decode)
     result.rows = schedule.rows;
-  if (role == attn::Role::Prefill) {
-    result.queryTokens = {options.package.maxQueryTokens + 1, INT32_MAX};
+  if (role == attn::Role::Prefill)
     result.rows = schedule.units * schedule.rows;
-  }
   if (schedule.copy == attn::Copy::Tensor)
     for (Type argument : kernel.getArgumentTypes())
       if (auto kv = dyn_cast<attn::PagedKvType>(argument))
@@ -287,10 +289,10 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
   return result;
 }
 
-/// The schedule of the module's decode kernel, as text.
-static std::string decodeScheduleOf(ModuleOp module) {
+/// The schedule of the module's kernel of a role, as text.
+static std::string scheduleOf(ModuleOp module, attn::Role role) {
   for (auto kernel : module.getOps<tile::KernelOp>())
-    if (kernel.getPhase().getRole() == attn::Role::Decode)
+    if (kernel.getPhase().getRole() == role)
       return textOf(kernel.getSchedule());
   return "";
 }
@@ -300,10 +302,11 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
                                          const spec::LayerClass &layerClass,
                                          const PipelineOptions &options,
                                          std::vector<CompiledKernel> &kernels) {
-  auto lower = [&](int64_t maxQueryTokens) -> Result<OwningOpRef<ModuleOp>> {
+  auto lower = [&](int64_t maxQueryTokens,
+                   int64_t queryTokens = 0) -> Result<OwningOpRef<ModuleOp>> {
     Result<OwningOpRef<ModuleOp>> module = import(spec, layerClass, options, maxQueryTokens);
     if (module)
-      if (Result<void> lowered = toTile(**module, spec, options, target); !lowered)
+      if (Result<void> lowered = toTile(**module, spec, options, target, queryTokens); !lowered)
         return lowered.error();
     return module;
   };
@@ -311,36 +314,63 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
   Result<OwningOpRef<ModuleOp>> draft = lower(most);
   if (!draft)
     return draft.error();
-  auto finishAll = [&](ModuleOp module, package::Interval queryTokens,
-                       auto wanted) -> Result<void> {
+  // `queryTokens` says what a role's kernel serves, nothing where it is not wanted of this module.
+  using Served = llvm::function_ref<std::optional<package::Interval>(attn::Role)>;
+  auto finishAll = [&](ModuleOp module, int64_t order, Served queryTokens) -> Result<void> {
     for (OwningOpRef<ModuleOp> &alone : kernelsOf(module)) {
       attn::Role role = (*alone->getOps<tile::KernelOp>().begin()).getPhase().getRole();
-      if (!wanted(role))
+      std::optional<package::Interval> served = queryTokens(role);
+      if (!served)
         continue;
-      package::Interval interval =
-          role == attn::Role::Merge ? package::Interval{1, most} : queryTokens;
-      Result<CompiledKernel> kernel = finish(*alone, spec, layerClass, options, target, interval);
+      Result<CompiledKernel> kernel = finish(*alone, spec, layerClass, options, target, *served);
       if (!kernel)
         return kernel.error();
+      kernel->order = order;
       kernels.push_back(std::move(*kernel));
     }
     return {};
   };
+  auto differs = [&](ModuleOp other, attn::Role role) {
+    return scheduleOf(other, role) != scheduleOf(**draft, role);
+  };
+  auto onlyOf = [](attn::Role wanted, package::Interval served) {
+    return [=](attn::Role role) { return role == wanted ? std::optional(served) : std::nullopt; };
+  };
   // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix,
   // so both kernels add in one order.
-  package::Interval rest = {1, most};
+  package::Interval ofDecode = {1, most};
   if (most > 1) {
     Result<OwningOpRef<ModuleOp>> single = lower(1);
     if (!single)
       return single.error();
-    if (decodeScheduleOf(**single) != decodeScheduleOf(**draft)) {
-      auto isDecode = [](attn::Role role) { return role == attn::Role::Decode; };
-      if (Result<void> done = finishAll(**single, {1, 1}, isDecode); !done)
-        return done.error();
-      rest.least = 2;
+    if (differs(**single, attn::Role::Decode)) {
+      if (Result<void> done = finishAll(**single, 0, onlyOf(attn::Role::Decode, {1, 1})); !done)
+        return done;
+      ofDecode.least = 2;
     }
   }
-  return finishAll(**draft, rest, [](attn::Role) { return true; });
+  Result<void> done =
+      finishAll(**draft, 0, [&](attn::Role role) -> std::optional<package::Interval> {
+        switch (role) {
+        case attn::Role::Decode:
+          return ofDecode;
+        case attn::Role::Merge:
+          return package::Interval{1, most};
+        case attn::Role::Prefill:
+          return package::Interval{most + 1, INT32_MAX};
+        default:
+          return package::Interval{};
+        }
+      });
+  if (!done)
+    return done;
+  // Short queries may have a prefill kernel of other tiles, which adds in another order.
+  Result<OwningOpRef<ModuleOp>> brief = lower(most, attn::kShortQueries);
+  if (!brief)
+    return brief.error();
+  if (differs(**brief, attn::Role::Prefill))
+    return finishAll(**brief, 1, onlyOf(attn::Role::Prefill, {most + 1, attn::kShortQueries}));
+  return {};
 }
 
 Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,

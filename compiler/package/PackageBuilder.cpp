@@ -195,6 +195,8 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     }
     auto target = std::find(options.targets.begin(), options.targets.end(), kernel.target);
     entry.orderClass = "o" + std::to_string(target - options.targets.begin() + 1);
+    if (kernel.order != 0)
+      entry.orderClass += "." + std::to_string(kernel.order);
     entry.dependentLaunch = kernel.dependentLaunch;
     entry.tensorMaps = kernel.tensorMaps;
     if (!kernel.tensorMaps.empty())

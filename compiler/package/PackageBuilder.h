@@ -47,11 +47,12 @@ struct CompiledKernel {
   std::string schedule;          ///< text of #attn.schedule
   std::string summary;           ///< the schedule in short, for tables: "16 x 3 stages, 4 w"
   package::Interval queryTokens; ///< of one sequence, the bounds that a kernel serves; none: all
-  int64_t threads = 0;           ///< of a block
-  int64_t rows = 0;              ///< query rows of a block of decode or prefill, else 0
-  int64_t shared = 0;            ///< dynamic shared memory in bytes
-  bool dependentLaunch = false;  ///< may begin before the launch in front of it has ended
-  SplitRule split;               ///< no steps where the role knows no splits
+  int64_t order = 0;   ///< of summation: a role's kernels with one number give the same bits
+  int64_t threads = 0; ///< of a block
+  int64_t rows = 0;    ///< query rows of a block of decode or prefill, else 0
+  int64_t shared = 0;  ///< dynamic shared memory in bytes
+  bool dependentLaunch = false; ///< may begin before the launch in front of it has ended
+  SplitRule split;              ///< no steps where the role knows no splits
   /// By parameter; empty where pages are read by base and strides.
   std::map<std::string, package::TensorMapRule> tensorMaps;
   std::optional<AssembledKernel> assembled;

@@ -37,10 +37,13 @@ def SchedulePass : Pass<"attn-schedule", "::mlir::ModuleOp"> {
     The cost model's schedule for the target, or the given one where its units divide what the phase divides
     (decode the keys, prefill the rows); either is refused where it breaks a limit of the
     target table. Append and merge functions get theirs as a function attribute, `attn.schedule`.
+    `query-tokens` says for how many query tokens of a sequence at most the cost model chooses
+    prefill's.
   }];
   let options = [
     Option<"target", "target", "std::string", "\"sm_80\"", "name in the target table">,
-    Option<"schedule", "schedule", "std::string", "\"\"", "a schedule in the syntax of #attn.schedule, instead of the cost model's">];
+    Option<"schedule", "schedule", "std::string", "\"\"", "a schedule in the syntax of #attn.schedule, instead of the cost model's">,
+    Option<"queryTokens", "query-tokens", "int64_t", "0", "the most query tokens of a prefill sequence, 0: any number">];
   let dependentDialects = ["::attncc::attn::AttnDialect"];
 }
 

@@ -267,9 +267,23 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   int64_t mostKeys = dim > 64 ? 80 : 96;
   if (dim <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};
+  // Of a few tiles what is left over counts: rows past the last token, keys past the mask's edge.
+  if (shape.queryTokens != 0 && shape.queryTokens <= kShortQueries) {
+    if (dim <= 64) {
+      schedule.units = 4;
+      schedule.registers = {32, 32, 112};
+      schedule.pingPong = false;
+      schedule.skipTiles = shape.causal && shape.group == 1;
+      mostKeys = 64;
+    } else if (dim <= 128 && shape.group == 1) {
+      schedule.units = 2;
+      schedule.registers = {40, 40, 232};
+      mostKeys = 128;
+    }
+  }
   // Where a block has as many tokens as rows, its units see different keys: each leaves out the
   // tile that it does not see, which only pays where they do not wait for each other's turns.
-  if (schedule.units == 2 && shape.causal && shape.group == 1) {
+  if (dim > 128 && shape.causal && shape.group == 1) {
     mostKeys = 64;
     schedule.skipTiles = true;
     schedule.pingPong = false;

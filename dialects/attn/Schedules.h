@@ -44,6 +44,7 @@ struct KernelShape {
   int64_t pageSize = 0; // 0: dense keys
   int64_t elementBytes = 2;
   bool causal = true;
+  int64_t queryTokens = 0; // of prefill: the most that one sequence has; 0: any number
 };
 
 /// The registers of one thread, by the formulas above; the query counts only in the swapped form,
@@ -75,6 +76,10 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// stages, and exactly two blocks share. Where the target has dependent launches every kernel is
 /// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
+
+/// Sequences of up to so many query tokens may have a prefill schedule of their own: their items
+/// are a few tiles long.
+inline constexpr int64_t kShortQueries = 2048;
 
 /// The cost model's schedule for prefill. With products of warpgroups and tensor copies: blocks
 /// that stay for many items, 3 units (2 above a head dim of 128) that take turns, a role that loads

@@ -225,8 +225,8 @@ def Tile_RangeCountOp : Tile_Op<"range_count", [Pure]> {
 def Tile_RangeEdgesOp : Tile_Op<"range_edges", [Pure]> {
   let summary = "how many tiles at the beginning of a range need a mask";
   let description = [{
-    Every row, also of other units that visit the same tiles, sees every key of the tiles behind
-    these. Where units divide the keys every tile is counted.
+    Every row of the unit sees every key of the tiles behind these, and where units copy the tiles
+    together, every row of the others. Where units divide the keys every tile is counted.
 
     Example: `%n = tile.range_edges %range`
   }];

@@ -36,12 +36,12 @@ Tree layersTree(const std::vector<LayerRange> &ranges) {
   return tree;
 }
 
-/// The value of `name = …` in a schedule's text.
+/// The value of `name = …` in a schedule's text, the first of several.
 std::string scheduled(const std::string &schedule, const std::string &name) {
   for (const char *before : {"<", ", "}) {
     const std::string key = before + name + " = ";
     if (size_t at = schedule.find(key); at != schedule.npos) {
-      size_t begin = at + key.size();
+      size_t begin = schedule.find_first_not_of('[', at + key.size());
       return schedule.substr(begin, schedule.find_first_of(",>", begin) - begin);
     }
   }
@@ -52,7 +52,8 @@ std::string scheduled(const std::string &schedule, const std::string &name) {
 std::string scheduleText(const KernelEntry &kernel) {
   if (kernel.schedule.empty())
     return "-";
-  std::string warps = scheduled(kernel.schedule, "units") + " w";
+  const int64_t loading = scheduled(kernel.schedule, "roles") == "specialised" ? 4 : 0;
+  std::string warps = std::to_string(kernel.block[0] / 32 - loading) + " w";
   if (kernel.role != "decode" && kernel.role != "prefill")
     return warps;
   std::string box = scheduled(kernel.schedule, "box");

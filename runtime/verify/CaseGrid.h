@@ -107,7 +107,8 @@ struct VerifyCase {
   bool lseIsLog2 = false;  // merge_states: the parts' log-sum-exps are in base 2
   // The host's bounds are the largest lengths plus these.
   int64_t extraQueryBound = 0, extraKvBound = 0;
-  double queryFactor = 1; // decode: queries times this, to sharpen or flatten the softmax
+  bool throughput = false; // prefill: the plan's policy, else invariant
+  double queryFactor = 1;  // decode: queries times this, to sharpen or flatten the softmax
 
   int64_t numTokens() const;
   int64_t maxQueryLength() const;

@@ -36,6 +36,7 @@ template <class Case, class Function> void forEachField(Case &c, Function field)
   field("cos_sin_bytes", c.cosSinBytes);
   field("parts", c.parts);
   field("lse_is_log2", c.lseIsLog2);
+  field("throughput", c.throughput);
   field("extra_query_bound", c.extraQueryBound);
   field("extra_kv_bound", c.extraKvBound);
   field("query_factor", c.queryFactor);

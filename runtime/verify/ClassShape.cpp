@@ -60,7 +60,8 @@ Result<std::vector<ClassShape>> classShapes(const package::Manifest &manifest,
         shape.mergeStatesTraffic = traffic;
         shape.mergesStates = true;
       }
-      if (kernel.role == "prefill") {
+      // Those behind the first are for narrower bounds, under another policy than most cases have.
+      if (kernel.role == "prefill" && shape.prefillRows == 0) {
         shape.prefillTraffic = traffic;
         shape.prefillRows = kernel.rows;
       }

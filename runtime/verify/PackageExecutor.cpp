@@ -141,6 +141,7 @@ struct PackageExecutor::Launches {
     limits.max_tokens = uint32_t(data.numTokens);
     limits.max_query_length = uint32_t(data.maxQueryLength);
     limits.max_kv_length = uint32_t(data.maxKvLength);
+    limits.policy = c.throughput ? ATTNCC_THROUGHPUT : ATTNCC_INVARIANT;
     limits.kv_heads = uint32_t(c.kvHeads);
     limits.query_heads = uint32_t(c.kvHeads * shape.group());
     Result<std::unique_ptr<plan::Plan>> made =

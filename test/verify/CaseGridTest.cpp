@@ -121,6 +121,12 @@ TEST_P(CaseGrid, hasEveryEdgeOfPrefill) {
       some([&](const auto &s) { return s.queryLength > most && s.queryLength < s.kvLength; }));
   EXPECT_TRUE(
       some([&](const auto &s) { return s.queryLength * shape.group() > shape.prefillRows; }));
+  for (bool throughput : {false, true})
+    EXPECT_TRUE(this->some([&](const VerifyCase &c) {
+      return c.role == Role::Prefill && c.throughput == throughput;
+    }));
+  EXPECT_FALSE(
+      this->some([](const VerifyCase &c) { return c.role != Role::Prefill && c.throughput; }));
   // Beside sequences of decode, of merge, and of no tokens.
   EXPECT_TRUE(some([&](const auto &s) { return s.queryLength == most && s.kvLength > 0; }));
   EXPECT_TRUE(some(

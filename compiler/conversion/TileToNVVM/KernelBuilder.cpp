@@ -195,6 +195,9 @@ Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location location, llvm::Str
 Value KernelBuilder::exp2(Value a) {
   return callIntrinsic(builder, location, "llvm.nvvm.ex2.approx.ftz.f32", f32Type(), a);
 }
+Value KernelBuilder::reciprocal(Value a) {
+  return callIntrinsic(builder, location, "llvm.nvvm.rcp.approx.ftz.f", f32Type(), a);
+}
 // The back end has no lg2 for llvm.log2 without an option of the process.
 Value KernelBuilder::log2(Value a) {
   return inlineAsm("lg2.approx.ftz.f32 $0, $1;", "=f,f", a, f32Type());

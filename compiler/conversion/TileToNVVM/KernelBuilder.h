@@ -105,11 +105,12 @@ public:
   Value fma(Value a, Value b, Value c);
   /// The larger one; of a number and a NaN the number.
   Value fmax(Value a, Value b);
-  Value fsqrt(Value a);  // rounded to nearest
-  Value fround(Value a); // to the nearest integer, ties to even
-  Value exp2(Value a);   // approximate, subnormal results are 0
-  Value log2(Value a);   // approximate, -inf of 0
-  Value sine(Value a);   // approximate, for |a| <= pi
+  Value fsqrt(Value a);      // rounded to nearest
+  Value fround(Value a);     // to the nearest integer, ties to even
+  Value exp2(Value a);       // approximate, subnormal results are 0
+  Value reciprocal(Value a); // approximate, of a normal number or 0
+  Value log2(Value a);       // approximate, -inf of 0
+  Value sine(Value a);       // approximate, for |a| <= pi
   Value cosine(Value a);
   Value isGreater(Value a, Value b);   // ordered
   Value isDifferent(Value a, Value b); // or one is a NaN

@@ -405,18 +405,16 @@ void copyRows(KernelBuilder &b, const KernelContext &kernel, const CopyPlan &pla
   Value thread = plan.who.warps() == 1 ? b.lane() : kernel.threadOfUnit(b);
   ThreadCoordinates place(b, plan.who, kernel.warps());
   Value target = b.offset(tile, applyBasis(b, thread, plan.access->basis));
-  Value start = b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, elementBytes)));
-  RowPlace row;
-  for (size_t i = 0; i < plan.constants.size(); ++i) {
-    const Coordinate &constant = plan.constants[i];
-    if (i == 0 || constant.row != plan.constants[i - 1].row)
-      row = placeOfRow(b, kernel, item, kind, b.add(place.rowOfThread, firstRow + constant.row));
-    // A row that does not exist is not read: any address of the tensor will do.
-    Value element = b.select(row.exists, row.element(b, tensor), b.i64(0));
-    Value source =
-        b.offset(b.offset(start, b.mul(element, elementBytes)), constant.column * elementBytes);
-    const tile::SharedAccess::Access &access = plan.access->accesses[i];
-    b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate), source,
+  TensorArgument columns = tensor; // from the thread's own on
+  columns.pointer =
+      b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, elementBytes)));
+  RowPointers rows(b, kernel, item, kind, b.add(place.rowOfThread, firstRow), columns,
+                   elementBytes);
+  for (auto [constant, access] : llvm::zip(plan.constants, plan.access->accesses)) {
+    RowPointers::Row row = rows.at(constant.row);
+    // Of a row that does not exist nothing is read.
+    b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate),
+                b.offset(row.pointer, constant.column * elementBytes),
                 b.select(row.exists, b.i32(16), b.i32(0)));
   }
 }

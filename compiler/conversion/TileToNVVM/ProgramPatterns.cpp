@@ -487,7 +487,9 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
       };
       end = b.minSigned(end, seenBy(b.add(lastRow, -1)));
       if (kernel.dividesRows()) {
-        plainEnd = b.minSigned(plainEnd, seenBy(firstRow));
+        // Units that copy tiles together go through each loop together.
+        plainEnd =
+            b.minSigned(plainEnd, seenBy(kernel.schedule.specialised() ? item.rowBegin : firstRow));
         unitEnd = b.minSigned(unitEnd, seenBy(b.add(item.rowBegin, kernel.schedule.rows - 1)));
       }
     }

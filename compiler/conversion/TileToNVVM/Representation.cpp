@@ -354,6 +354,31 @@ Value RowPlace::element(KernelBuilder &b, const TensorArgument &tensor) const {
                b.mul(b.zeroExtend(head), tensor.headStride));
 }
 
+RowPointers::RowPointers(KernelBuilder &builder, const KernelContext &kernel, const Item &item,
+                         tile::RowKind kind, Value row, const TensorArgument &tensor,
+                         int64_t elementBytes)
+    : builder(builder), kernel(kernel), item(item), kind(kind), row(row), tensor(tensor),
+      elementBytes(elementBytes) {}
+
+RowPointers::Row RowPointers::at(int64_t distance) {
+  auto [found, inserted] = known.try_emplace(distance);
+  if (inserted)
+    found->second = place(distance);
+  return found->second;
+}
+
+RowPointers::Row RowPointers::place(int64_t distance) {
+  KernelBuilder &b = builder;
+  for (auto &[from, there] : llvm::reverse(known))
+    if (kind == tile::RowKind::Query && from < distance && (distance - from) % kernel.group == 0) {
+      Value bytes = b.mul(tensor.tokenStride, (distance - from) / kernel.group * elementBytes);
+      Value wanted = b.add(item.rowBegin, b.add(row, distance));
+      return {b.compare(Compare::slt, wanted, item.rowEnd), b.offset(there.pointer, bytes)};
+    }
+  RowPlace alone = placeOfRow(b, kernel, item, kind, b.add(row, distance));
+  return {alone.exists, b.offset(tensor.pointer, b.mul(alone.element(b, tensor), elementBytes))};
+}
+
 void reportBadPage(KernelBuilder &b, const KernelContext &kernel, Value bad) {
   constexpr int64_t errorPage = 2; // bit 1 of the error word
   if (kernel.workspace)

@@ -358,6 +358,32 @@ struct RowPlace {
 RowPlace placeOfRow(KernelBuilder &builder, const KernelContext &kernel, const Item &item,
                     tile::RowKind kind, Value row);
 
+/// Where rows of a tensor are that lie at constant distances from one of them: whole tokens on, the
+/// pointer moves by their stride.
+class RowPointers {
+public:
+  RowPointers(KernelBuilder &builder, const KernelContext &kernel, const Item &item,
+              tile::RowKind kind, Value row, const TensorArgument &tensor, int64_t elementBytes);
+  struct Row {
+    Value exists;  // i1: not padding
+    Value pointer; // to its first element; of padding to anywhere
+  };
+  /// `distance` rows behind `row`.
+  Row at(int64_t distance);
+
+private:
+  Row place(int64_t distance);
+
+  KernelBuilder &builder;
+  const KernelContext &kernel;
+  Item item;
+  tile::RowKind kind;
+  Value row;
+  TensorArgument tensor;
+  int64_t elementBytes;
+  std::map<int64_t, Row> known; // by distance
+};
+
 /// The block-table entry of the sequence's token `key` where `valid`, else 0. An entry that is not
 /// a page of the pool sets the error word and becomes -1.
 struct BlockTable {

@@ -275,7 +275,7 @@ struct NormalizePattern : TilePattern<tile::NormalizeOp> {
     Values inverse, lse, result;
     for (auto [row, l] : llvm::enumerate(sums)) {
       // Of NaN neither comparison holds: it passes on.
-      inverse.push_back(b.select(b.isZero(l), b.f32(0), b.fdiv(b.f32(1), l)));
+      inverse.push_back(b.select(b.isZero(l), b.f32(0), b.reciprocal(l)));
       constexpr double ln2 = 0.69314718055994530942;
       lse.push_back(b.fmul(b.fadd(adaptor.getMaximum()[row], b.log2(l)), b.f32(ln2)));
     }

@@ -117,17 +117,14 @@ struct RowWriter {
     Values converted = convertTo(b, from, to, tile);
     ThreadCoordinates thread(b, layout, kernel.warps());
     inFirstCopy(b, layout, kernel.warps(), [&] {
+      RowPointers rows(b, kernel, item, kind, thread.rowOfThread, tensor, bytesOf(to));
       for (auto &[constant, registers] : registersByRow(layout)) {
-        RowPlace place = placeOfRow(b, kernel, item, kind, b.add(thread.rowOfThread, constant));
-        if (isFragment(layout) && bytesOf(to) == 2) {
-          Value row = b.offset(tensor.pointer, b.mul(place.element(b, tensor), bytesOf(to)));
-          storeFragmentRow(b, registers, converted, place.exists, row);
-          continue;
-        }
-        b.ifThen(place.exists, [&] {
-          Value row = b.offset(tensor.pointer, b.mul(place.element(b, tensor), bytesOf(to)));
-          storeRow(b, thread, layout, registers, to, converted, row);
-        });
+        RowPointers::Row row = rows.at(constant);
+        if (isFragment(layout) && bytesOf(to) == 2)
+          storeFragmentRow(b, registers, converted, row.exists, row.pointer);
+        else
+          b.ifThen(row.exists,
+                   [&] { storeRow(b, thread, layout, registers, to, converted, row.pointer); });
       }
     });
   }
@@ -137,11 +134,10 @@ struct RowWriter {
     b.ifThen(b.isGiven(tensor.pointer), [&] {
       ThreadCoordinates thread(b, layout, kernel.warps());
       inFirstCopy(b, layout, kernel.warps(), [&] {
+        RowPointers rows(b, kernel, item, tile::RowKind::Query, thread.rowOfThread, tensor, 4);
         for (auto [reg, value] : llvm::enumerate(lse)) {
-          RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, thread.row(reg));
-          b.ifThen(place.exists, [&] {
-            b.storeVector(value, b.offset(tensor.pointer, b.mul(place.element(b, tensor), 4)));
-          });
+          RowPointers::Row row = rows.at(layout.registerPart(reg).row);
+          b.ifThen(row.exists, [&, value = value] { b.storeVector(value, row.pointer); });
         }
       });
     });
@@ -281,25 +277,29 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     Item item = Item::unpack(adaptor.getItem());
     if (!kernel.persists()) // what the place in the grid says is not kept through the loop
       placeItem(b, kernel, item, kernel.unit(b));
-    auto poisoned = [&](ValueRange values) {
-      Values result;
-      for (Value v : values)
-        result.push_back(b.select(item.faulty, b.notANumber(), v));
-      return result;
+    auto store = [&](const Item &turn, ValueRange tile, ValueRange lse) {
+      writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
+                    TensorArgument::unpack(adaptor.getOutput()), to);
+      writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
     };
-    auto storeResult = [&]() -> Values {
-      Values tile = poisoned(adaptor.getValue()), lse = poisoned(adaptor.getLse());
-      // One turn; a faulty sequence may have more rows than the launch has blocks for.
+    // A faulty sequence is NaN, and may have more rows than the launch has blocks for.
+    auto poison = [&]() -> Values {
+      Values tile(adaptor.getValue().size(), b.notANumber()),
+          lse(adaptor.getLse().size(), b.notANumber());
       int64_t rows = kernel.blockRows();
       Value chunks = chunksOf(b, kernel, launchedQueries(b, kernel, item));
-      Value end = b.select(item.faulty, item.rowEnd, b.add(item.rowBegin, 1));
       Value step = b.maxSigned(b.mul(chunks, rows), b.i32(rows));
-      b.loop(item.rowBegin, end, step, {}, [&](Value rowBegin, ValueRange) -> Values {
+      b.loop(item.rowBegin, item.rowEnd, step, {}, [&](Value rowBegin, ValueRange) -> Values {
         Item turn = item;
         turn.rowBegin = rowBegin;
-        writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
-                      TensorArgument::unpack(adaptor.getOutput()), to);
-        writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
+        store(turn, tile, lse);
+        return {};
+      });
+      return {};
+    };
+    auto storeResult = [&]() -> Values {
+      b.ifElse(item.faulty, {}, poison, [&]() -> Values {
+        store(item, adaptor.getValue(), adaptor.getLse());
         return {};
       });
       return {};

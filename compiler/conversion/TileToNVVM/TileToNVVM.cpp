@@ -220,7 +220,7 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << target.maxSharedPerBlock;
 
   KernelContext kernel{
-      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {},
+      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {}, {},
       {},     {}};
   notePlaces(op, kernel);
   Representation converter(context, kernel);

@@ -100,6 +100,7 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     if (isDecode && !attention.getSplit())
       return attention.emitError("decode has no split; run --attn-split-kv first");
     KernelShape shape = kernelShape(attention, phase);
+    shape.queryTokens = queryTokens;
     std::optional<SplitRule> rule;
     if (isDecode)
       rule = attention.getSplitAttr().toRule();

@@ -168,35 +168,32 @@ LogicalResult Machine::takeItem(TakeItemOp op, int64_t unit) {
 
 std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<const Item> item,
                                               int64_t unit) const {
-  // Units that divide the rows visit what any of them may see.
-  bool divideRows = schedule.getDivide() == attn::Divide::Rows;
-  int64_t firstRow = divideRows ? -unit * schedule.getRows() : 0;
-  int64_t rows = divideRows ? blockRows() : schedule.getRows(), lastRow = firstRow;
-  while (lastRow + 1 < firstRow + rows && item->row(RowKind::Query, lastRow + 1))
-    ++lastRow;
-  attn::TileRange tiles = attn::visitedTiles(
-      op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, firstRow)->first),
-      item->indexOf(item->row(RowKind::Query, lastRow)->first), item->queryLength(),
-      item->kvLength(), op.getKeys(), item->keys);
+  // The tiles of `rows` rows from `first` on, of which the first exists.
+  auto visitedBy = [&](int64_t first, int64_t rows) {
+    int64_t last = first;
+    while (last + 1 < first + rows && item->row(RowKind::Query, last + 1))
+      ++last;
+    return attn::visitedTiles(op.getMask().getValue(), {},
+                              item->indexOf(item->row(RowKind::Query, first)->first),
+                              item->indexOf(item->row(RowKind::Query, last)->first),
+                              item->queryLength(), item->kvLength(), op.getKeys(), item->keys);
+  };
   auto range = std::make_shared<Range>();
   range->keys = op.getKeys();
-  if (divideRows) {
+  if (schedule.getDivide() == attn::Divide::Rows) {
+    // Units that divide the rows visit what any of them may see.
+    attn::TileRange tiles = visitedBy(-unit * schedule.getRows(), blockRows());
+    attn::TileRange own = item->row(RowKind::Query, 0) ? visitedBy(0, schedule.getRows()) : tiles;
     range->first = std::max<int64_t>(0, tiles.end - 1);
     range->stride = -1;
     range->count = std::max<int64_t>(0, tiles.end - tiles.begin);
-    range->edges = tiles.plainBegin == tiles.begin ? tiles.end - tiles.plainEnd : range->count;
-    int64_t lastOwn = -1;
-    while (lastOwn + 1 < schedule.getRows() && item->row(RowKind::Query, lastOwn + 1))
-      ++lastOwn;
-    if (lastOwn >= 0) {
-      attn::TileRange own = attn::visitedTiles(
-          op.getMask().getValue(), {}, item->indexOf(item->row(RowKind::Query, 0)->first),
-          item->indexOf(item->row(RowKind::Query, lastOwn)->first), item->queryLength(),
-          item->kvLength(), op.getKeys(), item->keys);
-      range->skipped =
-          std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
-    }
+    // Units that copy tiles together go through each loop together.
+    const attn::TileRange &plain = schedule.getValue().specialised() ? own : tiles;
+    range->edges = plain.plainBegin == tiles.begin ? tiles.end - plain.plainEnd : range->count;
+    range->skipped =
+        std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
   } else {
+    attn::TileRange tiles = visitedBy(0, schedule.getRows());
     range->first = tiles.begin + unit;
     range->stride = units;
     range->count = std::max<int64_t>(0, llvm::divideCeilSigned(tiles.end - range->first, units));

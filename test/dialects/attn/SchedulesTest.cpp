@@ -290,6 +290,29 @@ TEST(Schedules, PrefillSkipsTilesWithoutGroupsAndTurns) {
       }
 }
 
+// Short queries: narrow heads get 4 units, and a kv head for each query head tiles of 128 keys.
+TEST(Schedules, PrefillOfShortQueries) {
+  auto schedule = [](int64_t dim, int64_t group, int64_t queryTokens, bool causal = true) {
+    KernelShape shape{dim, dim, group, 8, 16, 2, causal, queryTokens};
+    Schedule schedule = prefillSchedule(shape, sm90a());
+    EXPECT_TRUE(checkSchedule(schedule, shape, sm90a()));
+    return schedule;
+  };
+  auto form = [](const Schedule &s) {
+    return std::tuple(s.units, s.keys, s.pingPong, s.skipTiles);
+  };
+  EXPECT_EQ(form(schedule(64, 4, kShortQueries)), std::tuple(4, 64, false, false));
+  EXPECT_EQ(form(schedule(64, 1, kShortQueries)), std::tuple(4, 64, false, true));
+  EXPECT_EQ(form(schedule(64, 1, kShortQueries, false)), std::tuple(4, 64, false, false));
+  EXPECT_EQ(form(schedule(128, 1, kShortQueries)), std::tuple(2, 128, true, false));
+  for (auto [dim, group] : {std::pair(128, 4), std::pair(256, 1), std::pair(256, 4)})
+    EXPECT_EQ(schedule(dim, group, kShortQueries), schedule(dim, group, 0)) << dim;
+  EXPECT_EQ(schedule(64, 4, kShortQueries + 1), schedule(64, 4, 0));
+  for (int64_t dim = 16; dim <= 256; dim += 16)
+    for (int64_t group : {1, 3, 4})
+      schedule(dim, group, kShortQueries);
+}
+
 // Dense keys have no pages, and other targets no such products.
 TEST(Schedules, PrefillByWarpgroupsNeedsPagesAndTheTarget) {
   EXPECT_EQ(prefillSchedule({128, 128, 4, 8, 16, 2}, sm80()).product, Product::Mma);

@@ -1,5 +1,6 @@
 // RUN: attncc-opt %s --attn-schedule | FileCheck %s
 // RUN: attncc-opt %s --attn-schedule=target=sm_90a | FileCheck %s --check-prefix=HOPPER
+// RUN: attncc-opt %s --attn-schedule="target=sm_90a query-tokens=2048" | FileCheck %s --check-prefix=SHORT
 // RUN: attncc-opt %s --attn-schedule="schedule=<units=2,rows=8,stages=2>" | FileCheck %s --check-prefix=GIVEN
 // RUN: attncc-opt %s --attn-schedule="schedule=<units=8,rows=16,keys=32,divide=rows,orientation=direct,stages=2>" | FileCheck %s --check-prefix=ROWS
 
@@ -42,6 +43,9 @@ func.func @wide_heads(%q: tensor<?x8x256xbf16>, %kv: !kv256) -> !attn.partials<h
 // Where the target has products of warpgroups and tensor copies, a role loads and blocks stay for many items.
 // HOPPER-LABEL: @prefill
 // HOPPER: schedule(<unit = 4, {{.*}} rows = 64, divide = rows, {{.*}} orientation = direct, product = wgmma, copy = tensor, box = 16, {{.*}} roles = specialised, {{.*}} work = atomic,
+// Short queries have other tiles.
+// SHORT-LABEL: @prefill
+// SHORT: schedule(<unit = 4, units = 4, rows = 64, divide = rows, keys = 64,
 // GIVEN-LABEL: @prefill
 // A schedule that divides the keys is decode's.
 // GIVEN: rows = 32, divide = rows,

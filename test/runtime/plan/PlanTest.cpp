@@ -938,7 +938,7 @@ TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   EXPECT_EQ(std::get<0>(launched(ATTNCC_INVARIANT, 1, 4096)), 0);
 }
 
-// Variants: the first whose load class holds the host's bounds; under the invariant policy only
+// Variants: the last whose load class holds the host's bounds; under the invariant policy only
 // those with the summation order of the first.
 TEST_F(PlanCalls, VariantsFollowTheBounds) {
   package::KernelEntry decode = sample.manifest.kernels[1];
@@ -969,6 +969,8 @@ TEST_F(PlanCalls, VariantsFollowTheBounds) {
   EXPECT_EQ(entryFor(ATTNCC_INVARIANT, 3, 2), "sample_decode");
   EXPECT_EQ(entryFor(ATTNCC_INVARIANT, 2, 3), "sample_decode_wide");
   EXPECT_EQ(entryFor(ATTNCC_THROUGHPUT, 3, 3), "sample_decode_other");
+  EXPECT_EQ(entryFor(ATTNCC_THROUGHPUT, 3, 2), "sample_decode_other");
+  EXPECT_EQ(entryFor(ATTNCC_INVARIANT, 2, 2), "sample_decode_wide");
   EXPECT_EQ(
       entryFor(ATTNCC_INVARIANT, 3, 3),
       "no decode kernel of group kv0 serves 3 sequences, max_query_length 3, max_kv_length 40");

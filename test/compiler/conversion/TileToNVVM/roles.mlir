@@ -48,7 +48,12 @@
 // CHECK: scf.if %[[LAST]] {
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.arrive $0, 256;", "r,~{memory}" %c3_i32
 // A unit's own ring of rows: the wait hands what its threads have copied to the products' proxy, then they meet.
-// CHECK-COUNT-4: nvvm.cp.async.shared.global
+// Of a group of 4 rows 16 apart are 4 tokens apart: the pointer moves by their stride.
+// CHECK: nvvm.cp.async.shared.global %{{.+}}, %[[POINTER:[0-9]+]], 16
+// CHECK: %[[TOKENS:.+]] = arith.shli %{{.+}}, %c3_i64
+// CHECK: %[[SECOND:.+]] = llvm.getelementptr %[[POINTER]][%[[TOKENS]]]
+// CHECK: nvvm.cp.async.shared.global %{{.+}}, %[[SECOND]], 16
+// CHECK-COUNT-2: nvvm.cp.async.shared.global
 // CHECK-NOT: nvvm.cp.async.shared.global
 // CHECK: nvvm.cp.async.commit.group
 // CHECK-NEXT: nvvm.cp.async.wait.group 0
