@@ -20,7 +20,19 @@ static constexpr int64_t kWorkspaceHead = 256;
 
 // Splits that the throughput policy asks for: what the kernels round to, less than which a block is
 // not worth its start, and more than which the partial results of a long sequence cost nothing.
-static constexpr int64_t kSplitGranule = 64, kShortestSplit = 128, kLongestSplit = 2048;
+static constexpr int64_t kSplitGranule = 64, kShortestSplit = 128, kLongestSplit = 4096;
+// Where the sequences alone fill the multiprocessors and may be longer than one split, their
+// lengths may differ: shorter ones even that out.
+static constexpr int64_t kLongestOfMany = 2048;
+// Two blocks of decode share a multiprocessor. The second one is worth its loads where a sequence
+// is not cut into more splits than these for it.
+static constexpr int64_t kBlocksTogether = 2, kFewSplits = 4;
+
+/// How many splits of each sequence fill the multiprocessors, with so many blocks for one.
+static int64_t fillingSplits(int64_t blocks, int64_t multiprocessors) {
+  return std::max({int64_t(1), multiprocessors / blocks,
+                   std::min(kBlocksTogether * multiprocessors / blocks, kFewSplits)});
+}
 
 static Error invalid(std::string message) {
   return makeError(Status::InvalidArgument, std::move(message));
@@ -111,10 +123,13 @@ int64_t Plan::splitTokens(const LoadedKernel &decode, const attncc_batch &next) 
                 rowsOfBlock = std::max<int64_t>(1, decode.entry->rows);
   const int64_t blocks = std::max<int64_t>(1, numKvHeads * next.num_sequences *
                                                   ((rows + rowsOfBlock - 1) / rowsOfBlock));
-  const int64_t splits = std::max<int64_t>(1, owner->device().info().multiprocessors / blocks);
+  const int64_t multiprocessors = owner->device().info().multiprocessors;
+  const int64_t splits = fillingSplits(blocks, multiprocessors);
   const int64_t tokens = (next.max_kv_length + splits - 1) / splits;
+  const bool many =
+      blocks >= kBlocksTogether * multiprocessors && next.max_kv_length > kLongestSplit;
   return std::clamp((tokens + kSplitGranule - 1) / kSplitGranule * kSplitGranule, kShortestSplit,
-                    kLongestSplit);
+                    many ? kLongestOfMany : kLongestSplit);
 }
 
 Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
@@ -127,11 +142,10 @@ Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
     return most;
   // Few sequences are cut into more splits than many: as many as there are multiprocessors for.
   const int64_t multiprocessors = owner->device().info().multiprocessors;
-  const int64_t fewest = (bounds.max_kv_length + kLongestSplit - 1) / kLongestSplit;
+  const int64_t fewest = (bounds.max_kv_length + kLongestOfMany - 1) / kLongestOfMany;
   for (int64_t n = 1; n <= bounds.max_sequences; ++n) {
-    const int64_t fitting = multiprocessors / (numKvHeads * n);
-    const int64_t splits =
-        std::min<int64_t>(std::max({fitting, fewest, int64_t(1)}), bounds.max_kv_length);
+    const int64_t fitting = fillingSplits(numKvHeads * n, multiprocessors);
+    const int64_t splits = std::min<int64_t>(std::max(fitting, fewest), bounds.max_kv_length);
     const SplitRule rule{{{INT64_MAX, bounds.max_kv_length / splits}}};
     // More sequences than multiprocessors: the rest of the numbers only grow.
     if (fitting <= 1)

@@ -907,12 +907,14 @@ TEST_F(PlanCalls, StepsAllocateNothing) {
 }
 
 // Under the throughput policy splits have one length, by which the blocks fill the 16
-// multiprocessors of the fake device once; two kv heads are two blocks.
+// multiprocessors of the fake device once, or twice if that makes at most 4 splits; two kv heads are
+// two blocks.
 TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   auto launched = [&](uint32_t policy, uint32_t sequences, uint32_t tokens) {
     attncc_limits bounds = limits();
     bounds.policy = policy;
     bounds.max_kv_length = 100000;
+    bounds.max_sequences = 16;
     plan = std::move(*create(bounds));
     EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
     attncc_batch next = batch();
@@ -930,11 +932,16 @@ TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   };
   EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 4096), std::tuple(512, 8, 2u));
   EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 2, 4096), std::tuple(1024, 4, 2u));
-  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 3, 1000), std::tuple(512, 2, 2u)); // 500, in steps of 64
-  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 4, 2000), std::tuple(1024, 2, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 3, 1000), std::tuple(256, 4, 2u)); // 250, in steps of 64
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 4, 2000), std::tuple(512, 4, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 8, 2000), std::tuple(1024, 2, 2u));
   EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 300), std::tuple(128, 3, 2u)); // none is shorter
   EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 100), std::tuple(128, 1, 1u)); // and nothing to merge
-  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 100000), std::tuple(2048, 49, 2u)); // none is longer
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 1, 100000), std::tuple(4096, 25, 2u)); // none is longer
+  // Blocks enough without splits: up to 4,096 tokens uncut, longer ones evenly.
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 16, 4096), std::tuple(4096, 1, 1u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 15, 8192), std::tuple(4096, 2, 2u));
+  EXPECT_EQ(launched(ATTNCC_THROUGHPUT, 16, 8192), std::tuple(2048, 4, 2u));
   EXPECT_EQ(std::get<0>(launched(ATTNCC_INVARIANT, 1, 4096)), 0);
 }
 
