@@ -339,10 +339,12 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
   // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix,
   // so both kernels add in one order.
   package::Interval ofDecode = {1, most};
+  bool ownForShort = true; // unless it is seen below that prefill's schedule is the same
   if (most > 1) {
-    Result<OwningOpRef<ModuleOp>> single = lower(1);
+    Result<OwningOpRef<ModuleOp>> single = lower(1, attn::kShortQueries);
     if (!single)
       return single.error();
+    ownForShort = differs(**single, attn::Role::Prefill);
     if (differs(**single, attn::Role::Decode)) {
       if (Result<void> done = finishAll(**single, 0, onlyOf(attn::Role::Decode, {1, 1})); !done)
         return done;
@@ -365,6 +367,8 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
   if (!done)
     return done;
   // Short queries may have a prefill kernel of other tiles, which adds in another order.
+  if (!ownForShort)
+    return {};
   Result<OwningOpRef<ModuleOp>> brief = lower(most, attn::kShortQueries);
   if (!brief)
     return brief.error();
