@@ -21,11 +21,11 @@ static constexpr int64_t kWorkspaceHead = 256;
 // Splits that the throughput policy asks for: what the kernels round to, less than which a block is
 // not worth its start, and more than which the partial results of a long sequence cost nothing.
 static constexpr int64_t kSplitGranule = 64, kShortestSplit = 128, kLongestSplit = 4096;
-// Where the sequences alone fill the multiprocessors and may be longer than one split, their
-// lengths may differ: shorter ones even that out.
+// Where uncut sequences have two blocks for each multiprocessor and may be longer than one split,
+// their lengths may differ: shorter ones even that out.
 static constexpr int64_t kLongestOfMany = 2048;
-// Two blocks of decode share a multiprocessor. The second one is worth its loads where a sequence
-// is not cut into more splits than these for it.
+// Two blocks of decode share a multiprocessor of a GPU with its shared memory. The second one is
+// worth its loads up to so many splits of a sequence.
 static constexpr int64_t kBlocksTogether = 2, kFewSplits = 4;
 
 /// How many splits of each sequence fill the multiprocessors, with so many blocks for one.
@@ -140,7 +140,7 @@ Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
   Result<int64_t> most = kernel.workspaceBytes->evaluate(values, kernel.splitRule);
   if (!most || bounds.policy != ATTNCC_THROUGHPUT || kernel.entry->role != "decode")
     return most;
-  // Few sequences are cut into more splits than many: as many as there are multiprocessors for.
+  // Few sequences are cut into more splits than many.
   const int64_t multiprocessors = owner->device().info().multiprocessors;
   const int64_t fewest = (bounds.max_kv_length + kLongestOfMany - 1) / kLongestOfMany;
   for (int64_t n = 1; n <= bounds.max_sequences; ++n) {

@@ -5,14 +5,14 @@
 //
 //   create   kernels by layer; workspace = the largest that any of their rules asks for
 //   update   checks the batch against the limits; picks each class's variants by the host-known
-//            bounds, the last of a role that serves them
+//            bounds: of append, decode and prefill the last that serves them
 //   append   one launch, of the kernel with the class's prologue or of the one without
 //   attend   prefill, if a sequence at the bound is too long for decode; decode; then merge, if one
 //            would have more than one split
 //   check    reads and clears the error word, the u32 at offset 0 of the workspace
 //
 // Under the throughput policy the plan asks decode for splits of one length, chosen from the bounds
-// so that the blocks fill the GPU once; under the invariant one the kernels' own rule holds, and of
+// so that the blocks fill the GPU; under the invariant one the kernels' own rule holds, and of
 // a role only the variants that add in the first one's order are taken.
 //
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from

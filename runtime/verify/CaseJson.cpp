@@ -199,6 +199,8 @@ Result<void> checkCase(const VerifyCase &c, const ClassShape &shape) {
     if (c.cosSinBytes != 0 && c.cosSinBytes != 2 && c.cosSinBytes != 4)
       return refuse("cos_sin_bytes", c.cosSinBytes, "0, 2 or 4");
   }
+  if (c.throughput && c.role != Role::Prefill)
+    return refuse("throughput", 1, "0 for this role");
   if (c.role == Role::Prefill && shape.prefillRows == 0)
     return makeError(Status::InvalidArgument,
                      "case " + c.id + ": class " + shape.name + " has no prefill kernel");

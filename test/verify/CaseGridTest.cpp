@@ -122,9 +122,10 @@ TEST_P(CaseGrid, hasEveryEdgeOfPrefill) {
   EXPECT_TRUE(
       some([&](const auto &s) { return s.queryLength * shape.group() > shape.prefillRows; }));
   for (bool throughput : {false, true})
-    EXPECT_TRUE(this->some([&](const VerifyCase &c) {
-      return c.role == Role::Prefill && c.throughput == throughput;
-    }));
+    for (bool headsFirst : {false, true})
+      EXPECT_TRUE(this->some([&](const VerifyCase &c) {
+        return c.role == Role::Prefill && c.throughput == throughput && c.headsFirst == headsFirst;
+      }));
   EXPECT_FALSE(
       this->some([](const VerifyCase &c) { return c.role != Role::Prefill && c.throughput; }));
   // Beside sequences of decode, of merge, and of no tokens.

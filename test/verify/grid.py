@@ -129,6 +129,8 @@ with tempfile.TemporaryDirectory() as work:
             ("7 heads to one, pages of 8", models / "qwen2.5-0.5b.json", ["--page-size=8"]),
             ("head_dim 256, a group of one, f16", model(head_dim=256, query_heads=2), ["--page-size=64", "--dtype=f16"]),
             ("bidirectional, head_dim 16", model(head_dim=16, mask={"causal": False}), ["--page-size=256"]),
+            ("head_dim 64, a group of one, short queries", model(head_dim=64, query_heads=2), ["--page-size=64"]),
+            ("head_dim 128, a group of one, short queries", model(head_dim=128, query_heads=2), []),
             ("tiles that a unit skips", model(head_dim=128, query_heads=2),
              ["--schedule=<unit=4,units=3,rows=64,divide=rows,keys=64,orientation=direct,product=wgmma,copy=tensor,box=16,"
               "stages=[2,2],query_stages=1,roles=specialised,registers=[32,32,160],overlap=items,ping_pong=true,"

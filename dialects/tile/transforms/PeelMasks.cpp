@@ -1,15 +1,16 @@
 //===- PeelMasks.cpp - Only edge tiles are masked -----------------------------===//
 //
 // Where units divide the rows, the loop over the tiles of a range is cut in front of the tiles that
-// every row of the block sees whole:
+// every row of the unit sees whole (of the block, where units copy tiles together):
 //
 //   scf.for %j = %b to %n iter_args(…)    →   %e = max(%b, tile.range_edges %range)
 //   { … tile.mask … }                         %a = scf.for %j = %b to %e iter_args(…) { … tile.mask
 //   … }
 //                                             %c = scf.for %j = %e to %n iter_args(%a) { … }
 //
-// Both loops are met by all units with the same bounds, so that barriers of shared rings stay
-// uniform. Units that divide the keys see few tiles each and keep one loop.
+// Units that copy tiles together meet both loops with the same bounds, so that barriers of shared
+// rings stay uniform; where roles load, units meet in mbarriers and turns alone, which count tiles
+// and not loops. Units that divide the keys see few tiles each and keep one loop.
 //
 // Test: test/dialects/tile/peel-masks.mlir.
 //===----------------------------------------------------------------------===//

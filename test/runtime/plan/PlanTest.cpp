@@ -907,8 +907,8 @@ TEST_F(PlanCalls, StepsAllocateNothing) {
 }
 
 // Under the throughput policy splits have one length, by which the blocks fill the 16
-// multiprocessors of the fake device once, or twice if that makes at most 4 splits; two kv heads are
-// two blocks.
+// multiprocessors of the fake device once, or more than that, up to twice, with at most 4 splits;
+// two kv heads are two blocks.
 TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   auto launched = [&](uint32_t policy, uint32_t sequences, uint32_t tokens) {
     attncc_limits bounds = limits();
