@@ -314,12 +314,12 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
   Result<OwningOpRef<ModuleOp>> draft = lower(most);
   if (!draft)
     return draft.error();
-  // `queryTokens` says what a role's kernel serves, nothing where it is not wanted of this module.
-  using Served = llvm::function_ref<std::optional<package::Interval>(attn::Role)>;
-  auto finishAll = [&](ModuleOp module, int64_t order, Served queryTokens) -> Result<void> {
+  // `servedBy` says how many query tokens a role's kernel serves, nothing where it is not wanted.
+  using ServedBy = llvm::function_ref<std::optional<package::Interval>(attn::Role)>;
+  auto finishAll = [&](ModuleOp module, int64_t order, ServedBy servedBy) -> Result<void> {
     for (OwningOpRef<ModuleOp> &alone : kernelsOf(module)) {
       attn::Role role = (*alone->getOps<tile::KernelOp>().begin()).getPhase().getRole();
-      std::optional<package::Interval> served = queryTokens(role);
+      std::optional<package::Interval> served = servedBy(role);
       if (!served)
         continue;
       Result<CompiledKernel> kernel = finish(*alone, spec, layerClass, options, target, *served);
@@ -336,20 +336,17 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
   auto onlyOf = [](attn::Role wanted, package::Interval served) {
     return [=](attn::Role role) { return role == wanted ? std::optional(served) : std::nullopt; };
   };
+  // Decode of one query token, prefill of short queries.
+  Result<OwningOpRef<ModuleOp>> few = lower(1, attn::kShortQueries);
+  if (!few)
+    return few.error();
   // One query token gets a decode kernel of its own where its tile has fewer rows. Rows never mix,
   // so both kernels add in one order.
   package::Interval ofDecode = {1, most};
-  bool ownForShort = true; // unless it is seen below that prefill's schedule is the same
-  if (most > 1) {
-    Result<OwningOpRef<ModuleOp>> single = lower(1, attn::kShortQueries);
-    if (!single)
-      return single.error();
-    ownForShort = differs(**single, attn::Role::Prefill);
-    if (differs(**single, attn::Role::Decode)) {
-      if (Result<void> done = finishAll(**single, 0, onlyOf(attn::Role::Decode, {1, 1})); !done)
-        return done;
-      ofDecode.least = 2;
-    }
+  if (differs(**few, attn::Role::Decode)) {
+    if (Result<void> done = finishAll(**few, 0, onlyOf(attn::Role::Decode, {1, 1})); !done)
+      return done;
+    ofDecode.least = 2;
   }
   Result<void> done =
       finishAll(**draft, 0, [&](attn::Role role) -> std::optional<package::Interval> {
@@ -364,17 +361,13 @@ Result<void> Compiler::State::compileFor(const TargetInfo &target, const spec::M
           return package::Interval{};
         }
       });
-  if (!done)
+  if (!done || !differs(**few, attn::Role::Prefill))
     return done;
-  // Short queries may have a prefill kernel of other tiles, which adds in another order.
-  if (!ownForShort)
-    return {};
+  // Short queries have a prefill kernel of other tiles, which adds in another order.
   Result<OwningOpRef<ModuleOp>> brief = lower(most, attn::kShortQueries);
   if (!brief)
     return brief.error();
-  if (differs(**brief, attn::Role::Prefill))
-    return finishAll(**brief, 1, onlyOf(attn::Role::Prefill, {most + 1, attn::kShortQueries}));
-  return {};
+  return finishAll(**brief, 1, onlyOf(attn::Role::Prefill, {most + 1, attn::kShortQueries}));
 }
 
 Result<std::vector<CompiledKernel>> Compiler::compile(const spec::ModelSpec &spec,

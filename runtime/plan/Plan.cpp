@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 using namespace attncc;
 using namespace attncc::plan;
@@ -207,11 +208,11 @@ Result<void> Plan::setWorkspace(void *memory, int64_t bytes, device::Stream stre
 Result<const LoadedKernel *> Plan::choose(const std::vector<const LoadedKernel *> &among,
                                           const char *role, const attncc_batch &next) const {
   // The first serves everything, or its part of it; those behind are for narrower bounds.
-  for (auto kernel = among.rbegin(); kernel != among.rend(); ++kernel) {
-    bool sameOrder = (*kernel)->entry->orderClass == among.front()->entry->orderClass;
+  for (const LoadedKernel *kernel : std::views::reverse(among)) {
+    bool sameOrder = kernel->entry->orderClass == among.front()->entry->orderClass;
     if ((sameOrder || bounds.policy == ATTNCC_THROUGHPUT) &&
-        (*kernel)->serves(next.num_sequences, next.max_query_length, next.max_kv_length))
-      return *kernel;
+        kernel->serves(next.num_sequences, next.max_query_length, next.max_kv_length))
+      return kernel;
   }
   return makeError(Status::Unsupported,
                    std::string("no ") + role + " kernel of group " + cacheGroup->name + " serves " +

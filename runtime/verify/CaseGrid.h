@@ -105,10 +105,10 @@ struct VerifyCase {
   int64_t cosSinBytes = 0; // append: of an element of the table of angles; 0: they are computed
   int64_t parts = 1;       // merge_states
   bool lseIsLog2 = false;  // merge_states: the parts' log-sum-exps are in base 2
+  bool throughput = false; // prefill: the plan's policy, else invariant
   // The host's bounds are the largest lengths plus these.
   int64_t extraQueryBound = 0, extraKvBound = 0;
-  bool throughput = false; // prefill: the plan's policy, else invariant
-  double queryFactor = 1;  // decode: queries times this, to sharpen or flatten the softmax
+  double queryFactor = 1; // decode: queries times this, to sharpen or flatten the softmax
 
   int64_t numTokens() const;
   int64_t maxQueryLength() const;

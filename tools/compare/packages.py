@@ -63,8 +63,8 @@ def choose(shape, folders, capability, target=None):
                        and usable_on(kernel["target"], capability) and target in (None, kernel["target"])
                        and holds(kernel["load_class"], shape)]
             if role == shape.table and kernels:
-                best = max(rank(kernel["target"]) for kernel in kernels)
-                kernel = [kernel for kernel in kernels if rank(kernel["target"]) == best][-1]  # as a plan takes it
+                # The last of the best target, as a plan takes it.
+                kernel = max(reversed(kernels), key=lambda kernel: rank(kernel["target"]))
                 layers = layers_of(group["layers"])
                 return Choice(pathlib.Path(folder), group["name"], layers.index(layers_of(layer_class["layers"])[0]),
                               len(layers), kernel["target"], kernel.get("schedule", ""))

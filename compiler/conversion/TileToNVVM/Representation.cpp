@@ -361,22 +361,27 @@ RowPointers::RowPointers(KernelBuilder &builder, const KernelContext &kernel, co
       elementBytes(elementBytes) {}
 
 RowPointers::Row RowPointers::at(int64_t distance) {
-  auto [found, inserted] = known.try_emplace(distance);
-  if (inserted)
-    found->second = place(distance);
-  return found->second;
-}
-
-RowPointers::Row RowPointers::place(int64_t distance) {
+  if (auto found = known.find(distance); found != known.end())
+    return found->second;
   KernelBuilder &b = builder;
-  for (auto &[from, there] : llvm::reverse(known))
-    if (kind == tile::RowKind::Query && from < distance && (distance - from) % kernel.group == 0) {
-      Value bytes = b.mul(tensor.tokenStride, (distance - from) / kernel.group * elementBytes);
-      Value wanted = b.add(item.rowBegin, b.add(row, distance));
-      return {b.compare(Compare::slt, wanted, item.rowEnd), b.offset(there.pointer, bytes)};
-    }
-  RowPlace alone = placeOfRow(b, kernel, item, kind, b.add(row, distance));
-  return {alone.exists, b.offset(tensor.pointer, b.mul(alone.element(b, tensor), elementBytes))};
+  auto wholeTokensBefore = [&](const auto &other) {
+    return kind == tile::RowKind::Query && other.first < distance &&
+           (distance - other.first) % kernel.group == 0;
+  };
+  Row placed;
+  auto nearest = std::find_if(known.rbegin(), known.rend(), wholeTokensBefore);
+  if (nearest != known.rend()) {
+    auto [from, there] = *nearest;
+    Value bytes = b.mul(tensor.tokenStride, (distance - from) / kernel.group * elementBytes);
+    Value wanted = b.add(item.rowBegin, b.add(row, distance));
+    placed = {b.compare(Compare::slt, wanted, item.rowEnd), b.offset(there.pointer, bytes)};
+  } else {
+    RowPlace alone = placeOfRow(b, kernel, item, kind, b.add(row, distance));
+    placed = {alone.exists,
+              b.offset(tensor.pointer, b.mul(alone.element(b, tensor), elementBytes))};
+  }
+  known.insert({distance, placed});
+  return placed;
 }
 
 void reportBadPage(KernelBuilder &b, const KernelContext &kernel, Value bad) {

@@ -41,16 +41,16 @@ struct KernelContext {
   /// Sequences with more query tokens are prefill's, all others decode's and merge's; 0: no limit.
   int64_t maxQuery;
   /// The converted workspace argument; the error word is its first word.
-  Value workspace;
+  Value workspace = {};
   /// Rotations whose inverse frequencies are in the module already.
-  llvm::SmallVector<mlir::Attribute> rotations;
+  llvm::SmallVector<mlir::Attribute> rotations = {};
 
   /// Ops of the loading role, whose warp is none of the units'.
-  llvm::DenseSet<mlir::Operation *> ofLoadRole;
+  llvm::DenseSet<mlir::Operation *> ofLoadRole = {};
   int64_t loadRoles = 0; // warps that load
   /// Releases of slots that a product has read which the unit has awaited: all of its warps have
   /// passed their wait for the slot then.
-  llvm::DenseSet<mlir::Operation *> behindAwait;
+  llvm::DenseSet<mlir::Operation *> behindAwait = {};
 
   int64_t units() const { return schedule.units; }
   /// Warps of all units.
@@ -372,8 +372,6 @@ public:
   Row at(int64_t distance);
 
 private:
-  Row place(int64_t distance);
-
   KernelBuilder &builder;
   const KernelContext &kernel;
   Item item;

@@ -219,9 +219,8 @@ mlir::LogicalResult convertKernel(tile::KernelOp op, const TargetInfo &target) {
                             << " bytes of shared memory, the target has "
                             << target.maxSharedPerBlock;
 
-  KernelContext kernel{
-      target, schedule, items.getKind(), items.getGroup(), op.getPhase().getMaxQuery(), {}, {}, {},
-      {},     {}};
+  KernelContext kernel{target, schedule, items.getKind(), items.getGroup(),
+                       op.getPhase().getMaxQuery()};
   notePlaces(op, kernel);
   Representation converter(context, kernel);
   mlir::RewritePatternSet patterns(context);
