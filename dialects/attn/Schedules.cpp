@@ -264,26 +264,27 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.units = dim <= 128 ? 3 : 2;
   schedule.registers =
       schedule.units == 3 ? std::vector<int64_t>{32, 32, 160} : std::vector<int64_t>{40, 40, 232};
-  int64_t mostKeys = dim > 64 ? 80 : 96;
-  if (dim <= 96) // a narrow output leaves registers for the loading role
+  int64_t mostKeys = dim > 64 ? 80 : shape.causal ? 96 : 128;
+  if (dim <= 96 && mostKeys <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};
   // Of a few tiles what is left over counts: rows past the last token, keys past the mask's edge.
-  if (shape.queryTokens != 0 && shape.queryTokens <= kShortQueries) {
+  if (shape.queryTokens != 0 && shape.queryTokens <= kShortQueries &&
+      (shape.causal || shape.group == 1)) {
     if (dim <= 64) {
       schedule.units = 4;
       schedule.registers = {32, 32, 112};
       schedule.pingPong = false;
       schedule.skipTiles = shape.causal && shape.group == 1;
       mostKeys = 64;
-    } else if (dim <= 128 && shape.group == 1) {
+    } else if (dim <= 128 && shape.group == 1 && shape.causal) {
       schedule.units = 2;
       schedule.registers = {40, 40, 232};
       mostKeys = 128;
     }
   }
-  // Where a block has as many tokens as rows, its units see different keys: each leaves out the
-  // tile that it does not see, which only pays where they do not wait for each other's turns.
-  if (dim > 128 && shape.causal && shape.group == 1) {
+  // The units of a block see different keys: each leaves out the tile that it does not see, which
+  // pays where they do not wait for each other's turns.
+  if (dim > 128 && shape.causal) {
     mostKeys = 64;
     schedule.skipTiles = true;
     schedule.pingPong = false;

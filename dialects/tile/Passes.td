@@ -48,6 +48,7 @@ def OverlapPass : Pass<"tile-overlap", "::attncc::tile::KernelOp"> {
     `overlap = tiles` or `items`: the loop over the keys is rotated. Scores and softmax of tile j stand beside the
     product of probabilities and values of tile j − 1; the first tile's scores come before the
     loop, the last tile's product behind it. An item without keys gets one tile that is masked.
+    With specialised roles a unit without rows of the item passes all tiles but the first.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }
@@ -57,7 +58,8 @@ def IssueMatmulsPass : Pass<"tile-issue-matmuls", "::attncc::tile::KernelOp"> {
   let description = [{
     `product = wgmma`: a product is started where it stands and awaited at its first use. Slots are
     released behind the await of what reads them; what will be the next product's operand passes
-    through the await of the one in flight. With `ping_pong` units take turns in starting products.
+    through the await of the one in flight. With `ping_pong` units take turns in starting products,
+    also for a tile of keys that a unit only waits for and releases.
   }];
 }
 

@@ -251,6 +251,18 @@ def Tile_RangeSkippedOp : Tile_Op<"range_skipped", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_RangeIdleOp : Tile_Op<"range_idle", [Pure]> {
+  let summary = "how many tiles of a range a unit passes without a row of the item: all or none";
+  let description = [{
+    Of units that divide the rows, the last ones have none where the item's end before the block's.
+
+    Example: `%n = tile.range_idle %range`
+  }];
+  let arguments = (ins Tile_Range:$range);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$range attr-dict";
+}
+
 def Tile_KeyTileOp : Tile_Op<"key_tile", [Pure]> {
   let summary = "the number of the j-th tile of a range";
   let description = [{

@@ -231,8 +231,12 @@ Value KernelBuilder::toInteger64(Value a) {
 }
 
 Value KernelBuilder::opaque(Value a) {
-  return inlineAsm("mov.b32 $0, $1;", a.getType().isF32() ? "=f,f" : "=r,r", a, a.getType(),
-                   /*hasSideEffects=*/true);
+  bool wide = a.getType().isInteger(64);
+  return inlineAsm(wide ? "mov.b64 $0, $1;" : "mov.b32 $0, $1;",
+                   a.getType().isF32() ? "=f,f"
+                   : wide              ? "=l,l"
+                                       : "=r,r",
+                   a, a.getType(), /*hasSideEffects=*/true);
 }
 
 //===----------------------------------------------------------------------===//
@@ -606,18 +610,30 @@ Values KernelBuilder::awaitProducts(int64_t ahead, ValueRange values) {
   return structFields(passed, values.size());
 }
 
+Value KernelBuilder::matrixDescriptor(Value shared, Value strides) {
+  // PTX ISA, "Matrix Descriptor": addresses in 16 bytes, in the lowest 14 bits, which none leaves.
+  constexpr int64_t addressBits = (1 << 18) - 1, unit = 16;
+  auto address = shared.getDefiningOp<LLVM::GEPOp>();
+  if (!address || address.getElemType() != builder.getI8Type()) {
+    Value whole = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
+    return bitOr(zeroExtend(shiftRight(bitAnd(whole, addressBits), 4)), strides);
+  }
+  // What is added to a base is added to the base's descriptor, which is the same everywhere.
+  Value base = matrixDescriptor(address.getBase(), strides);
+  if (address.getDynamicIndices().empty())
+    return add(base, address.getRawConstantIndices()[0] / unit);
+  return add(base, zeroExtend(shiftRight(address.getDynamicIndices()[0], 4)));
+}
+
 Values KernelBuilder::matrixDescriptors(Value shared, const tile::WgmmaOperand &operand) {
-  // PTX ISA, "Matrix Descriptor": addresses and strides in 16 bytes, the address in the lowest 14
-  // bits.
-  constexpr int64_t addressBits = (1 << 18) - 1;
   int64_t swizzle = operand.swizzleBytes == 128 ? 1 : operand.swizzleBytes == 64 ? 2 : 3;
-  Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), shared);
-  Value low = bitOr(shiftRight(bitAnd(address, addressBits), 4), i32(operand.leading / 16 << 16));
-  low = opaque(low);
-  Value high = i64((operand.stride / 16 | swizzle << 30) << 32);
+  Value first = matrixDescriptor(
+      shared, i64((operand.stride / 16 | swizzle << 30) << 32 | operand.leading / 16 << 16));
+  if (operand.offsets.size() > 8) // kept through a loop they would not fit the uniform registers
+    first = opaque(first);
   Values descriptors;
   for (int64_t offset : operand.offsets)
-    descriptors.push_back(bitOr(zeroExtend(add(low, offset / 16)), high));
+    descriptors.push_back(add(first, offset / 16));
   return descriptors;
 }
 

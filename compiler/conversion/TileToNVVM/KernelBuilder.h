@@ -118,8 +118,8 @@ public:
   Value isInfinite(Value a);
   Value toFloat(Value integer); // signed, nearest
   Value toInteger64(Value a);   // f32 of integer value -> i64
-  /// The same f32 or i32, of which the back end knows nothing: what follows from it is computed
-  /// anew.
+  /// The same f32, i32, i64 or address in shared memory, of which the back end knows nothing: what
+  /// follows from it is computed anew.
   Value opaque(Value a);
 
   // 16-bit elements. `element` is bf16 or f16.
@@ -230,9 +230,7 @@ public:
   void commitProducts();
   /// What passes through is written after all but `ahead` of the committed products are done.
   Values awaitProducts(int64_t ahead, ValueRange values);
-  /// The matrix descriptors of an operand, one for each 16 of the contraction. They differ in the
-  /// address alone, which is added to where they are made: kept through a loop they would take two
-  /// registers each.
+  /// The matrix descriptors of an operand, one for each 16 of the contraction.
   Values matrixDescriptors(Value shared, const tile::WgmmaOperand &operand);
   /// d[64, n] = a[64, 16] · b[16, n] + c: `a` is a descriptor or the four words of a fragment, `c`
   /// may be empty, which stands for zeros.
@@ -261,6 +259,7 @@ private:
   Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
                   Type result, bool hasSideEffects = false);
   Values structFields(Value aggregate, int64_t count);
+  Value matrixDescriptor(Value shared, Value strides);
   mlir::OpBuilder &builder;
   mlir::Location location;
   Value ownRead(llvm::StringRef specialRegister);

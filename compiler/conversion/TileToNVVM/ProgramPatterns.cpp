@@ -509,6 +509,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
       range.edges = b.sub(tiles, tilesTo(plainEnd, /*whole=*/true));
       range.skipped = b.maxSigned(b.sub(tiles, tilesTo(unitEnd, /*whole=*/false)), b.i32(0));
       range.skipped = b.minSigned(range.skipped, b.maxSigned(b.add(tiles, -1), b.i32(0)));
+      range.idle = b.select(b.compare(Compare::slt, item.rowBegin, item.rowEnd), b.i32(0), tiles);
     } else {
       int64_t step = kernel.rangeStep();
       range.first = step == 1 ? first : b.add(first, unit);
@@ -516,7 +517,7 @@ struct KeyRangePattern : TilePattern<tile::KeyRangeOp> {
       if (step > 1) // fewer tiles than units
         range.count = b.select(b.compare(Compare::slt, tiles, unit), b.i32(0), range.count);
       range.edges = range.count;
-      range.skipped = b.i32(0);
+      range.skipped = range.idle = b.i32(0);
     }
     range.keyEnd = item.keyEnd;
     range.table = item.table;
@@ -536,6 +537,7 @@ template <class Op, Value Range::*member> struct RangeMemberPattern : TilePatter
   }
 };
 using RangeCountPattern = RangeMemberPattern<tile::RangeCountOp, &Range::count>;
+using RangeIdlePattern = RangeMemberPattern<tile::RangeIdleOp, &Range::idle>;
 using RangeEdgesPattern = RangeMemberPattern<tile::RangeEdgesOp, &Range::edges>;
 
 struct RangeSkippedPattern : TilePattern<tile::RangeSkippedOp> {
@@ -567,8 +569,8 @@ struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
 void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns.add<GridItemPattern, DrawItemPattern, PutItemPattern, TakeItemPattern, KeyRangePattern,
-               RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, KeyTilePattern>(
-      converter, patterns.getContext(), kernel);
+               RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, RangeIdlePattern,
+               KeyTilePattern>(converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

@@ -55,6 +55,8 @@ int64_t registerValues(tile::TileType type) {
 }
 
 Value KernelContext::unit(KernelBuilder &b) const {
+  if (ownUnit)
+    return ownUnit;
   Value warp = b.warp(warps());
   return schedule.unit == 1 ? warp : b.divUnsigned(warp, schedule.unit);
 }

@@ -40,6 +40,9 @@ struct KernelContext {
   int64_t group; // query heads of one kv head
   /// Sequences with more query tokens are prefill's, all others decode's and merge's; 0: no limit.
   int64_t maxQuery;
+  /// The number of the thread's unit where units are warpgroups, read from one lane: the assembler
+  /// sees that it is the same in a warp, and with it whatever is counted by it.
+  Value ownUnit = {};
   /// The converted workspace argument; the error word is its first word.
   Value workspace = {};
   /// Rotations whose inverse frequencies are in the module already.
@@ -48,9 +51,9 @@ struct KernelContext {
   /// Ops of the loading role, whose warp is none of the units'.
   llvm::DenseSet<mlir::Operation *> ofLoadRole = {};
   int64_t loadRoles = 0; // warps that load
-  /// Releases of slots that a product has read which the unit has awaited: all of its warps have
-  /// passed their wait for the slot then.
-  llvm::DenseSet<mlir::Operation *> behindAwait = {};
+  /// Releases in front of which all warps of the unit have passed their wait for the slot: between
+  /// the two they have awaited a product, taken a turn, or met for another slot.
+  llvm::DenseSet<mlir::Operation *> hasMet = {};
 
   int64_t units() const { return schedule.units; }
   /// Warps of all units.
@@ -238,14 +241,14 @@ Value launchedQueries(KernelBuilder &builder, const KernelContext &kernel, const
 Value chunksOf(KernelBuilder &builder, const KernelContext &kernel, Value queries);
 
 /// Key tiles first, first + step, … (`count` of them, of which all but the first `edges` need no
-/// mask, and the first `skipped` are not seen by the unit) of the item's keys below keyEnd; the
-/// step is the kernel's.
+/// mask, the first `skipped` are not seen by the unit, and `idle` are not where it has no rows) of
+/// the item's keys below keyEnd; the step is the kernel's.
 struct Range : Packed<Range> {
-  Value first, count, edges, skipped, keyEnd;
+  Value first, count, edges, skipped, idle, keyEnd;
   Value table, numPages; // as in Item
   Members members() {
     Members m;
-    list(m, Field::Word, {&first, &count, &edges, &skipped, &keyEnd});
+    list(m, Field::Word, {&first, &count, &edges, &skipped, &idle, &keyEnd});
     list(m, Field::Pointer, {&table});
     list(m, Field::Long, {&numPages});
     return m;

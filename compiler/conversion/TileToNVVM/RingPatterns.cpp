@@ -25,8 +25,8 @@
 // with tensor copies a third for zeros (TensorCopyPatterns.cpp). Acquire waits until
 // the slot is empty, wait until it is full; release is an arrival of one thread of the
 // unit, or of the warp that loads, at the first of them. All of the unit's warps must
-// have passed their wait by then: they have where a product that reads the slot was
-// awaited, else they meet. The lane that has written an item hands it over by an
+// have passed their wait by then: they have where they awaited a product or took a turn
+// behind it, else they meet. The lane that has written an item hands it over by an
 // arrival at its commit.
 //
 // Rings of units lie one behind the other, and so do their mbarriers. A position
@@ -74,7 +74,9 @@ struct RingPattern : TilePattern<tile::RingOp> {
     mlir::FailureOr<tile::RingStorage> storage = storageOf(op, type);
     if (mlir::failed(checkSupported(op, kernel)) || mlir::failed(storage))
       return mlir::failure();
-    if (kernel.tensorCopies()) // mbarriers are made before the wait for the launch in front
+    if (kernel.ownUnit)
+      rewriter.setInsertionPointAfterValue(kernel.ownUnit);
+    else if (kernel.tensorCopies()) // mbarriers are made before the wait for the launch in front
       rewriter.setInsertionPointToStart(entryBlock(op));
     KernelBuilder b(rewriter, op.getLoc());
     Value base = b.sharedMemory(*op.getOffset());
@@ -256,7 +258,7 @@ struct ReleasePattern : TilePattern<tile::ReleaseOp> {
       // A warp that has not passed its wait when the slot is filled again would wait for ever.
       if (loads)
         b.warpBarrier();
-      else if (!kernel.behindAwait.contains(op))
+      else if (!kernel.hasMet.contains(op))
         kernel.unitBarrier(b);
       b.arriveIf(emptyBarrier(b, ring, adaptor.getRing(), adaptor.getPosition()),
                  b.compare(Compare::eq, loads ? b.lane() : kernel.threadOfUnit(b), 0));

@@ -147,9 +147,11 @@ private:
   void copyBoxes(Value left, ValueRange pageOf) {
     Value firstKey = b.mul(tileNumber, keys());
     auto copyAll = [&](bool whole) {
+      // The boxes' places follow from one address in each branch: kept they would be many.
+      Value place = b.opaque(target);
       for (int64_t n = 0; n < keys() / box(); ++n) {
         Value page = pageOf[n * box() / group()];
-        auto copy = [&] { copyBox(target, n, b.add(firstKey, n * box()), page); };
+        auto copy = [&] { copyBox(place, n, b.add(firstKey, n * box()), page); };
         whole ? copy() : b.ifThen(b.compare(Compare::sgt, left, n * box()), copy);
       }
     };

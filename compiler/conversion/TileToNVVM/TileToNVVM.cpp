@@ -71,6 +71,11 @@ struct KernelPattern : TilePattern<tile::KernelOp> {
       rewriter.setInsertionPointToStart(&function.getBody().front());
       KernelBuilder(rewriter, location).followPriorGrid();
     }
+    if (kernel.schedule.unit > 1) {
+      rewriter.setInsertionPointToStart(&function.getBody().front());
+      KernelBuilder b(rewriter, location);
+      kernel.ownUnit = b.shuffleIndex(kernel.unit(b), b.i32(0));
+    }
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -186,11 +191,13 @@ void notePlaces(tile::KernelOp op, KernelContext &kernel) {
   });
   op.walk([&](tile::ReleaseOp release) {
     for (mlir::Operation *before = release->getPrevNode(); before; before = before->getPrevNode()) {
-      if (auto wait = llvm::dyn_cast<tile::WaitOp>(before);
-          wait && wait.getRing() == release.getRing())
+      bool waits = false;
+      before->walk([&](tile::WaitOp wait) { waits |= wait.getRing() == release.getRing(); });
+      if (waits)
         return;
-      if (llvm::isa<tile::AwaitOp>(before)) {
-        kernel.behindAwait.insert(release);
+      if (llvm::isa<tile::AwaitOp, tile::TakeTurnOp>(before) ||
+          (llvm::isa<tile::ReleaseOp>(before) && !kernel.hasMet.contains(before))) {
+        kernel.hasMet.insert(release);
         return;
       }
     }

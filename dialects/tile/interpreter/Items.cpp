@@ -183,7 +183,8 @@ std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<con
   if (schedule.getDivide() == attn::Divide::Rows) {
     // Units that divide the rows visit what any of them may see.
     attn::TileRange tiles = visitedBy(-unit * schedule.getRows(), blockRows());
-    attn::TileRange own = item->row(RowKind::Query, 0) ? visitedBy(0, schedule.getRows()) : tiles;
+    bool hasRows = item->row(RowKind::Query, 0).has_value();
+    attn::TileRange own = hasRows ? visitedBy(0, schedule.getRows()) : tiles;
     range->first = std::max<int64_t>(0, tiles.end - 1);
     range->stride = -1;
     range->count = std::max<int64_t>(0, tiles.end - tiles.begin);
@@ -192,6 +193,7 @@ std::shared_ptr<const Range> Machine::rangeOf(KeyRangeOp op, std::shared_ptr<con
     range->edges = plain.plainBegin == tiles.begin ? tiles.end - plain.plainEnd : range->count;
     range->skipped =
         std::clamp<int64_t>(tiles.end - own.end, 0, std::max<int64_t>(range->count - 1, 0));
+    range->idle = hasRows ? 0 : range->count;
   } else {
     attn::TileRange tiles = visitedBy(0, schedule.getRows());
     range->first = tiles.begin + unit;

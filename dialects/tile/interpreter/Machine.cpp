@@ -469,6 +469,10 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(skipped, unit, Cell(std::min(range(skipped.getRange(), unit).skipped, most)));
         return success();
       })
+      .Case([&](RangeIdleOp idle) {
+        set(idle, unit, Cell(range(idle.getRange(), unit).idle));
+        return success();
+      })
       .Case([&](RangeEdgesOp edges) {
         set(edges, unit, Cell(range(edges.getRange(), unit).edges));
         return success();

@@ -44,6 +44,7 @@ struct Range {
   int64_t first = 0, stride = 1, count = 0, keys = 0;
   int64_t edges = 0;   // tiles at the beginning that need a mask
   int64_t skipped = 0; // tiles at the beginning that the unit's rows do not see
+  int64_t idle = 0;    // all of a unit that has no rows, else none
 };
 
 /// One unit's ring, or the block's.

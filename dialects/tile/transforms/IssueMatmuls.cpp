@@ -19,6 +19,9 @@
 // be the same. Products end in the order in which they start, so `ahead` counts those started
 // between a product and its await.
 //
+// With `ping_pong` a unit takes a turn for every tile of keys, also for one that it only waits for
+// and releases.
+//
 // Test: test/dialects/tile/issue-matmuls.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
@@ -70,12 +73,12 @@ public:
     }
     if (!pingPong)
       return;
-    OpBuilder builder(issues.front());
-    TakeTurnOp::create(builder, issues.front().getLoc());
     MatmulIssueOp last = issues.front();
     for (MatmulIssueOp issue : issues)
       if (issue->isBeforeInBlock(first))
         last = issue;
+    OpBuilder builder(issues.front());
+    TakeTurnOp::create(builder, issues.front().getLoc());
     builder.setInsertionPointAfter(last);
     PassTurnOp::create(builder, last.getLoc());
   }
@@ -151,7 +154,28 @@ struct IssueMatmuls : public impl::IssueMatmulsPassBase<IssueMatmuls> {
     const attn::Schedule &schedule = getOperation().getSchedule().getValue();
     if (schedule.product != attn::Product::Wgmma)
       return;
+    if (schedule.pingPong)
+      takeTurnsWithoutProduct();
     getOperation().walk([&](Block *block) { BlockRewriter(schedule.pingPong).run(*block); });
+  }
+
+  /// Where a slot of keys is waited for and no product reads it.
+  void takeTurnsWithoutProduct() {
+    llvm::SmallDenseSet<Value> keys;
+    getOperation().walk([&](MatmulOp product) {
+      if (product.getTransposeB())
+        keys.insert(ringOf(product.getRhs()));
+    });
+    getOperation().walk([&](Block *block) {
+      auto waitsForKeys = [&](WaitOp wait) { return keys.contains(wait.getRing()); };
+      auto releases = block->getOps<ReleaseOp>();
+      if (!block->getOps<MatmulOp>().empty() || releases.empty() ||
+          llvm::none_of(block->getOps<WaitOp>(), waitsForKeys))
+        return;
+      OpBuilder builder(*releases.begin());
+      TakeTurnOp::create(builder, builder.getInsertionPoint()->getLoc());
+      PassTurnOp::create(builder, builder.getInsertionPoint()->getLoc());
+    });
   }
 };
 

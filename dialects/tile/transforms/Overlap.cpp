@@ -20,6 +20,10 @@
 // their values, and goes on from s + 1. It may not fall behind with the values by more than their
 // ring has slots, so that is the most that it skips.
 //
+// Where roles load, so that units meet in mbarriers and turns alone, a unit that has no rows of the
+// item passes the tiles behind front(0) with a loop of its own that waits for both rings and
+// releases them.
+//
 // A range without tiles gets one: no key of tile 0 is seen then, so its probabilities are zeros.
 //
 // Test: test/dialects/tile/overlap.mlir, overlap-skipping.mlir, overlap-errors.mlir.
@@ -88,9 +92,8 @@ public:
     Value one = arith::ConstantIndexOp::create(builder, loc, 1), second = one;
     Value last = arith::MaxUIOp::create(builder, loc, loop.getUpperBound(), one);
     if (schedule.skipTiles) {
-      auto tile = llvm::find_if(halves.front, [](Operation *op) { return isa<KeyTileOp>(op); });
-      begin = RangeSkippedOp::create(builder, loc, builder.getIndexType(),
-                                     cast<KeyTileOp>(*tile).getRange(), schedule.stages.value);
+      begin = RangeSkippedOp::create(builder, loc, builder.getIndexType(), range(),
+                                     schedule.stages.value);
       second = arith::AddIOp::create(builder, loc, begin, one);
     }
 
@@ -99,11 +102,11 @@ public:
     first.map(loop.getInductionVar(), begin);
     first.map(loop.getRegionIterArgs(), loop.getInitArgs());
     if (schedule.skipTiles)
-      skip(first, halves.keys, begin, /*takesTurns=*/schedule.pingPong);
+      skip(first, halves.keys, begin);
     for (Operation *op : halves.front)
       builder.clone(*op, first);
     if (schedule.skipTiles)
-      skip(first, halves.wait, begin, /*takesTurns=*/false);
+      skip(first, halves.wait, begin);
 
     SmallVector<Value> inits;
     for (auto [yielded, init, argument] :
@@ -111,6 +114,8 @@ public:
       inits.push_back(isOfFront(yielded) ? first.lookupOrDefault(yielded)
                                          : first.lookupOrDefault(argument));
     inits.push_back(first.lookup(halves.product.getLhs()));
+    if (schedule.specialised() && schedule.units > 1)
+      second = passIdle(inits, second);
     auto rotated = scf::ForOp::create(builder, loc, second, last, loop.getStep(), inits);
     rotateBody(rotated);
 
@@ -135,26 +140,52 @@ private:
   const attn::Schedule &schedule;
   OpBuilder builder;
 
-  /// Waits for `count` slots of the ring and releases them unread; `map` then has its position
-  /// behind them. Every unit takes a turn for every tile.
-  void skip(IRMapping &map, WaitOp wait, Value count, bool takesTurns) {
-    Location loc = wait.getLoc();
-    Value zero = loop.getLowerBound(), position = wait.getPosition();
-    auto slots = scf::ForOp::create(
-        builder, loc, zero, count, loop.getStep(), map.lookup(position),
-        [&](OpBuilder &b, Location loc, Value, ValueRange carried) {
-          WaitOp::create(b, loc, wait.getRing(), carried.front());
-          if (takesTurns) {
-            TakeTurnOp::create(b, loc);
-            PassTurnOp::create(b, loc);
-          }
-          ReleaseOp::create(b, loc, wait.getRing(), carried.front());
-          scf::YieldOp::create(
-              b, loc, AdvanceOp::create(b, loc, wait.getRing(), carried.front()).getNext());
-        });
-    map.map(position, slots.getResult(0));
+  /// From tile `begin` to tile `end` waits for slots of the rings and releases them unread; the
+  /// positions behind them.
+  ValueRange drain(ArrayRef<Value> rings, ValueRange positions, Value begin, Value end) {
+    return scf::ForOp::create(builder, loop.getLoc(), begin, end, loop.getStep(), positions,
+                              [&](OpBuilder &b, Location loc, Value, ValueRange carried) {
+                                for (auto [ring, position] : llvm::zip(rings, carried))
+                                  WaitOp::create(b, loc, ring, position);
+                                SmallVector<Value> next;
+                                for (auto [ring, position] : llvm::zip(rings, carried)) {
+                                  ReleaseOp::create(b, loc, ring, position);
+                                  next.push_back(AdvanceOp::create(b, loc, ring, position));
+                                }
+                                scf::YieldOp::create(b, loc, next);
+                              })
+        .getResults();
   }
 
+  /// Leaves out the first `count` slots of a ring; `map` then has its position behind them.
+  void skip(IRMapping &map, WaitOp wait, Value count) {
+    Value position = wait.getPosition();
+    map.map(position, drain(wait.getRing(), map.lookup(position), loop.getLowerBound(), count)[0]);
+  }
+
+  /// Passes what a unit without rows does not read; `inits` then have the positions behind it. The
+  /// tile to go on from.
+  Value passIdle(MutableArrayRef<Value> inits, Value from) {
+    Location loc = loop.getLoc();
+    Value idle = RangeIdleOp::create(builder, loc, builder.getIndexType(), range());
+    Value end = arith::MaxUIOp::create(builder, loc, idle, from);
+    Value &keys = inits[indexOf(halves.keys)], &values = inits[indexOf(halves.wait)];
+    ValueRange behind =
+        drain({halves.keys.getRing(), halves.wait.getRing()}, {keys, values}, from, end);
+    keys = behind[0];
+    values = behind[1];
+    return end;
+  }
+
+  /// Whose tiles the loop visits.
+  Value range() const {
+    auto tile = llvm::find_if(halves.front, [](Operation *op) { return isa<KeyTileOp>(op); });
+    return cast<KeyTileOp>(*tile).getRange();
+  }
+  /// Which of the values that the loop carries is the position waited for.
+  static size_t indexOf(WaitOp wait) {
+    return cast<BlockArgument>(wait.getPosition()).getArgNumber() - 1;
+  }
   bool isOfFront(Value yielded) const {
     return llvm::is_contained(halves.front, yielded.getDefiningOp());
   }
@@ -206,9 +237,13 @@ LogicalResult overlap(scf::ForOp loop) {
   FailureOr<Halves> halves = halvesOf(loop);
   if (failed(halves))
     return failure();
-  if (!isConstantIntValue(loop.getLowerBound(), 0) ||
-      !llvm::isa<BlockArgument>(halves->rescale.getValue()))
-    return loop.emitError() << "expected a loop from tile 0 that carries the sum";
+  auto isCarried = [&](Value value) { return llvm::is_contained(loop.getRegionIterArgs(), value); };
+  if (!isConstantIntValue(loop.getLowerBound(), 0) || !isCarried(halves->rescale.getValue()) ||
+      !isCarried(halves->keys.getPosition()) || !isCarried(halves->wait.getPosition()))
+    return loop.emitError()
+           << "expected a loop from tile 0 that carries the sum and the positions of both rings";
+  if (llvm::none_of(halves->front, [](Operation *op) { return isa<KeyTileOp>(op); }))
+    return loop.emitError() << "expected a loop over the tiles of a range";
   Rotation(loop, *halves).run();
   return success();
 }

@@ -4,15 +4,18 @@
 // the next. With A = wait for the query's rows, first scores, softmax; L = the loop over the keys;
 // B = the last tile's product; E = normalize, store:
 //
-//   take the first item, start the copy of its rows;  A → p, m, l
-//   scf.while (%valid, %i, positions, p, m, l) {
-//     condition(%valid)
-//   } do {
-//     take item %i again, and the next one: start the copy of its rows
-//     L; release the rows
-//     take the next item again      (with query_stages = 1 its rows are copied here)
-//     scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
-//     take item %i again;  E;  release item %i
+//   take the first item
+//   scf.if it is valid {
+//     start the copy of its rows;  A → p, m, l
+//     scf.while (%valid = true, %i, positions, p, m, l) {
+//       condition(%valid)
+//     } do {
+//       take item %i again, and the next one: start the copy of its rows
+//       L; release the rows
+//       take the next item again      (with query_stages = 1 its rows are copied here)
+//       scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
+//       take item %i again;  E;  release item %i
+//     }
 //   }
 //   release the slot that has no item
 //
@@ -46,36 +49,18 @@ public:
     SmallVector<Value> starts;
     for (PositionOp start : positions)
       starts.push_back(builder.clone(*start)->getResult(0));
-    // The first item, if there is one.
-    auto first = scf::IfOp::create(builder, loc, stateTypes(), take.getValid(), /*withElse=*/true);
+    // One branch around all of it: positions that meet again behind a branch would be taken for
+    // different in the lanes of a warp.
+    auto any =
+        scf::IfOp::create(builder, loc, itemAt.getType(), take.getValid(), /*withElse=*/true);
     {
       OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPointToStart(first.thenBlock());
-      IRMapping map = mapping(take, starts);
-      emit(rowCopies, map);
-      emit(firstScores, map);
-      emit(restOfFirst, map);
-      scf::YieldOp::create(builder, loc, stateIn(map));
-      builder.setInsertionPointToStart(first.elseBlock());
-      scf::YieldOp::create(builder, loc, emptyState(starts));
+      builder.setInsertionPointToStart(any.thenBlock());
+      scf::YieldOp::create(builder, loc, emitItems(take, itemAt, starts));
+      builder.setInsertionPointToStart(any.elseBlock());
+      scf::YieldOp::create(builder, loc, itemAt);
     }
-    SmallVector<Value> inits = {take.getValid(), itemAt};
-    llvm::append_range(inits, starts);
-    llvm::append_range(inits, first.getResults());
-    SmallVector<Type> types;
-    for (Value init : inits)
-      types.push_back(init.getType());
-    auto whileOp = scf::WhileOp::create(
-        builder, loc, types, inits,
-        [&](OpBuilder &b, Location loc, ValueRange state) {
-          scf::ConditionOp::create(b, loc, state[0], state);
-        },
-        [&](OpBuilder &b, Location, ValueRange state) {
-          builder.setInsertionPoint(b.getInsertionBlock(), b.getInsertionPoint());
-          emitItem(state);
-        });
-    builder.setInsertionPointAfter(whileOp);
-    ReleaseOp::create(builder, loc, items, whileOp.getResult(1));
+    ReleaseOp::create(builder, loc, items, any.getResult(0));
     loop.erase();
     return success();
   }
@@ -97,7 +82,8 @@ private:
   SmallVector<Value> results; // of B, used behind it
 
   static bool isArithmetic(Operation *op) {
-    return isa<KeyRangeOp, RangeCountOp, RangeSkippedOp, KeyTileOp, SoftmaxInitOp, ZeroOp>(op) ||
+    return isa<KeyRangeOp, RangeCountOp, RangeSkippedOp, RangeIdleOp, KeyTileOp, SoftmaxInitOp,
+               ZeroOp>(op) ||
            isa<arith::ArithDialect>(op->getDialect());
   }
 
@@ -211,6 +197,31 @@ private:
   void emit(ArrayRef<Operation *> part, IRMapping &map) {
     for (Operation *op : part)
       builder.clone(*op, map);
+  }
+
+  /// The first item and all behind it; the position of the slot that has none.
+  Value emitItems(TakeItemOp first, Value itemAt, ValueRange starts) {
+    IRMapping map = mapping(first, starts);
+    emit(rowCopies, map);
+    emit(firstScores, map);
+    emit(restOfFirst, map);
+    SmallVector<Value> inits = {arith::ConstantIntOp::create(builder, loc, 1, 1), itemAt};
+    llvm::append_range(inits, starts);
+    llvm::append_range(inits, stateIn(map));
+    SmallVector<Type> types;
+    for (Value init : inits)
+      types.push_back(init.getType());
+    auto whileOp = scf::WhileOp::create(
+        builder, loc, types, inits,
+        [&](OpBuilder &b, Location loc, ValueRange state) {
+          scf::ConditionOp::create(b, loc, state[0], state);
+        },
+        [&](OpBuilder &b, Location, ValueRange state) {
+          builder.setInsertionPoint(b.getInsertionBlock(), b.getInsertionPoint());
+          emitItem(state);
+        });
+    builder.setInsertionPointAfter(whileOp);
+    return whileOp.getResult(1);
   }
 
   /// One item, whose first tile's scores are done.

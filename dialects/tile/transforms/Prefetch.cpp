@@ -135,9 +135,13 @@ public:
     Value tile = KeyTileOp::create(builder, loc, r.tile.getRange(), index);
     Value slot = AcquireOp::create(builder, loc, r.acquire.getRing(), position);
     for (Operation *copy : r.copies)
-      createCopyLike(
-          builder, copy,
-          {.tile = tile, .pages = pages, .pageIndex = place, .slot = slot, .when = inRange});
+      createCopyLike(builder, copy,
+                     {.tile = tile,
+                      .pages = pages,
+                      .pageIndex = place,
+                      .slot = slot,
+                      .when = inRange,
+                      .item = {}});
     CommitOp::create(builder, loc, r.acquire.getRing(), position);
     return AdvanceOp::create(builder, loc, r.acquire.getRing(), position);
   }

@@ -277,20 +277,20 @@ TEST(Schedules, PairsOfPrefillByHand) {
   EXPECT_EQ(pairs(256, 1), 32);
 }
 
-// A unit leaves out what it does not see where two units have as many tokens as rows, without
-// turns.
-TEST(Schedules, PrefillSkipsTilesWithoutGroupsAndTurns) {
+// A unit of a wide head leaves out what it does not see, without turns.
+TEST(Schedules, PrefillSkipsTilesWithoutTurns) {
   for (int64_t dim : {64, 128, 256})
     for (int64_t group : {1, 4})
       for (bool causal : {false, true}) {
         Schedule schedule = prefillSchedule({dim, dim, group, 8, 16, 2, causal}, sm90a());
         SCOPED_TRACE(testing::Message() << "dim " << dim << " group " << group);
-        EXPECT_EQ(schedule.skipTiles, dim == 256 && group == 1 && causal);
+        EXPECT_EQ(schedule.skipTiles, dim == 256 && causal);
         EXPECT_EQ(schedule.pingPong, !schedule.skipTiles);
       }
 }
 
-// Short queries: narrow heads get 4 units, and a kv head for each query head tiles of 128 keys.
+// Short queries: narrow heads get 4 units, and under a mask a kv head for each query head tiles of
+// 128 keys. Without a mask narrow heads have tiles of 128 keys anyway, which is as good in groups.
 TEST(Schedules, PrefillOfShortQueries) {
   auto schedule = [](int64_t dim, int64_t group, int64_t queryTokens, bool causal = true) {
     KernelShape shape{dim, dim, group, 8, 16, 2, causal, queryTokens};
@@ -304,7 +304,9 @@ TEST(Schedules, PrefillOfShortQueries) {
   EXPECT_EQ(form(schedule(64, 4, kShortQueries)), std::tuple(4, 64, false, false));
   EXPECT_EQ(form(schedule(64, 1, kShortQueries)), std::tuple(4, 64, false, true));
   EXPECT_EQ(form(schedule(64, 1, kShortQueries, false)), std::tuple(4, 64, false, false));
+  EXPECT_EQ(form(schedule(64, 4, kShortQueries, false)), std::tuple(3, 128, true, false));
   EXPECT_EQ(form(schedule(128, 1, kShortQueries)), std::tuple(2, 128, true, false));
+  EXPECT_EQ(schedule(128, 1, kShortQueries, false), schedule(128, 1, 0, false));
   for (auto [dim, group] : {std::pair(128, 4), std::pair(256, 1), std::pair(256, 4)})
     EXPECT_EQ(schedule(dim, group, kShortQueries), schedule(dim, group, 0)) << dim;
   EXPECT_EQ(schedule(64, 4, kShortQueries + 1), schedule(64, 4, 0));

@@ -60,8 +60,78 @@ tile.kernel @overlapped(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %scale
 !ring = !tile.ring<2 x (!tile), shared_by = units>
 !s = !tile.tile<64x64xf32>
 
+// A unit takes a turn for every tile of keys, also where no product reads them: in front of what gives the first slot back.
+// Values alone are nothing that units take turns for.
+// CHECK-LABEL: tile.kernel @unread
+// CHECK: %[[KEYS:.+]] = tile.ring
+// CHECK-NEXT: %[[VALUES:.+]] = tile.ring
+// CHECK: scf.for {{.+}} iter_args(%[[PK:.+]] = %{{.+}})
+// CHECK-NEXT: tile.wait %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.take_turn
+// CHECK-NEXT: tile.pass_turn
+// CHECK-NEXT: tile.release %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.advance %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: scf.yield
+// CHECK: tile.take_turn
+// CHECK-NEXT: tile.matmul_issue
+// CHECK-NEXT: tile.pass_turn
+// CHECK: scf.for {{.+}} iter_args(%[[PV:.+]] = %{{.+}})
+// CHECK-NEXT: tile.wait %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: tile.release %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: tile.advance %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: scf.yield
+// CHECK: scf.for {{.+}} iter_args(%[[PK:.+]] = %{{.+}}, %[[PV:.+]] = %{{.+}})
+// CHECK-NEXT: tile.wait %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.wait %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: tile.take_turn
+// CHECK-NEXT: tile.pass_turn
+// CHECK-NEXT: tile.release %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.advance %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.release %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: tile.advance %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: scf.yield
+tile.kernel @unread(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xbf16>)
+    attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, keys = 64, orientation = direct, product = wgmma, stages = 2,
+                                          ping_pong = true>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !tile
+  %keys = tile.ring : !ring
+  %values = tile.ring : !ring
+  %p0 = tile.position
+  %pk1 = scf.for %j = %c0 to %c9 step %c1 iter_args(%pk = %p0) -> (!tile.position) {
+    %k = tile.wait %keys[%pk] : !ring
+    tile.release %keys[%pk] : !ring
+    %next = tile.advance %keys[%pk] : !ring
+    scf.yield %next : !tile.position
+  }
+  %k1 = tile.wait %keys[%pk1] : !ring
+  %s = tile.matmul %q, %k1 {transpose_b} : (!tile, !tile) -> !s
+  tile.release %keys[%pk1] : !ring
+  %pk2 = tile.advance %keys[%pk1] : !ring
+  tile.store_rows query %s, %out[%item] : !s, tensor<?x?x64xbf16>
+  %pv1 = scf.for %j = %c0 to %c9 step %c1 iter_args(%pv = %p0) -> (!tile.position) {
+    %v = tile.wait %values[%pv] : !ring
+    tile.release %values[%pv] : !ring
+    %next = tile.advance %values[%pv] : !ring
+    scf.yield %next : !tile.position
+  }
+  %pk3, %pv2 = scf.for %j = %c0 to %c9 step %c1 iter_args(%pk = %pk2, %pv = %pv1) -> (!tile.position, !tile.position) {
+    %k = tile.wait %keys[%pk] : !ring
+    %v = tile.wait %values[%pv] : !ring
+    tile.release %keys[%pk] : !ring
+    %next_k = tile.advance %keys[%pk] : !ring
+    tile.release %values[%pv] : !ring
+    %next_v = tile.advance %values[%pv] : !ring
+    scf.yield %next_k, %next_v : !tile.position, !tile.position
+  }
+  tile.return
+}
+
 // Without turns, a product that nothing overlaps with is awaited in front of its use; where that is in a region, in front
-// of the region. The slot that it does not read is released where it was.
+// of the region. The slot that it does not read is released where it was, and one of keys that no product reads too.
 // CHECK-LABEL: tile.kernel @alone
 // CHECK: %[[K:.+]] = tile.wait %[[RING:.+]][%[[AT:.+]]]
 // CHECK-NEXT: tile.wait %[[OTHER:.+]][%[[AT]]]
@@ -72,6 +142,8 @@ tile.kernel @overlapped(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %scale
 // CHECK-NEXT: scf.if
 // CHECK-NEXT: tile.store_rows query %[[S]]
 // CHECK-NOT: {{take|pass}}_turn
+// CHECK: tile.wait %[[RING]][%[[AT]]]
+// CHECK-NEXT: tile.release %[[RING]][%[[AT]]]
 tile.kernel @alone(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xbf16>)
     attributes {schedule = #attn.schedule<unit = 4, units = 2, rows = 64, divide = rows, keys = 64, orientation = direct, product = wgmma, stages = 2>,
                 phase = #attn.phase<prefill>} {
@@ -87,6 +159,8 @@ tile.kernel @alone(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tenso
   tile.release %other[%at] : !ring
   scf.if %valid {
     tile.store_rows query %s, %out[%item] : !s, tensor<?x?x64xbf16>
+    %unread = tile.wait %ring[%at] : !ring
+    tile.release %ring[%at] : !ring
   }
   tile.return
 }

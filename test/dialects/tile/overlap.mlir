@@ -30,8 +30,20 @@
 // CHECK: %[[F0:.+]], %[[M1:.+]], %[[L1:.+]], %{{.+}} = tile.softmax_step
 // CHECK: %[[P0:.+]] = tile.convert %[[F0]]
 // CHECK: %[[PK1:.+]] = tile.advance %[[KEYS]][%[[PK0]]]
-// CHECK-NOT: tile.wait %[[VALUES]]
-// CHECK: %[[R:.+]]:6 = scf.for %[[J:.+]] = %[[C1]] to %[[LAST]] step %{{.+}} iter_args(%[[M:.+]] = %[[M1]], %[[L:.+]] = %[[L1]], %[[O:.+]] = %[[O0]], %[[PK:.+]] = %[[PK1]], %[[PV:.+]] = %[[PV0]], %[[P:.+]] = %[[P0]])
+// A unit without rows of the item reads none of the other tiles: it waits for the keys of each and the values of the one in
+// front, gives both slots back, and leaves nothing to the loop over the tiles. A unit with rows leaves all to that.
+// CHECK-NEXT: %[[IDLE:.+]] = tile.range_idle %[[RANGE]]
+// CHECK-NEXT: %[[FROM:.+]] = arith.maxui %[[IDLE]], %[[C1]]
+// CHECK-NEXT: %[[PASSED:.+]]:2 = scf.for %{{.+}} = %[[C1]] to %[[FROM]] step %{{.+}} iter_args(%[[PK:.+]] = %[[PK1]], %[[PV:.+]] = %[[PV0]])
+// CHECK-NEXT: tile.wait %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.wait %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: tile.release %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: %[[PKJ:.+]] = tile.advance %[[KEYS]][%[[PK]]]
+// CHECK-NEXT: tile.release %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: %[[PVJ:.+]] = tile.advance %[[VALUES]][%[[PV]]]
+// CHECK-NEXT: scf.yield %[[PKJ]], %[[PVJ]]
+// CHECK-NEXT: }
+// CHECK-NEXT: %[[R:.+]]:6 = scf.for %[[J:.+]] = %[[FROM]] to %[[LAST]] step %{{.+}} iter_args(%[[M:.+]] = %[[M1]], %[[L:.+]] = %[[L1]], %[[O:.+]] = %[[O0]], %[[PK:.+]] = %[[PASSED]]#0, %[[PV:.+]] = %[[PASSED]]#1, %[[P:.+]] = %[[P0]])
 // The next tile's scores start, then this tile's probabilities meet its values; the softmax comes behind both.
 // CHECK-NEXT: %[[T:.+]] = tile.key_tile %[[RANGE]][%[[J]]]
 // CHECK-NEXT: %[[K:.+]] = tile.wait %[[KEYS]][%[[PK]]]
@@ -92,6 +104,96 @@ tile.kernel @tiles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %
     %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
     %vn = tile.wait %values[%pvn] : !values
     %kn = tile.wait %keys[%pkn] : !keys
+  }
+  tile.return
+}
+
+// -----
+
+!q = !tile.tile<16x64xbf16>
+!tile = !tile.tile<16x64xbf16, shared>
+!ring = !tile.ring<2 x (!tile), shared_by = units>
+!s = !tile.tile<16x16xf32>
+!p = !tile.tile<16x16xbf16>
+!o = !tile.tile<16x64xf32>
+!m = !tile.tile<16x1xf32>
+
+// A block's only unit has rows of every item: no loop but the one over the tiles.
+// CHECK-LABEL: tile.kernel @one_unit
+// CHECK: %[[N:.+]] = tile.range_count
+// CHECK: %[[C1:.+]] = arith.constant 1 : index
+// CHECK: %[[LAST:.+]] = arith.maxui %[[N]], %[[C1]]
+// CHECK-NOT: {{tile.range_idle|scf.for}}
+// CHECK: scf.for %{{.+}} = %[[C1]] to %[[LAST]] step
+// CHECK-NOT: scf.for
+// CHECK: tile.return
+tile.kernel @one_unit(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 1, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = 2,
+                                          roles = specialised, registers = [32, 32, 160], overlap = tiles>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %range = tile.key_range %item, %unit mask(#attn.mask<none>) {keys = 16 : i64}
+  %n = tile.range_count %range
+  %q = tile.zero : !q
+  %c = tile.zero : !m
+  %o0 = tile.zero : !o
+  %keys = tile.ring : !ring
+  %values = tile.ring : !ring
+  %p0 = tile.position
+  %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%oi = %o0, %pk = %p0, %pv = %p0) -> (!o, !tile.position, !tile.position) {
+    %t = tile.key_tile %range[%j]
+    %k = tile.wait %keys[%pk] : !ring
+    %s = tile.matmul %q, %k {transpose_b} : (!q, !tile) -> !s
+    tile.release %keys[%pk] : !ring
+    %p = tile.convert %s : !s -> !p
+    %or = tile.rescale %oi, %c : !o, !m
+    %v = tile.wait %values[%pv] : !ring
+    %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
+    tile.release %values[%pv] : !ring
+    %pk1 = tile.advance %keys[%pk] : !ring
+    %pv1 = tile.advance %values[%pv] : !ring
+    scf.yield %oj, %pk1, %pv1 : !o, !tile.position, !tile.position
+  }
+  tile.return
+}
+
+// Units that copy tiles together go through each loop together, with or without rows.
+// CHECK-LABEL: tile.kernel @one_role
+// CHECK: %[[N:.+]] = tile.range_count
+// CHECK: %[[C1:.+]] = arith.constant 1 : index
+// CHECK: %[[LAST:.+]] = arith.maxui %[[N]], %[[C1]]
+// CHECK-NOT: {{tile.range_idle|scf.for}}
+// CHECK: scf.for %{{.+}} = %[[C1]] to %[[LAST]] step
+// CHECK-NOT: scf.for
+// CHECK: tile.return
+tile.kernel @one_role(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, stages = 2, overlap = tiles>,
+                phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %range = tile.key_range %item, %unit mask(#attn.mask<none>) {keys = 16 : i64}
+  %n = tile.range_count %range
+  %q = tile.zero : !q
+  %c = tile.zero : !m
+  %o0 = tile.zero : !o
+  %keys = tile.ring : !ring
+  %values = tile.ring : !ring
+  %p0 = tile.position
+  %o, %pkn, %pvn = scf.for %j = %c0 to %n step %c1 iter_args(%oi = %o0, %pk = %p0, %pv = %p0) -> (!o, !tile.position, !tile.position) {
+    %t = tile.key_tile %range[%j]
+    %k = tile.wait %keys[%pk] : !ring
+    %s = tile.matmul %q, %k {transpose_b} : (!q, !tile) -> !s
+    tile.release %keys[%pk] : !ring
+    %p = tile.convert %s : !s -> !p
+    %or = tile.rescale %oi, %c : !o, !m
+    %v = tile.wait %values[%pv] : !ring
+    %oj = tile.matmul %p, %v, %or : (!p, !tile, !o) -> !o
+    tile.release %values[%pv] : !ring
+    %pk1 = tile.advance %keys[%pk] : !ring
+    %pv1 = tile.advance %values[%pv] : !ring
+    scf.yield %oj, %pk1, %pv1 : !o, !tile.position, !tile.position
   }
   tile.return
 }

@@ -11,28 +11,34 @@
 
 // overlap = items: the last product of an item stands beside the first scores of the next one.
 // CHECK-LABEL: tile.kernel @items(
+// CHECK: %[[TRUE:.+]] = arith.constant true
 // CHECK: %[[ROWS:.+]] = tile.ring : <2 x {{.*}} shared_by = unit>
 // CHECK: %[[KEYS:.+]] = tile.ring : <2 x {{.*}} shared_by = units>
 // CHECK: %[[VALUES:.+]] = tile.ring : <3 x
 // CHECK: %[[ITEMS:.+]] = tile.ring : <4 x {{.*}} shared_by = roles>
 // CHECK: } compute {
-// The first item, if there is one: its rows and the scores of its first tile.
+// Where there is a first item: its rows and the scores of its first tile, behind which the loop over the items begins.
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I0:.+]]]
 // CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]] = tile.take_item %[[RECORD]] items(<prefill, group = 4>)
-// CHECK: %[[FIRST:.+]]:4 = scf.if %[[VALID]]
+// CHECK: %[[END:.+]] = scf.if %[[VALID]] -> (!tile.position) {
 // CHECK: tile.key_range %[[ITEM]], %[[UNIT]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[ITEM]]] into
 // CHECK: tile.matmul %{{.+}} {transpose_b}
-// CHECK: tile.softmax_step
+// CHECK: %[[F0:.+]], %[[M0:.+]], %[[L0:.+]], %{{.+}} = tile.softmax_step
 // CHECK-NOT: tile.matmul
-// CHECK: } else {
-// CHECK: %[[ALL:.+]]:7 = scf.while (%[[GOES_ON:[^ ]+]] = %[[VALID]], %{{[^ ]+}} = %[[I0]], {{.*}} = %[[FIRST]]#0, {{.*}} = %[[FIRST]]#1, {{.*}} = %[[FIRST]]#2, {{.*}} = %[[FIRST]]#3)
+// CHECK: %[[P0:.+]] = tile.convert %[[F0]]
+// CHECK: %[[PK0:.+]] = tile.advance %[[KEYS]][%{{.+}}]
+// CHECK-NOT: tile.matmul
+// CHECK: %[[ALL:.+]]:7 = scf.while (%[[GOES_ON:[^ ]+]] = %[[TRUE]], %{{[^ ]+}} = %[[I0]], {{.*}} = %[[M0]], %{{[^ ]+}} = %[[L0]], %{{[^ ]+}} = %[[P0]], %{{[^ ]+}} = %[[PK0]])
 // CHECK: scf.condition(%[[GOES_ON]])
 // CHECK: ^{{.+}}(%[[I:[^ ]+]]: !tile.position,
-// Its loop over the keys, behind which its rows are given back. The next item's rows are copied before.
+// Its loop over the keys, behind the one that a unit without rows goes through instead; then its rows are given back. The
+// next item's rows are copied before.
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
 // CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %{{.+}} = tile.take_item %[[RECORD]]
-// CHECK: tile.key_range %[[ITEM]], %[[UNIT]]
+// CHECK: %[[RANGE:.+]] = tile.key_range %[[ITEM]], %[[UNIT]]
+// CHECK: %[[IDLE:.+]] = tile.range_idle %[[RANGE]]
+// CHECK: %[[FROM:.+]] = arith.maxui %[[IDLE]], %{{.+}}
 // CHECK: %[[FREE:.+]] = tile.advance %[[ROWS]][%[[AT:.+]]]
 // CHECK: %[[NEXT_I:.+]] = tile.advance %[[ITEMS]][%[[I]]]
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[NEXT_I]]]
@@ -41,7 +47,8 @@
 // CHECK: %[[SLOT:.+]] = tile.acquire %[[ROWS]][%[[FREE]]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[NEXT]]] into %[[SLOT]]
 // CHECK: tile.commit %[[ROWS]][%[[FREE]]]
-// CHECK: %[[LOOP:.+]]:6 = scf.for
+// CHECK: %[[PASSED:.+]]:2 = scf.for %{{.+}} to %[[FROM]] step
+// CHECK: %[[LOOP:.+]]:6 = scf.for %{{.+}} = %[[FROM]] to %{{.+}} iter_args({{.*}} = %[[PASSED]]#0, %{{[^ ]+}} = %[[PASSED]]#1, %{{[^ ]+}} = %{{[^ ]+}})
 // CHECK: tile.release %[[ROWS]][%[[AT]]]
 // Where there is a next item its first scores start, then the last tile's product; the softmax comes behind both.
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[NEXT_I]]]
@@ -70,7 +77,12 @@
 // CHECK: tile.store_rows query %[[R]], %{{.+}}[%[[ITEM]]]
 // CHECK: tile.release %[[ITEMS]][%[[I]]]
 // CHECK: scf.yield %[[IS_NEXT]], %[[NEXT_I]],
-// CHECK: tile.release %[[ITEMS]][%[[ALL]]#0]
+// The slot that has no item is the one behind the last, or the first.
+// CHECK: scf.yield %[[ALL]]#0 : !tile.position
+// CHECK-NEXT: } else {
+// CHECK-NEXT: scf.yield %[[I0]] : !tile.position
+// CHECK-NEXT: }
+// CHECK-NEXT: tile.release %[[ITEMS]][%[[END]]]
 tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
     attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 3], query_stages = 2,
                                           roles = specialised, registers = [32, 32, 160], overlap = items, work = static>, phase = #attn.phase<prefill>} {
@@ -137,7 +149,6 @@ tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tenso
 // CHECK: scf.while
 // CHECK: do {
 // CHECK-NOT: tile.copy_rows
-// CHECK: scf.for
 // CHECK: tile.release %[[ROWS]]
 // CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]] = tile.take_item
 // CHECK: scf.if %[[IS_NEXT]]

@@ -161,7 +161,7 @@ tile.kernel @persisted(%batch: !tile.batch)
   tile.return
 }
 
-// What --tile-persist makes of one whose blocks stay, and what --tile-peel-masks asks of a range.
+// What --tile-persist makes of one whose blocks stay, and what --tile-peel-masks and --tile-overlap ask of a range.
 // CHECK-LABEL: tile.kernel @drawn(
 tile.kernel @drawn(%batch: !tile.batch)
     attributes {schedule = #attn.schedule<divide = rows, work = static>, phase = #attn.phase<prefill>} {
@@ -174,6 +174,8 @@ tile.kernel @drawn(%batch: !tile.batch)
   %edges = tile.range_edges %range
   // CHECK: tile.range_skipped %[[RANGE]] {limit = 3 : i64}
   %skipped = tile.range_skipped %range {limit = 3 : i64}
+  // CHECK: tile.range_idle %[[RANGE]]
+  %idle = tile.range_idle %range
   tile.return
 }
 

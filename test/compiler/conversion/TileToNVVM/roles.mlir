@@ -16,20 +16,24 @@
 // Two units of 128 threads and a warpgroup that loads.
 // CHECK-LABEL: llvm.func @roles(
 // CHECK-SAME: nvvm.reqntid = array<i32: 384, 1, 1>
+// Units are warpgroups: the number of a thread's unit is computed once and read from one lane, so that whatever is counted
+// by it is the same in a warp.
+// CHECK: %[[THREAD:.+]] = nvvm.read.ptx.sreg.tid.x
+// CHECK: %[[WARP:.+]] = arith.shrui %[[THREAD]], %c5_i32
+// CHECK: %[[WARPGROUP:.+]] = arith.shrui %[[WARP]], %c2_i32
+// CHECK: %[[UNIT:.+]] = nvvm.shfl.sync{{ +}}idx %c-1_i32, %[[WARPGROUP]], %c0_i32, %c31_i32
 // One thread makes the barriers of the ring of values: 3 that say when a slot is full, for the one announcement of all of
 // its bytes; 3 that say when it is empty, for 2 units; 3 that say when a tile has landed of which rows become zero. Then
 // those of the keys.
 // CHECK: %[[VALUES:.+]] = llvm.getelementptr %{{.+}}[57392]
-// CHECK: %[[THREAD:.+]] = nvvm.read.ptx.sreg.tid.x
 // CHECK: %[[FIRST:.+]] = arith.cmpi eq, %[[THREAD]], %c0_i32
 // CHECK: scf.if %[[FIRST]] {
 // CHECK: %[[ONE:.+]] = arith.constant 1 : i32
 // CHECK: nvvm.mbarrier.init %[[VALUES]], %[[ONE]]
 // CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[ONE]]
 // CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[VALUES]][24]
-// CHECK: %[[UNITS:.+]] = arith.constant 2 : i32
-// CHECK: nvvm.mbarrier.init %[[EMPTY]], %[[UNITS]]
-// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[UNITS]]
+// CHECK: nvvm.mbarrier.init %[[EMPTY]], %c2_i32
+// CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %c2_i32
 // CHECK: %[[LANDED:.+]] = llvm.getelementptr %[[VALUES]][48]
 // CHECK: nvvm.mbarrier.init %[[LANDED]], %[[ONE]]
 // CHECK-COUNT-2: nvvm.mbarrier.init %{{.+}}, %[[ONE]]
@@ -44,7 +48,7 @@
 // CHECK: scf.if %[[COMPUTES]] {
 // CHECK: nvvm.setmaxregister increase 232
 // The last unit hands the first turn to unit 0: named barriers 0 is the block's, 1 and 2 the units', 3 and 4 those of turns.
-// CHECK: %[[LAST:.+]] = arith.cmpi eq, %[[UNIT:.+]], %c1_i32
+// CHECK: %[[LAST:.+]] = arith.cmpi eq, %[[UNIT]], %c1_i32
 // CHECK: scf.if %[[LAST]] {
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.arrive $0, 256;", "r,~{memory}" %c3_i32
 // A unit's own ring of rows: the wait hands what its threads have copied to the products' proxy, then they meet.
@@ -58,14 +62,14 @@
 // CHECK: nvvm.cp.async.commit.group
 // CHECK-NEXT: nvvm.cp.async.wait.group 0
 // CHECK-NEXT: nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}
-// CHECK: %[[OWN:.+]] = arith.addi %{{.+}}, %c1_i32
+// CHECK: %[[OWN:.+]] = arith.addi %[[UNIT]], %c1_i32
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 128;", "r,~{memory}" %[[OWN]]
 // A ring that the role fills: the wait is for its barrier alone.
 // CHECK: %[[FULL:.+]] = llvm.getelementptr %[[KEYS]][%{{.+}}]
 // CHECK: mbarrier.try_wait.parity.shared::cta.b64 {{.*}} %[[FULL]],
 // CHECK-NOT: bar.sync $0, 128
 // A unit waits at the barrier of its turn, where the one before it arrives.
-// CHECK: %[[TURN:.+]] = arith.addi %{{.+}}, %c3_i32
+// CHECK: %[[TURN:.+]] = arith.addi %[[UNIT]], %c3_i32
 // CHECK: llvm.inline_asm has_side_effects {{.*}}"bar.sync $0, 256;", "r,~{memory}" %[[TURN]]
 // CHECK-COUNT-4: wgmma.mma_async
 // CHECK: %[[ENDS:.+]] = arith.cmpi eq, %[[OWN]], %c2_i32
@@ -75,7 +79,7 @@
 // CHECK: wgmma.wait_group.sync.aligned 0
 // Behind the await of a product that has read the slot all of the unit's warps have waited for it: one thread arrives.
 // CHECK-NOT: bar.sync
-// CHECK: %[[THREAD_OF_UNIT:.+]] = arith.andi %{{.+}}, %c127_i32
+// CHECK: %[[THREAD_OF_UNIT:.+]] = arith.andi %[[THREAD]], %c127_i32
 // CHECK: %[[LEADER:.+]] = arith.cmpi eq, %[[THREAD_OF_UNIT]], %c0_i32
 // CHECK: %[[KEYS_EMPTY:.+]] = llvm.getelementptr %[[FULL]][16]
 // CHECK: %[[ARRIVES:.+]] = arith.extui %[[LEADER]] : i1 to i32
@@ -91,8 +95,8 @@
 // CHECK: } else {
 // CHECK-NEXT: nvvm.setmaxregister decrease 40
 // CHECK: %[[BEHIND:.+]] = arith.subi %[[THREAD]], %{{.+}}
-// CHECK: %[[WARP:.+]] = arith.shrui %[[BEHIND]], %c5_i32
-// CHECK: %[[LOADS_KEYS:.+]] = arith.cmpi eq, %[[WARP]], %c0_i32
+// CHECK: %[[LOADER:.+]] = arith.shrui %[[BEHIND]], %c5_i32
+// CHECK: %[[LOADS_KEYS:.+]] = arith.cmpi eq, %[[LOADER]], %c0_i32
 // CHECK: scf.if %[[LOADS_KEYS]] {
 // The first time around every slot is empty: the parity that is waited for is the other one.
 // CHECK: scf.for {{.+}} iter_args(%[[POSITION:[^ ]+]] = %c0_i32)
@@ -121,7 +125,7 @@
 // CHECK: arith.cmpi sgt, %[[LEFT]], %c16_i32
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // CHECK: nvvm.bar.warp.sync
-// CHECK: %[[LOADS_VALUES:.+]] = arith.cmpi eq, %[[WARP]], %c1_i32
+// CHECK: %[[LOADS_VALUES:.+]] = arith.cmpi eq, %[[LOADER]], %c1_i32
 // CHECK: scf.if %[[LOADS_VALUES]] {
 // CHECK: %[[FULL:.+]] = llvm.getelementptr %[[VALUES]][%{{.+}}]
 // CHECK: %[[EMPTY:.+]] = llvm.getelementptr %[[FULL]][24]
