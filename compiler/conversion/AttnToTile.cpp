@@ -229,7 +229,8 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   }
   auto normal = tile::NormalizeOp::create(b, loc, sum, statistics, value, maximum, total);
   tile::StoreAttentionOp::create(b, loc, normal.getResult(), normal.getLse(), kernel.get(outputArg),
-                                 kernel.get(lseArg), kernel.get(workspaceArg), kernel.item);
+                                 kernel.get(lseArg), kernel.get(workspaceArg), kernel.item,
+                                 /*through=*/Value());
   return success();
 }
 

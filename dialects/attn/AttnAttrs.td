@@ -137,7 +137,8 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     multiple of the instruction's rows of all warps. (C5) `tensor` needs a box that divides
     `keys` and is a multiple of 8; `gather` has box 0 and no cache hint. (C6) `overlap = items` and
     `skip_tiles` need specialised roles, and `registers` is given for these only. (C7) `ping_pong` needs 2 or
-    3 units. (C8) `staged` needs tensor copies and two query stages. (C9) `merge = last_block` needs `split`. Limits of a target are checked by
+    3 units. (C8) `staged` needs tensor copies and two query stages; `--attn-schedule` asks for specialised roles and an output of the
+    query's type, too. (C9) `merge = last_block` needs `split`. Limits of a target are checked by
     `--attn-schedule` (Schedules.h).
 
     Example: `#attn.schedule<units = 2, rows = 16, stages = 2>`

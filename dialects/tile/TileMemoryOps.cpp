@@ -127,7 +127,16 @@ LogicalResult StoreAttentionOp::verify() {
   if (failed(verifyOutput(*this, value, getLse().getType(), getOutput().getType(),
                           value.getRows()))) // (C1), (C2)
     return failure();
-  return verifyItem(*this, getItem(), {ItemKind::Decode, ItemKind::Prefill}); // (C3)
+  if (!getThrough())
+    return verifyItem(*this, getItem(), {ItemKind::Decode, ItemKind::Prefill}); // (C3)
+  TileType through = getThrough().getType();
+  if (!through.isShared() || through.getRows() != value.getRows() || // (C4)
+      through.getColumns() != value.getColumns() ||
+      through.getElementType() != getOutput().getType().getElementType())
+    return emitOpError() << "expected a shared tile of " << value.getRows() << " x "
+                         << value.getColumns() << " x " << getOutput().getType().getElementType()
+                         << " for a result to go through, got " << through;
+  return verifyItem(*this, getItem(), {ItemKind::Prefill}); // (C3)
 }
 
 LogicalResult MergeSplitsOp::verify() {

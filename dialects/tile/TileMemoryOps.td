@@ -162,21 +162,28 @@ def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]
     A prefill item, or one whose sequence has one split, writes rows to `output` (rounded once to its element type)
     and their log-sum-exps to `log_sum_exp`, unless that pointer is null. Any other item writes f32
     rows and log-sum-exps to its split's place in the workspace. Padding rows are not written.
+    `through` is a tile of the unit's own slot that nothing reads any more: the result takes its
+    place, so that whole rows leave from there.
 
     (C1) `value` is f32, its columns the output's inner dimension. (C2) `lse` is f32 with one column
-    and the rows of `value`. (C3) The item is a decode or a prefill item.
+    and the rows of `value`. (C3) The item is a decode or a prefill item, with `through` a prefill item.
+    (C4) `through` is a shared tile of the output's element type, as large as `value`.
 
     Example:
     ```mlir
     tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q
+        : !tile.tile<64x64xf32>, !tile.tile<64x1xf32>, tensor<?x?x64xbf16>
+          through !tile.tile<64x64xbf16, shared>
     ```
   }];
   let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Tensor:$output,
-                       Tile_LogSumExp:$log_sum_exp, Tile_Workspace:$workspace, Tile_Item:$item);
+                       Tile_LogSumExp:$log_sum_exp, Tile_Workspace:$workspace, Tile_Item:$item,
+                       Optional<Tile_Tile>:$through);
   let assemblyFormat = [{
-    $value `,` $lse `,` $output `,` $log_sum_exp `,` $workspace `[` $item `]` attr-dict
-    `:` type($value) `,` type($lse) `,` type($output)
+    $value `,` $lse `,` $output `,` $log_sum_exp `,` $workspace `[` $item `]` (`through` $through^)?
+    attr-dict `:` type($value) `,` type($lse) `,` type($output) (`through` type($through)^)?
   }];
   let hasVerifier = 1;
 }

@@ -162,6 +162,34 @@ TEST(LayoutPlans, LdmatrixOfBoxesAtEveryHeadDim) {
   }
 }
 
+// A warpgroup's left operand, which is how its result leaves by stmatrix: lane l of warp w points
+// at row l % 8 of matrix l / 8, and matrices stand below each other before they stand side by side.
+TEST(LayoutPlans, MatricesOfAWarpgroupAtEveryHeadDim) {
+  for (int64_t dim = 16; dim <= 256; dim += 16) {
+    SCOPED_TRACE(dim);
+    Layout shared = sharedSwizzled(64, dim, 2);
+    auto product = wgmmaProduct(64, 8, dim);
+    ASSERT_TRUE(product);
+    auto plan = planLdmatrix(shared, product->lhs);
+    ASSERT_TRUE(plan);
+    EXPECT_FALSE(plan->transposed);
+    ASSERT_EQ(plan->matrices, 4);
+    ASSERT_EQ(plan->addresses.basis.size(), 7u); // of 128 threads
+    ASSERT_EQ(static_cast<int64_t>(plan->addresses.accesses.size()), dim / 16);
+    for (int64_t thread = 0; thread < 128; ++thread)
+      for (int64_t i = 0; i < dim / 16; ++i) {
+        int64_t matrix = (thread & 31) >> 3;
+        Coordinate start{16 * (thread >> 5) + 8 * (matrix & 1) + (thread & 7),
+                         16 * i + 8 * (matrix >> 1)};
+        ASSERT_EQ(plan->addresses.offset(i, thread), shared.byteOffsetOf(start, 2))
+            << "thread " << thread << " instruction " << i;
+        // It is the row whose first pair lane 4 (l % 8) of the warp holds in the matrix's word.
+        ASSERT_EQ(product->lhs.at(8 * i + 2 * matrix, 4 * (thread & 7), thread >> 5), start);
+      }
+    EXPECT_EQ(bankConflicts(plan->addresses, 16), 0);
+  }
+}
+
 // The hand-written decode kernel, K: lane l points at token l & 15, 16-byte chunk l >> 4;
 // V: token (l & 7) + 8 (l >> 4), chunk (l >> 3) & 1; panels of 64 columns, chunk ^= token & 7.
 TEST(LayoutPlans, AddressesOfTheHandWrittenKernel) {
@@ -207,6 +235,28 @@ TEST(LayoutPlans, CopiesWriteWithoutBankConflicts) {
     }
 }
 
+// Whole rows of a warpgroup's tile, which its 128 threads copy in and store from.
+TEST(LayoutPlans, RowsOfAWarpgroupWithoutBankConflicts) {
+  for (int64_t dim = 16; dim <= 256; dim += 16) {
+    SCOPED_TRACE(dim);
+    Layout shared = sharedSwizzled(64, dim, 2), copy = copyRows(64, dim, 2, 4);
+    std::vector<Coordinate> constants;
+    for (int64_t r = 0; r < copy.registersPerThread(); r += 8)
+      constants.push_back(copy.registerPart(r));
+    Layout::Basis threads = copy.laneBasis();
+    threads.insert(threads.end(), copy.warpBasis().begin(), copy.warpBasis().end());
+    ASSERT_EQ(threads.size(), 7u);
+    auto plan = planSharedAccess(shared, 2, threads, constants);
+    ASSERT_TRUE(plan);
+    for (size_t i = 0; i < constants.size(); ++i)
+      for (int64_t thread = 0; thread < 128; ++thread)
+        ASSERT_EQ(
+            plan->offset(i, thread),
+            shared.byteOffsetOf(copy.at(static_cast<int64_t>(i) * 8, thread & 31, thread >> 5), 2));
+    EXPECT_EQ(bankConflicts(*plan, 16), 0);
+  }
+}
+
 TEST(LayoutPlans, BankConflictsOfKnownPatterns) {
   auto stride = [](int64_t bytes, int64_t width) {
     std::vector<int64_t> offsets;
@@ -231,6 +281,10 @@ TEST(LayoutPlans, RefusesWhatLdmatrixCannotDo) {
   Layout columns = Layout::shared({{1, 0}, {2, 0}, {4, 0}, {8, 0}, {0, 1}, {0, 2}, {0, 4}, {0, 8}});
   EXPECT_FALSE(planLdmatrix(columns, mmaAOperand(16, 16)));
   EXPECT_FALSE(planLdmatrix(sharedSwizzled(16, 32, 2), mmaAOperand(16, 16)));
+  // Two matrices an instruction: 16 lanes of each warp have no address, the others' are no bits of
+  // a thread's number. One warp's 16 rows have them.
+  EXPECT_FALSE(planLdmatrix(sharedSwizzled(64, 32, 2), wgmmaProduct(64, 32, 16)->result));
+  EXPECT_TRUE(planLdmatrix(sharedSwizzled(16, 32, 2), mmaAccumulator(16, 32)));
 }
 
 } // namespace

@@ -538,6 +538,13 @@ Values KernelBuilder::loadMatrices(Value address, int64_t count, bool transposed
   return count > 1 ? structFields(words, count) : Values{words};
 }
 
+void KernelBuilder::storeMatrices(Value address, ValueRange words) {
+  mlir::MLIRContext *context = builder.getContext();
+  NVVM::StMatrixOp::create(builder, location, address, words, NVVM::MMALayout::row,
+                           NVVM::LdStMatrixShapeAttr::get(context, 8, 8),
+                           NVVM::LdStMatrixEltType::B16);
+}
+
 Value KernelBuilder::transposeMatrix(Value word) {
   return inlineAsm("movmatrix.sync.aligned.m8n8.trans.b16 $0, $1;", "=r,r", word, i32Type());
 }

@@ -220,6 +220,8 @@ public:
   // Matrices of 8 x 8 16-bit elements.
   /// One word for each of the `count` (1, 2 or 4) matrices.
   Values loadMatrices(Value address, int64_t count, bool transposed);
+  /// The reverse, of 1, 2 or 4 words (PTX ISA 9.7.14.5.16).
+  void storeMatrices(Value address, ValueRange words);
   Value transposeMatrix(Value word);
   /// d[16, 8] = a[16, 16] · b[16, 8] + c.
   Values product(ValueRange a, ValueRange b, ValueRange c, Type element);

@@ -1,7 +1,7 @@
 //===- StorePatterns.cpp - results leave -----------------------------------===//
 //
-// Rows go out in vectors of up to 16 bytes, rounded once to the tensor's type.
-// The workspace holds, behind the head of 256 bytes and the counters,
+// Rows go out in vectors of up to 16 bytes, rounded once to the tensor's type, from the registers
+// or by way of a shared tile. The workspace holds, behind the head of 256 bytes and the counters,
 //
 //   f32 [sequences][max splits][max query length][query heads][dim]   partial rows
 //   f32 [sequences][max splits][max query length][query heads]        their log-sum-exps
@@ -10,7 +10,8 @@
 // loads are under way together, then
 //   m' = max(m, e_0 … e_3)   l' = l·2^(m - m') + Σ 2^(e_i - m')   o' likewise.
 //
-// Test: test/compiler/conversion/TileToNVVM/stores.mlir
+// Test: test/compiler/conversion/TileToNVVM/stores.mlir, staged-stores.mlir,
+// staged-stores-errors.mlir
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
@@ -107,6 +108,32 @@ struct PartialResults {
   Value lseAt(KernelBuilder &b, Value index) const { return b.offset(lse, b.mul(index, 4)); }
 };
 
+/// How a result goes through a shared tile: in by stmatrix, out by rows.
+struct Staging {
+  tile::LdmatrixPlan matrices;
+  CopyPlan rows;
+
+  /// Nothing if the result's registers are not the matrices' in order.
+  static std::optional<Staging> of(const KernelContext &kernel, const Layout &result,
+                                   tile::TileType type) {
+    const Layout shared = type.getLayout().toLayout();
+    auto product = tile::wgmmaProduct(type.getRows(), 8, type.getColumns());
+    if (!product || bytesOf(type.getElementType()) != 2 ||
+        result.registersPerThread() != product->lhs.registersPerThread() ||
+        result.laneBasis() != product->lhs.laneBasis() ||
+        result.warpBasis() != product->lhs.warpBasis())
+      return std::nullopt;
+    for (int64_t reg = 0; reg < result.registersPerThread(); ++reg)
+      if (result.registerPart(reg) != product->lhs.registerPart(reg))
+        return std::nullopt;
+    std::optional<tile::LdmatrixPlan> matrices = tile::planLdmatrix(shared, product->lhs);
+    CopyPlan rows(type, shared, kernel.schedule.unit);
+    if (!matrices || matrices->matrices != 4 || matrices->transposed || !rows.access)
+      return std::nullopt;
+    return Staging{*matrices, rows};
+  }
+};
+
 /// Writes the existing rows of a tile to `tensor`, and their log-sum-exps where `lse` is not null.
 struct RowWriter {
   KernelBuilder &b;
@@ -127,6 +154,38 @@ struct RowWriter {
                    [&] { storeRow(b, thread, layout, registers, to, converted, row.pointer); });
       }
     });
+  }
+
+  /// As `values`, by way of a shared tile that the unit has to itself: whole rows leave from there.
+  void staged(const Item &item, const Staging &staging, Type from, ValueRange tile, Value shared,
+              const TensorArgument &tensor, Type to) {
+    kernel.unitBarrier(b); // all warps have left what the tile held
+    Values words = convertTo(b, from, to, tile);
+    Value thread = kernel.threadOfUnit(b);
+    const tile::SharedAccess &matrices = staging.matrices.addresses;
+    Value address = b.offset(shared, applyBasis(b, thread, matrices.basis));
+    for (auto [i, access] : llvm::enumerate(matrices.accesses))
+      b.storeMatrices(b.offset(b.flipAddress(address, access.flip), access.immediate),
+                      ValueRange(words).slice(4 * i, 4));
+    kernel.unitBarrier(b);
+    const CopyPlan &plan = staging.rows;
+    address = b.offset(shared, applyBasis(b, thread, plan.access->basis));
+    std::vector<Values> chunks; // of 16 bytes
+    for (const tile::SharedAccess::Access &access : plan.access->accesses)
+      chunks.push_back(b.loadVector(b.offset(b.flipAddress(address, access.flip), access.immediate),
+                                    b.i32Type(), 4));
+    ThreadCoordinates place(b, plan.who, kernel.warps());
+    TensorArgument columns = tensor; // from the thread's own on
+    columns.pointer =
+        b.offset(tensor.pointer, b.zeroExtend(b.mul(place.columnOfThread, bytesOf(to))));
+    RowPointers rows(b, kernel, item, tile::RowKind::Query, place.rowOfThread, columns,
+                     bytesOf(to));
+    for (auto [constant, chunk] : llvm::zip(plan.constants, chunks)) {
+      RowPointers::Row row = rows.at(constant.row);
+      b.ifThen(row.exists, [&, constant = constant, &chunk = chunk] {
+        b.storeVector(chunk, b.offset(row.pointer, constant.column * bytesOf(to)));
+      });
+    }
   }
 
   void logSumExps(const Item &item, const Layout &layout, ValueRange lse,
@@ -269,6 +328,16 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     Type to = elementOf(op.getOutput());
     if (mlir::failed(layout) || mlir::failed(lseLayout) || mlir::failed(checkRun(op, *layout, to)))
       return mlir::failure();
+    std::optional<Staging> staging;
+    if (op.getThrough()) {
+      if (mlir::failed(layoutOf(op, op.getThrough().getType())))
+        return mlir::failure();
+      staging = Staging::of(kernel, *layout, op.getThrough().getType());
+      if (!staging)
+        return op.emitOpError()
+               << "expected a warpgroup's result to go through a tile of 16 bits, got "
+               << op.getValue().getType() << " through " << op.getThrough().getType();
+    }
     KernelBuilder b(rewriter, op.getLoc());
     b.rereadThread();
     if (!kernel.persists())
@@ -277,10 +346,13 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     Item item = Item::unpack(adaptor.getItem());
     if (!kernel.persists()) // what the place in the grid says is not kept through the loop
       placeItem(b, kernel, item, kernel.unit(b));
-    auto store = [&](const Item &turn, ValueRange tile, ValueRange lse) {
-      writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile,
-                    TensorArgument::unpack(adaptor.getOutput()), to);
+    TensorArgument output = TensorArgument::unpack(adaptor.getOutput());
+    auto storeLogSumExps = [&](const Item &turn, ValueRange lse) {
       writer.logSumExps(turn, *lseLayout, lse, TensorArgument::unpack(adaptor.getLogSumExp()));
+    };
+    auto store = [&](const Item &turn, ValueRange tile, ValueRange lse) {
+      writer.values(turn, tile::RowKind::Query, *layout, b.f32Type(), tile, output, to);
+      storeLogSumExps(turn, lse);
     };
     // A faulty sequence is NaN, and may have more rows than the launch has blocks for.
     auto poison = [&]() -> Values {
@@ -299,7 +371,13 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
     };
     auto storeResult = [&]() -> Values {
       b.ifElse(item.faulty, {}, poison, [&]() -> Values {
-        store(item, adaptor.getValue(), adaptor.getLse());
+        if (staging) {
+          writer.staged(item, *staging, b.f32Type(), adaptor.getValue(),
+                        adaptor.getThrough().front(), output, to);
+          storeLogSumExps(item, adaptor.getLse());
+        } else {
+          store(item, adaptor.getValue(), adaptor.getLse());
+        }
         return {};
       });
       return {};

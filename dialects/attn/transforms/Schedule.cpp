@@ -44,8 +44,7 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
 static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, bool isDecode) {
   auto refuse = [&] { return attention.emitError(); };
   for (auto [asked, text] :
-       {std::pair(s.output == Output::Staged, "output = staged"),
-        std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
+       {std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
         std::pair(s.dependentLaunch == DependentLaunch::WaitLate, "dependent_launch = wait_late")})
     if (asked)
       return refuse() << text << " is not supported";
@@ -53,6 +52,12 @@ static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, 
   if (s.unit != unit)
     return refuse() << "product = " << stringifyEnum(s.product) << " needs unit = " << unit
                     << ", got " << s.unit;
+  if (s.output == Output::Staged &&
+      (!s.specialised() || attention.getQuery().getType() != attention.getOutput().getType()))
+    return refuse() << "output = staged needs specialised roles, and an output of the query's "
+                       "type, got roles = "
+                    << stringifyEnum(s.roles) << ", " << attention.getQuery().getType() << " and "
+                    << attention.getOutput().getType();
   if (isDecode) {
     if (s.product != Product::Mma || s.specialised() || s.overlap != Overlap::None ||
         s.work != Work::Grid)

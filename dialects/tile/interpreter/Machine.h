@@ -155,9 +155,9 @@ private:
   mlir::LogicalResult issue(MatmulIssueOp op, int64_t unit);
   mlir::LogicalResult await(AwaitOp op, int64_t unit);
   mlir::LogicalResult checkNoneInFlight();
-  /// An error where a product in flight reads the slot.
-  mlir::LogicalResult checkNotRead(mlir::Operation *op, const Ring &ring, int64_t position,
-                                   int64_t unit);
+  /// An error where a product in flight reads the slot that the op releases or writes.
+  mlir::LogicalResult checkNotRead(mlir::Operation *op, llvm::StringRef does, const Ring &ring,
+                                   int64_t position, int64_t unit);
 
   // Memory (Memory.cpp).
   mlir::FailureOr<std::shared_ptr<TileData>> rowsOf(mlir::Operation *op, Tensor *tensor,

@@ -267,6 +267,14 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
                         row->second, roundedRow, lse.at(r, 0), unit)))
       return failure();
   }
+  if (op.getThrough()) { // what was there is lost
+    auto *slot = std::get_if<SlotTile>(&cell(op.getThrough(), unit));
+    if (!slot)
+      return op.emitOpError() << "goes through a tile that is no slot's";
+    if (failed(checkNotRead(op, "writes", *slot->ring, slot->position, unit)))
+      return failure();
+    slot->ring->slots[slot->position].tiles.front()->values = value.values;
+  }
   return success();
 }
 

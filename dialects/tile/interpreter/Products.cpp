@@ -57,8 +57,8 @@ LogicalResult Machine::checkNoneInFlight() {
   return success();
 }
 
-LogicalResult Machine::checkNotRead(Operation *op, const Ring &ring, int64_t position,
-                                    int64_t unit) {
+LogicalResult Machine::checkNotRead(Operation *op, StringRef does, const Ring &ring,
+                                    int64_t position, int64_t unit) {
   for (int64_t reader = 0; reader < units; ++reader) {
     if (reader != unit && ring.readers.size() > 1) // releases for itself
       continue;
@@ -66,7 +66,7 @@ LogicalResult Machine::checkNotRead(Operation *op, const Ring &ring, int64_t pos
       for (const SlotReference &slot : product->slots)
         if (slot.ring.get() == &ring && slot.position == position) {
           InFlightDiagnostic error = op->emitOpError()
-                                     << "releases slot " << position
+                                     << does << " slot " << position
                                      << " of a ring, which a product in flight reads";
           error.attachNote(product->issue->getLoc()) << "the product starts here";
           return error;

@@ -132,7 +132,7 @@ LogicalResult Machine::release(ReleaseOp op, int64_t unit) {
   if (position >= reader.waited)
     return op.emitOpError() << "releases slot " << position
                             << " of a ring, which has not been waited for";
-  if (failed(checkNotRead(op, freed, position, unit)))
+  if (failed(checkNotRead(op, "releases", freed, position, unit)))
     return failure();
   ++reader.released;
   return success();

@@ -227,8 +227,9 @@ std::optional<SharedAccess> planSharedAccess(const Layout &shared, int64_t eleme
                                              const Layout::Basis &laneVectors,
                                              const std::vector<Coordinate> &constants);
 
-/// A fragment's ldmatrix instructions on a shared tile of 16-bit elements. Instruction i is
-/// .x`matrices` at `addresses.offset(i, lane)` and fills the words
+/// A fragment's ldmatrix or stmatrix instructions on a shared tile of 16-bit elements. Instruction
+/// i is .x`matrices` at `addresses.offset(i, thread)`, the thread's number in the warps of the
+/// fragment, and fills or stores the words
 /// `matrices * i` … `matrices * i + matrices - 1` of the fragment (word = two elements).
 struct LdmatrixPlan {
   bool transposed = false;

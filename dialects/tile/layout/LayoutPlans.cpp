@@ -205,6 +205,11 @@ std::optional<LdmatrixPlan> planLdmatrix(const Layout &shared, const Layout &fra
   plan.matrices = 1;
   for (size_t b = 1; b < reg.size() && plan.matrices < 4; ++b, plan.matrices *= 2)
     vectors.push_back(reg[b]);
+  // Lanes whose addresses nothing reads are no part of a thread's number.
+  if (fragment.warps() > 1 &&
+      (plan.matrices < 4 || fragment.warps() != int64_t(1) << fragment.warpBasis().size()))
+    return std::nullopt;
+  vectors.insert(vectors.end(), fragment.warpBasis().begin(), fragment.warpBasis().end());
   std::vector<Coordinate> constants;
   for (int64_t r = 0; r < fragment.registersPerThread(); r += 2 * plan.matrices)
     constants.push_back(fragment.registerPart(r));

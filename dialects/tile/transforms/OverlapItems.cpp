@@ -11,7 +11,7 @@
 //       condition(%valid)
 //     } do {
 //       take item %i again, and the next one: start the copy of its rows
-//       L; release the rows
+//       L; release the rows           (behind E, if that goes through their slot)
 //       take the next item again      (with query_stages = 1 its rows are copied here)
 //       scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
 //       take item %i again;  E;  release item %i
@@ -76,7 +76,8 @@ private:
   /// Ops of the parts, in order; all of them know the arithmetic, which is cheap.
   SmallVector<Operation *> arithmetic, rowCopies, rowReleases, firstScores, restOfFirst, skipped,
       last, epilogue;
-  WaitOp rows; // for the query
+  WaitOp rows;       // for the query
+  bool rowsServeEnd; // E writes into their slot
   scf::ForOp keys;
   SmallVector<Value> state;   // of A, used in L or behind it
   SmallVector<Value> results; // of B, used behind it
@@ -151,6 +152,10 @@ private:
           if (op != rows && (usedIn(value, {keys}) || usedIn(value, skipped) ||
                              usedIn(value, last) || usedIn(value, epilogue)))
             state.push_back(value);
+    rowsServeEnd = usedIn(rows.getTiles().front(), epilogue);
+    if (rowsServeEnd && rows.getRing().getType().getDepth() == 1)
+      return loop.emitError() << "overlap = items with a result that goes through the rows' slot "
+                                 "needs two slots of rows";
     for (Operation *op : last)
       for (Value value : op->getResults())
         if (usedIn(value, epilogue) || llvm::is_contained(ends, value))
@@ -253,7 +258,8 @@ private:
       there.setAhead(1);
     emit(skipped, map);
     builder.clone(*keys, map);
-    emit(rowReleases, map);
+    if (!rowsServeEnd)
+      emit(rowReleases, map);
     for (auto [value, end] : llvm::zip(nextAt, ends))
       if (!value && map.contains(end))
         value = map.lookup(end);
@@ -290,6 +296,8 @@ private:
     map.map(loop.getItem(), done.getItem());
     map.map(loop.getUnit(), done.getUnit());
     emit(epilogue, map);
+    if (rowsServeEnd)
+      emit(rowReleases, map);
     ReleaseOp::create(builder, loc, items, itemAt);
     SmallVector<Value> yielded = {next.getValid(), nextItemAt};
     llvm::append_range(yielded, nextAt);

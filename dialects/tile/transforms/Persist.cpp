@@ -11,8 +11,8 @@
 // items. The first loading role draws them for all roles, which receive them in a ring:
 //
 //   scf.while (%cursor = 0, %i, %p = tile.position) {
-//     %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(…)
 //     %slot = tile.acquire %items[%i]
+//     %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(…)
 //     tile.put_item %item, %valid into %slot
 //     tile.commit %items[%i]
 //     scf.condition(%valid) %item, %unit, %next, %i, %p
@@ -26,6 +26,9 @@
 //     tile.release %items[%i]
 //     scf.condition(%valid) %item, %unit, %i, %p
 //   } do (%item, %unit, %i, %p) { body that ends at %q; yield advance %i, %q }
+//
+// No item is drawn before it has a slot, and slots are as few as overlapping allows for: what a
+// block has drawn no other block can take when the items run out.
 //
 // Rings go on where the item before left off, so their positions are carried. An item that is none
 // ends each role.
@@ -138,9 +141,9 @@ void stay(WorkLoopOp loop, RingOp items, bool draws) {
         SmallVector<Value> passed;
         Value valid, at = state[itemAt];
         if (draws) {
+          Value slot = AcquireOp::create(b, loc, items, at);
           auto draw =
               DrawItemOp::create(b, loc, loop.getSource(), state.front(), loop.getItemsAttr());
-          Value slot = AcquireOp::create(b, loc, items, at);
           PutItemOp::create(b, loc, draw.getItem(), draw.getValid(), slot);
           CommitOp::create(b, loc, items, at);
           valid = draw.getValid();

@@ -30,7 +30,7 @@
 //
 // With specialised roles the units' rows of the query come through a ring as well, which each unit
 // fills by itself: %q = tile.load_rows … → acquire, tile.copy_rows, commit, wait before the loop,
-// release behind it.
+// release behind it; with `output = staged` behind the store, which goes through the slot.
 // Test: test/dialects/tile/pipeline.mlir, pipeline-errors.mlir.
 //===----------------------------------------------------------------------===//
 #include "dialects/tile/Passes.h"
@@ -219,9 +219,13 @@ struct Pipeline : public impl::PipelinePassBase<Pipeline> {
                load && load.getResult().getType().isShared() && schedule.specialised())
         rows.push_back(load);
     });
-    for (LoadRowsOp load : rows)
+    for (LoadRowsOp load : rows) {
+      if (schedule.output == attn::Output::Staged)
+        for (auto store : load->getBlock()->getOps<StoreAttentionOp>())
+          store.getThroughMutable().assign(load.getResult());
       if (failed(makeRowRing(load, schedule.stages.query)))
         return signalPassFailure();
+    }
     for (scf::ForOp loop : loops)
       if (failed(pipeline(loop, getOperation().getSchedule())))
         return signalPassFailure();

@@ -225,10 +225,10 @@ TEST(Schedules, SharedBytesOfWarpgroupsByHand) {
   // Items have a ring of two slots more than the rows.
   const int64_t tiles = 3 * 80 * (128 + 64) * 2, barriers = (3 + 3) * 3 * 8, items = 1024;
   EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
-            tiles + barriers + items + 3 * 2 * 8 + 3 * 64 * 128 * 2);
+            tiles + barriers + items + 2 * 2 * 8 + 3 * 64 * 128 * 2);
   schedule.stages.query = 2;
   EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
-            tiles + barriers + items + 4 * 2 * 8 + 2 * 3 * 64 * 128 * 2);
+            tiles + barriers + items + 3 * 2 * 8 + 2 * 3 * 64 * 128 * 2);
 }
 
 // The model's choice is legal at every head dim and page size, and is the form of warpgroups where
@@ -275,6 +275,9 @@ TEST(Schedules, PairsOfPrefillByHand) {
   EXPECT_EQ(pairs(256, 4), 8);
   EXPECT_EQ(pairs(16, 4), 32); // 128 would fit
   EXPECT_EQ(pairs(256, 1), 32);
+  EXPECT_EQ(
+      prefillSchedule({64, 64, 1, 8, 16, 2, /*causal=*/true, kShortQueries}, sm90a()).headGroup,
+      64); // at 2,048 tokens
 }
 
 // A unit of a wide head leaves out what it does not see, without turns.

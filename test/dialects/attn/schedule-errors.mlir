@@ -18,6 +18,8 @@
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<work=atomic>" 2>&1 | FileCheck %s --check-prefix=ATOMIC
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<dependent_launch=wait_late>" 2>&1 | FileCheck %s --check-prefix=LATE
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<copy=tensor,box=16,output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
+// RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<units=4,rows=16,divide=rows,orientation=direct,copy=tensor,box=16,output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
+// RUN: not attncc-opt %s --split-input-file --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],skip_tiles=true>" 2>&1 | FileCheck %s --check-prefix=SKIP
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=64,roles=specialised,registers=[40,40,232],work=static,stages=[2,2]>" 2>&1 | FileCheck %s --check-prefix=BOX
 // Every refusal names the limit and gives both numbers.
@@ -40,7 +42,8 @@
 // DECODE: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, tiles and grid
 // ATOMIC: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, none and atomic
 // LATE: error: dependent_launch = wait_late is not supported
-// STAGED: error: output = staged is not supported
+// Decode has no role that loads, nor has prefill by single warps; values narrower than the keys leave a result that the query's slot does not fit.
+// STAGED: error: output = staged needs specialised roles, and an output of the query's type
 // SKIP: error: skip_tiles needs tiles or items that overlap, got overlap = none
 // BOX: error: box 64 does not divide the page size 16
 
@@ -80,4 +83,12 @@ func.func @append(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16> attr
 func.func @merge(%p: !attn.partials<heads = 32, group = 4, dim = 64>) -> tensor<?x32x64xbf16> attributes {attn.phase = #attn.phase<merge>} {
   %o, %lse = attn.merge %p : !attn.partials<heads = 32, group = 4, dim = 64> -> tensor<?x32x64xbf16>, tensor<?x32xf32>
   return %o : tensor<?x32x64xbf16>
+}
+
+// -----
+// The schedules of the first run are decode's; prefill of these dims is legal unless its result is to go through the query's slot.
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 4, key = 64 x bf16, value = 48 x bf16>
+func.func @narrow_values(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x48xbf16> attributes {attn.phase = #attn.phase<prefill, max_query = 8>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) : tensor<?x8x64xbf16>, !kv -> tensor<?x8x48xbf16>, tensor<?x8xf32>
+  return %o : tensor<?x8x48xbf16>
 }

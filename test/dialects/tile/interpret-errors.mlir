@@ -71,6 +71,31 @@ tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, pha
 
 // -----
 
+!ring = !tile.ring<1 x (!tile.tile<16x8xbf16, shared>), shared_by = unit>
+
+// A result goes through a slot after its release.
+tile.kernel @f(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?x8xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 2>)
+  scf.if %valid {
+    %r = tile.ring : !ring
+    %p = tile.position
+    %s = tile.acquire %r[%p] : !ring
+    tile.copy_rows query %query[%item] into %s : tensor<?x?x8xbf16>
+    tile.commit %r[%p] : !ring
+    %q = tile.wait %r[%p] : !ring
+    %x = tile.zero : !tile.tile<16x8xf32>
+    %lse = tile.zero : !tile.tile<16x1xf32>
+    tile.release %r[%p] : !ring
+    // expected-error@+1 {{reads slot 0 of a ring after its release}}
+    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+        : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
+  }
+  tile.return
+}
+
+// -----
+
 !ring = !tile.ring<2 x (!tile.tile<16x8xbf16, shared>), shared_by = unit>
 
 // A station passes over a slot.

@@ -7,6 +7,7 @@
 
 !kv = !attn.paged_kv<page_size = 4, kv_heads = 2, key = 8 x bf16, value = 8 x bf16, order = NHD>
 !ring = !tile.ring<2 x (!tile.tile<16x8xbf16, shared>), shared_by = unit>
+!rows = !tile.ring<1 x (!tile.tile<16x8xbf16, shared>), shared_by = unit>
 
 // A kernel writes keys into the cache: every slot has one writer, others stay unset.
 // CHECK: @append argument 2: 4864 values, 4096 NaN, 0 infinite, sum {{[-.0-9]+}}, first
@@ -62,6 +63,31 @@ tile.kernel @counted(%query: tensor<?x?x8xbf16>, %kv: !kv, %batch: !tile.batch, 
     %x, %lse = tile.normalize %om, %mm, %lm
         : (!tile.tile<8x8xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>) -> (!tile.tile<8x8xf32>, !tile.tile<8x1xf32>)
     tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] : !tile.tile<8x8xf32>, !tile.tile<8x1xf32>, tensor<?x?x8xbf16>
+  }
+  tile.return
+}
+
+// A result that goes through the slot of the query's rows takes their place: what is read there behind the store is zero.
+// CHECK: @lost argument 2: 5280 values, 0 NaN, 0 infinite, sum 0,
+// CHECK: @lost argument 5: 5280 values, 0 NaN, 0 infinite, sum 0,
+tile.kernel @lost(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?x8xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace,
+                  %left: tensor<?x?x8xbf16>)
+    attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 2>)
+  scf.if %valid {
+    %rows = tile.ring : !rows
+    %at = tile.position
+    %slot = tile.acquire %rows[%at] : !rows
+    tile.copy_rows query %query[%item] into %slot : tensor<?x?x8xbf16>
+    tile.commit %rows[%at] : !rows
+    %q = tile.wait %rows[%at] : !rows
+    %x = tile.zero : !tile.tile<16x8xf32>
+    %lse = tile.zero : !tile.tile<16x1xf32>
+    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+        : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
+    %r = tile.move %q : !tile.tile<16x8xbf16, shared> -> !tile.tile<16x8xbf16>
+    tile.store_rows query %r, %left[%item] : !tile.tile<16x8xbf16>, tensor<?x?x8xbf16>
+    tile.release %rows[%at] : !rows
   }
   tile.return
 }

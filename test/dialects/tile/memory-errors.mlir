@@ -237,6 +237,67 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
 
 // -----
 
+// @store_attention_c3_through: a decode result goes to the workspace where there are several splits, in f32.
+tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspace, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<8x64xbf16, shared>), shared_by = unit>
+  %at = tile.position
+  %q = tile.wait %ring[%at] : !tile.ring<2 x (!tile.tile<8x64xbf16, shared>), shared_by = unit>
+  %r = tile.zero : !tile.tile<8x64xf32>
+  %lse = tile.zero : !tile.tile<8x1xf32>
+  // expected-error@+1 {{needs items of prefill, got decode}}
+  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+      : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xbf16, shared>
+  tile.return
+}
+
+// -----
+
+// @store_attention_c4: a tile in registers.
+func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
+             %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x64xbf16>) {
+  // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x64xbf16>'}}
+  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+      : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xbf16>
+  return
+}
+
+// -----
+
+// @store_attention_c4: other rows.
+func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
+             %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<16x64xbf16, shared>) {
+  // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<16x64xbf16, shared>'}}
+  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+      : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
+  return
+}
+
+// -----
+
+// @store_attention_c4: other columns.
+func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
+             %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x128xbf16, shared>) {
+  // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x128xbf16, shared>'}}
+  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+      : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x128xbf16, shared>
+  return
+}
+
+// -----
+
+// @store_attention_c4: the type of the result before it is rounded.
+func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
+             %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x64xf32, shared>) {
+  // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x64xf32, shared>'}}
+  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+      : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xf32, shared>
+  return
+}
+
+// -----
+
 // @merge_splits_c1
 func.func @f(%w: !tile.workspace, %item: !tile.item) {
   // expected-error@+1 {{result must be 1x64, got 2x64}}

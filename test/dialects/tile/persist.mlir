@@ -38,13 +38,14 @@ tile.kernel @merge_states(%states: !attn.states<parts = 2, heads = 8, dim = 64, 
 // does not move is moved by one slot.
 // CHECK-LABEL: tile.kernel @roles
 // CHECK: %[[RING:.+]] = tile.ring : <2 x
-// CHECK: %[[ITEMS:.+]] = tile.ring : <3 x (!tile.tile<1x32xi32, shared, #{{.+}}>), shared_by = roles>
+// CHECK: %[[ITEMS:.+]] = tile.ring : <2 x (!tile.tile<1x32xi32, shared, #{{.+}}>), shared_by = roles>
 // CHECK: tile.roles load {
 // CHECK: %[[START:.+]] = arith.constant 0 : index
 // CHECK: %[[I0:.+]] = tile.position
 // CHECK: scf.while (%[[CURSOR:[^ ]+]] = %[[START]], %[[I:[^ ]+]] = %[[I0]])
-// CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]], %[[NEXT:.+]] = tile.draw_item %{{.+}}[%[[CURSOR]]] items(<prefill, group = 4>)
+// Only when there is room for it: what a block has drawn no other one can take.
 // CHECK: %[[SLOT:.+]] = tile.acquire %[[ITEMS]][%[[I]]]
+// CHECK-NEXT: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]], %[[NEXT:.+]] = tile.draw_item %{{.+}}[%[[CURSOR]]] items(<prefill, group = 4>)
 // CHECK: tile.put_item %[[ITEM]], %[[VALID]] into %[[SLOT]]
 // CHECK: tile.commit %[[ITEMS]][%[[I]]]
 // CHECK: scf.condition(%[[VALID]]) %[[ITEM]], %[[UNIT]], %[[NEXT]], %[[I]]

@@ -162,3 +162,68 @@ tile.kernel @roles(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %
   }
   tile.return
 }
+
+// -----
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+!q = !tile.tile<16x64xbf16, shared, #kv>
+!s = !tile.tile<16x16xf32>
+!o = !tile.tile<16x64xf32>
+!m = !tile.tile<16x1xf32>
+
+// output = staged: the result takes the place of the query's rows. The store goes through the tile that the unit has waited for,
+// which makes it the last use: the slot is given back behind it and not behind the loop.
+// CHECK-LABEL: tile.kernel @staged(
+tile.kernel @staged(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>,
+                    %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 2], query_stages = 2,
+                                          roles = specialised, registers = [32, 32, 160], output = staged>, phase = #attn.phase<prefill>} {
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    // CHECK: %[[R:.+]] = tile.ring : <2 x {{.+}}, shared_by = unit>
+    // CHECK-NEXT: %[[P:.+]] = tile.position
+    // CHECK: %[[Q:.+]] = tile.wait %[[R]][%[[P]]]
+    %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !q
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    // CHECK: scf.for
+    // CHECK: tile.matmul %[[Q]],
+    // CHECK-NOT: tile.release %[[R]]
+    scf.for %j = %c0 to %n step %c1 {
+      %t = tile.key_tile %range[%j]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !q
+      %s = tile.matmul %q, %k {transpose_b} : (!q, !q) -> !s
+    }
+    // CHECK: %[[O:.+]] = tile.zero : <16x64xf32>
+    // CHECK-NEXT: %[[LSE:.+]] = tile.zero : <16x1xf32>
+    // CHECK-NEXT: tile.store_attention %[[O]], %[[LSE]], %{{.+}}, %{{.+}}, %{{.+}}[%{{.+}}] through %[[Q]] :
+    // CHECK-NEXT: tile.release %[[R]][%[[P]]]
+    %o = tile.zero : !o
+    %lse = tile.zero : !m
+    tile.store_attention %o, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x64xbf16>
+  }
+  tile.return
+}
+
+// output = direct: the store has nothing to do with the slot, which is given back in front of it.
+// CHECK-LABEL: tile.kernel @direct(
+tile.kernel @direct(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 2], query_stages = 2,
+                                          roles = specialised, registers = [32, 32, 160]>, phase = #attn.phase<prefill>} {
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %k = tile.zero : !tile.tile<16x64xbf16>
+    %q = tile.load_rows query %query[%item] : tensor<?x?x64xbf16> -> !q
+    // CHECK: tile.matmul
+    // CHECK-NEXT: tile.release
+    %s = tile.matmul %q, %k {transpose_b} : (!q, !tile.tile<16x64xbf16>) -> !s
+    %o = tile.zero : !o
+    %lse = tile.zero : !m
+    // CHECK: tile.store_attention
+    // CHECK-NOT: through
+    // CHECK: tile.return
+    tile.store_attention %o, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x64xbf16>
+  }
+  tile.return
+}

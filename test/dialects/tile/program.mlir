@@ -70,6 +70,27 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
   tile.return
 }
 
+// A prefill result that leaves by way of the slot that its rows came through.
+// CHECK-LABEL: tile.kernel @staged(
+// CHECK-SAME: %[[OUT:[^:]+]]: tensor<?x?x64xbf16>, %[[LSE:[^:]+]]: tensor<?x?xf32>, %[[WORKSPACE:[^:]+]]: !tile.workspace
+tile.kernel @staged(%out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<divide = rows, orientation = direct, rows = 16>, phase = #attn.phase<prefill>} {
+  // CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}} = tile.grid_item
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  %at = tile.position
+  // CHECK: %[[Q:.+]] = tile.wait
+  %q = tile.wait %ring[%at] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  // CHECK: %[[R:.+]] = tile.zero : <16x64xf32>
+  %r = tile.zero : !tile.tile<16x64xf32>
+  // CHECK: %[[L:.+]] = tile.zero : <16x1xf32>
+  %lse = tile.zero : !tile.tile<16x1xf32>
+  // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]] through %[[Q]] : <16x64xf32>, <16x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
+  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q
+      : !tile.tile<16x64xf32>, !tile.tile<16x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
+  tile.return
+}
+
 // The kernel that joins the splits of a row.
 // CHECK-LABEL: tile.kernel @merge(
 tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tensor<?x?x64xbf16>,

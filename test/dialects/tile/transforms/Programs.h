@@ -32,6 +32,7 @@ struct RolesForm {
   std::string overlap = "tiles", work = "static", order = "longest_first", mask = "causal";
   bool pingPong = true, lazy = true;
   int64_t queryStages = 1;
+  bool staged = false; ///< results leave through the query's slot: 2 query stages, one head dim
 };
 /// Needs boxes.
 std::string rolesProgram(const DecodeShape &shape, const RolesForm &form = {});
