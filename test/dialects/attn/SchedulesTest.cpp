@@ -222,7 +222,7 @@ TEST(Schedules, RegisterEstimateOfWarpgroupsByHand) {
 TEST(Schedules, SharedBytesOfWarpgroupsByHand) {
   Schedule schedule = warpgroups();
   EXPECT_EQ(schedule.threads(), 3 * 128 + 128);
-  // Items have a ring of two slots more than the rows.
+  // Items have a ring of one slot more than the rows.
   const int64_t tiles = 3 * 80 * (128 + 64) * 2, barriers = (3 + 3) * 3 * 8, items = 1024;
   EXPECT_EQ(sharedBytes(schedule, {128, 64, 4, 8, 16, 2}),
             tiles + barriers + items + 2 * 2 * 8 + 3 * 64 * 128 * 2);
