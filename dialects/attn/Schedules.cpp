@@ -275,7 +275,8 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
       schedule.registers = {32, 32, 112};
       schedule.pingPong = false;
       schedule.skipTiles = shape.causal && shape.group == 1;
-      schedule.headGroup *= shape.causal ? 2 : 1; // as many bytes at 2,048 tokens
+      if (shape.causal) // as many bytes at 2,048 tokens
+        schedule.headGroup *= 2;
       mostKeys = 64;
     } else if (dim <= 128 && shape.group == 1 && shape.causal) {
       schedule.units = 2;

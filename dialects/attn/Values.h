@@ -80,9 +80,9 @@ struct Schedule {
   int64_t blocksPerSm = 1;
 
   bool specialised() const { return roles == Roles::Specialised; }
-  /// Items on their way between roles: a unit's own, those whose rows it copies ahead, and one that
-  /// is being drawn.
-  int64_t itemSlots() const { return 1 + stages.query; }
+  /// Items on their way between roles: a unit's own, the next one where its rows are copied ahead,
+  /// and one that is being drawn.
+  int64_t itemSlots() const { return stages.query > 1 ? 3 : 2; }
   /// Threads of the units that compute.
   int64_t computeThreads() const { return 32 * unit * units; }
   /// Threads of a block: a warpgroup that loads stands behind those that compute.

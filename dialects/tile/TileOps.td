@@ -255,6 +255,7 @@ def Tile_RangeIdleOp : Tile_Op<"range_idle", [Pure]> {
   let summary = "how many tiles of a range a unit passes without a row of the item: all or none";
   let description = [{
     Of units that divide the rows, the last ones have none where the item's end before the block's.
+    Units that divide the keys all have the item's rows.
 
     Example: `%n = tile.range_idle %range`
   }];

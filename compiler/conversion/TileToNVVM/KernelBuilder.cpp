@@ -232,11 +232,9 @@ Value KernelBuilder::toInteger64(Value a) {
 
 Value KernelBuilder::opaque(Value a) {
   bool wide = a.getType().isInteger(64);
+  std::string constraint = a.getType().isF32() ? "f" : wide ? "l" : "r";
   return inlineAsm(wide ? "mov.b64 $0, $1;" : "mov.b32 $0, $1;",
-                   a.getType().isF32() ? "=f,f"
-                   : wide              ? "=l,l"
-                                       : "=r,r",
-                   a, a.getType(), /*hasSideEffects=*/true);
+                   "=" + constraint + "," + constraint, a, a.getType(), /*hasSideEffects=*/true);
 }
 
 //===----------------------------------------------------------------------===//
@@ -331,6 +329,9 @@ Value KernelBuilder::flipAddress(Value pointer, int64_t bits) {
     return pointer;
   Value address = LLVM::PtrToIntOp::create(builder, location, i32Type(), pointer);
   return LLVM::IntToPtrOp::create(builder, location, pointer.getType(), bitXor(address, bits));
+}
+Value KernelBuilder::at(Value ofThread, const tile::SharedAccess::Access &access) {
+  return offset(flipAddress(ofThread, access.flip), access.immediate);
 }
 Value KernelBuilder::toInteger(Value pointer) {
   return LLVM::PtrToIntOp::create(builder, location, i64Type(), pointer);
@@ -627,8 +628,11 @@ Value KernelBuilder::matrixDescriptor(Value shared, Value strides) {
   }
   // What is added to a base is added to the base's descriptor, which is the same everywhere.
   Value base = matrixDescriptor(address.getBase(), strides);
-  if (address.getDynamicIndices().empty())
-    return add(base, address.getRawConstantIndices()[0] / unit);
+  if (address.getDynamicIndices().empty()) {
+    int64_t bytes = address.getRawConstantIndices()[0];
+    assert(bytes >= 0 && bytes % unit == 0 && "not the address of a matrix");
+    return add(base, bytes / unit);
+  }
   return add(base, zeroExtend(shiftRight(address.getDynamicIndices()[0], 4)));
 }
 

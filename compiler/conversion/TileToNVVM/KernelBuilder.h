@@ -151,6 +151,8 @@ public:
   /// A pointer to shared memory with some bits of its address inverted. What the pointer's lower
   /// bits are must be known: the tile begins at a multiple of more than `bits`.
   Value flipAddress(Value pointer, int64_t bits);
+  /// The address of one access of a plan, behind the thread's part of it.
+  Value at(Value ofThread, const tile::SharedAccess::Access &access);
   /// A pointer to global memory as i64, and back.
   Value toInteger(Value pointer);
   Value toPointer(Value address);
@@ -261,6 +263,7 @@ private:
   Value inlineAsm(llvm::StringRef text, llvm::StringRef constraints, ValueRange operands,
                   Type result, bool hasSideEffects = false);
   Values structFields(Value aggregate, int64_t count);
+  /// Of an address that is a base and multiples of 16 bytes.
   Value matrixDescriptor(Value shared, Value strides);
   mlir::OpBuilder &builder;
   mlir::Location location;

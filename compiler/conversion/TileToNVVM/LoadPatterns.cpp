@@ -413,8 +413,7 @@ void copyRows(KernelBuilder &b, const KernelContext &kernel, const CopyPlan &pla
   for (auto [constant, access] : llvm::zip(plan.constants, plan.access->accesses)) {
     RowPointers::Row row = rows.at(constant.row);
     // Of a row that does not exist nothing is read.
-    b.copyAsync(b.offset(b.flipAddress(target, access.flip), access.immediate),
-                b.offset(row.pointer, constant.column * elementBytes),
+    b.copyAsync(b.at(target, access), b.offset(row.pointer, constant.column * elementBytes),
                 b.select(row.exists, b.i32(16), b.i32(0)));
   }
 }

@@ -63,8 +63,7 @@ private:
 
     Values load(KernelBuilder &b, int64_t instruction) const {
       const tile::SharedAccess::Access &access = plan.addresses.accesses[instruction];
-      return b.loadMatrices(b.offset(b.flipAddress(tile, access.flip), access.immediate), 4,
-                            plan.transposed);
+      return b.loadMatrices(b.at(tile, access), 4, plan.transposed);
     }
   };
 

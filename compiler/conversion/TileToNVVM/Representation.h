@@ -52,7 +52,8 @@ struct KernelContext {
   llvm::DenseSet<mlir::Operation *> ofLoadRole = {};
   int64_t loadRoles = 0; // warps that load
   /// Releases in front of which all warps of the unit have passed their wait for the slot: between
-  /// the two they have awaited a product, taken a turn, or met for another slot.
+  /// the two they have awaited a product that was started there, taken a turn, or met for another
+  /// slot.
   llvm::DenseSet<mlir::Operation *> hasMet = {};
 
   int64_t units() const { return schedule.units; }
@@ -241,8 +242,8 @@ Value launchedQueries(KernelBuilder &builder, const KernelContext &kernel, const
 Value chunksOf(KernelBuilder &builder, const KernelContext &kernel, Value queries);
 
 /// Key tiles first, first + step, … (`count` of them, of which all but the first `edges` need no
-/// mask, the first `skipped` are not seen by the unit, and `idle` are not where it has no rows) of
-/// the item's keys below keyEnd; the step is the kernel's.
+/// mask, and the first `skipped` are not seen by the unit) of the item's keys below keyEnd; the
+/// step is the kernel's. `idle` is the count for a unit that has no rows, else 0.
 struct Range : Packed<Range> {
   Value first, count, edges, skipped, idle, keyEnd;
   Value table, numPages; // as in Item

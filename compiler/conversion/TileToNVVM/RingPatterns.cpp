@@ -25,9 +25,9 @@
 // with tensor copies a third for zeros (TensorCopyPatterns.cpp). Acquire waits until
 // the slot is empty, wait until it is full; release is an arrival of one thread of the
 // unit, or of the warp that loads, at the first of them. All of the unit's warps must
-// have passed their wait by then: they have where they awaited a product or took a turn
-// behind it, else they meet. The lane that has written an item hands it over by an
-// arrival at its commit.
+// have passed their wait by then: they have where they awaited a product, took a turn
+// or met for another slot behind it, else they meet. The lane that has written an item
+// hands it over by an arrival at its commit.
 //
 // Rings of units lie one behind the other, and so do their mbarriers. A position
 // is a stage, and for mbarriers the parity of the phase that its copies complete.

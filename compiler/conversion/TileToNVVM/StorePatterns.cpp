@@ -165,15 +165,13 @@ struct RowWriter {
     const tile::SharedAccess &matrices = staging.matrices.addresses;
     Value address = b.offset(shared, applyBasis(b, thread, matrices.basis));
     for (auto [i, access] : llvm::enumerate(matrices.accesses))
-      b.storeMatrices(b.offset(b.flipAddress(address, access.flip), access.immediate),
-                      ValueRange(words).slice(4 * i, 4));
+      b.storeMatrices(b.at(address, access), ValueRange(words).slice(4 * i, 4));
     kernel.unitBarrier(b);
     const CopyPlan &plan = staging.rows;
     address = b.offset(shared, applyBasis(b, thread, plan.access->basis));
     std::vector<Values> chunks; // of 16 bytes
     for (const tile::SharedAccess::Access &access : plan.access->accesses)
-      chunks.push_back(b.loadVector(b.offset(b.flipAddress(address, access.flip), access.immediate),
-                                    b.i32Type(), 4));
+      chunks.push_back(b.loadVector(b.at(address, access), b.i32Type(), 4));
     ThreadCoordinates place(b, plan.who, kernel.warps());
     TensorArgument columns = tensor; // from the thread's own on
     columns.pointer =

@@ -44,7 +44,7 @@ void zeroRows(KernelBuilder &b, const CopyPlan &plan, Value tile, Value left, Va
   for (size_t i = 0; i < plan.constants.size(); ++i)
     b.ifThen(b.compare(Compare::sle, leftOfThread, plan.constants[i].row), [&] {
       const tile::SharedAccess::Access &a = plan.access->accesses[i];
-      b.storeVector(zeros, b.offset(b.flipAddress(place, a.flip), a.immediate));
+      b.storeVector(zeros, b.at(place, a));
     });
   b.fenceAsyncProxy();
 }

@@ -273,7 +273,8 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
       return op.emitOpError() << "goes through a tile that is no slot's";
     if (failed(checkNotRead(op, "writes", *slot->ring, slot->position, unit)))
       return failure();
-    slot->ring->slots[slot->position].tiles.front()->values = value.values;
+    std::vector<double> &lost = slot->ring->slots[slot->position].tiles.front()->values;
+    std::fill(lost.begin(), lost.end(), std::numeric_limits<double>::quiet_NaN());
   }
   return success();
 }

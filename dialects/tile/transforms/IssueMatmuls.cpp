@@ -73,12 +73,12 @@ public:
     }
     if (!pingPong)
       return;
+    OpBuilder builder(issues.front());
+    TakeTurnOp::create(builder, issues.front().getLoc());
     MatmulIssueOp last = issues.front();
     for (MatmulIssueOp issue : issues)
       if (issue->isBeforeInBlock(first))
         last = issue;
-    OpBuilder builder(issues.front());
-    TakeTurnOp::create(builder, issues.front().getLoc());
     builder.setInsertionPointAfter(last);
     PassTurnOp::create(builder, last.getLoc());
   }

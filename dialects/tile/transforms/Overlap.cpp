@@ -169,7 +169,8 @@ private:
     Location loc = loop.getLoc();
     Value idle = RangeIdleOp::create(builder, loc, builder.getIndexType(), range());
     Value end = arith::MaxUIOp::create(builder, loc, idle, from);
-    Value &keys = inits[indexOf(halves.keys)], &values = inits[indexOf(halves.wait)];
+    Value &keys = inits[indexOf(halves.keys.getPosition())],
+          &values = inits[indexOf(halves.wait.getPosition())];
     ValueRange behind =
         drain({halves.keys.getRing(), halves.wait.getRing()}, {keys, values}, from, end);
     keys = behind[0];
@@ -182,16 +183,12 @@ private:
     auto tile = llvm::find_if(halves.front, [](Operation *op) { return isa<KeyTileOp>(op); });
     return cast<KeyTileOp>(*tile).getRange();
   }
-  /// Which of the values that the loop carries is the position waited for.
-  static size_t indexOf(WaitOp wait) {
-    return cast<BlockArgument>(wait.getPosition()).getArgNumber() - 1;
-  }
+  /// Which of the values that the loop carries this is.
+  static size_t indexOf(Value carried) { return cast<BlockArgument>(carried).getArgNumber() - 1; }
   bool isOfFront(Value yielded) const {
     return llvm::is_contained(halves.front, yielded.getDefiningOp());
   }
-  size_t accumulatorIndex() {
-    return llvm::cast<BlockArgument>(halves.rescale.getValue()).getArgNumber() - 1;
-  }
+  size_t accumulatorIndex() { return indexOf(halves.rescale.getValue()); }
 
   /// Wait, product and the ring's ends; the sum.
   Value emitBack(IRMapping &map, Value probabilities, Value accumulator) {

@@ -27,8 +27,8 @@
 //     scf.condition(%valid) %item, %unit, %i, %p
 //   } do (%item, %unit, %i, %p) { body that ends at %q; yield advance %i, %q }
 //
-// No item is drawn before it has a slot, and slots are as few as overlapping allows for: what a
-// block has drawn no other block can take when the items run out.
+// No item is drawn before it has a slot, and slots are few: what a block has drawn no other block
+// can take when the items run out.
 //
 // Rings go on where the item before left off, so their positions are carried. An item that is none
 // ends each role.

@@ -220,7 +220,7 @@ struct Pipeline : public impl::PipelinePassBase<Pipeline> {
         rows.push_back(load);
     });
     for (LoadRowsOp load : rows) {
-      if (schedule.output == attn::Output::Staged)
+      if (schedule.output == attn::Output::Staged && load.getKind() == RowKind::Query)
         for (auto store : load->getBlock()->getOps<StoreAttentionOp>())
           store.getThroughMutable().assign(load.getResult());
       if (failed(makeRowRing(load, schedule.stages.query)))

@@ -19,7 +19,7 @@
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<dependent_launch=wait_late>" 2>&1 | FileCheck %s --check-prefix=LATE
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<copy=tensor,box=16,output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<units=4,rows=16,divide=rows,orientation=direct,copy=tensor,box=16,output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
-// RUN: not attncc-opt %s --split-input-file --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=STAGED
+// RUN: not attncc-opt %s --split-input-file --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],output=staged,query_stages=2>" 2>&1 | FileCheck %s --check-prefix=NARROW
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=16,roles=specialised,registers=[40,40,232],work=static,stages=[2,2],skip_tiles=true>" 2>&1 | FileCheck %s --check-prefix=SKIP
 // RUN: not attncc-opt %S/schedule.mlir --attn-schedule="target=sm_90a schedule=<unit=4,units=2,rows=64,keys=64,divide=rows,orientation=direct,product=wgmma,copy=tensor,box=64,roles=specialised,registers=[40,40,232],work=static,stages=[2,2]>" 2>&1 | FileCheck %s --check-prefix=BOX
 // Every refusal names the limit and gives both numbers.
@@ -43,7 +43,8 @@
 // ATOMIC: error: divide = keys needs product = mma, roles = one, overlap = none and work = grid, got mma, one, none and atomic
 // LATE: error: dependent_launch = wait_late is not supported
 // Decode has no role that loads, nor has prefill by single warps; values narrower than the keys leave a result that the query's slot does not fit.
-// STAGED: error: output = staged needs specialised roles, and an output of the query's type
+// STAGED: error: output = staged needs specialised roles, and an output of the query's type, got roles = one,
+// NARROW: error: output = staged needs specialised roles, and an output of the query's type, got roles = specialised, 'tensor<{{.+}}64xbf16>' and 'tensor<{{.+}}48xbf16>'
 // SKIP: error: skip_tiles needs tiles or items that overlap, got overlap = none
 // BOX: error: box 64 does not divide the page size 16
 

@@ -213,3 +213,46 @@ tile.kernel @f(%a: f32, %batch: !tile.batch) attributes {schedule = #attn.schedu
   %b = arith.addf %a, %a : f32
   tile.return
 }
+
+// -----
+
+// A tile that lies in no slot has nothing that a result may take the place of.
+tile.kernel @f(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?x8xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 1, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %q = tile.load_rows query %query[%item] : tensor<?x?x8xbf16> -> !tile.tile<16x8xbf16, shared>
+    %x = tile.zero : !tile.tile<16x8xf32>
+    %lse = tile.zero : !tile.tile<16x1xf32>
+    // expected-error@+1 {{goes through a tile that is no slot's}}
+    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+        : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
+  }
+  tile.return
+}
+
+// -----
+
+!ring = !tile.ring<2 x (!tile.tile<16x16xbf16, shared>), shared_by = unit>
+
+// A product in flight reads the rows whose place the result would take.
+tile.kernel @f(%query: tensor<?x?x16xbf16>, %batch: !tile.batch, %out: tensor<?x?x16xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<units = 1, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {
+  tile.work_loop(%item, %unit) in %batch items(<prefill, group = 4>) {
+    %rows = tile.ring : !ring
+    %at = tile.position
+    %slot = tile.acquire %rows[%at] : !ring
+    tile.copy_rows query %query[%item] into %slot : tensor<?x?x16xbf16>
+    tile.commit %rows[%at] : !ring
+    %q = tile.wait %rows[%at] : !ring
+    %x = tile.zero : !tile.tile<16x16xf32>
+    %lse = tile.zero : !tile.tile<16x1xf32>
+    // expected-note@+1 {{the product starts here}}
+    %p = tile.matmul_issue %q, %q {transpose_b} : (!tile.tile<16x16xbf16, shared>, !tile.tile<16x16xbf16, shared>) -> !tile.pending<!tile.tile<16x16xf32>>
+    // expected-error@+1 {{writes slot 0 of a ring, which a product in flight reads}}
+    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+        : !tile.tile<16x16xf32>, !tile.tile<16x1xf32>, tensor<?x?x16xbf16> through !tile.tile<16x16xbf16, shared>
+    %s = tile.await %p : (!tile.pending<!tile.tile<16x16xf32>>) -> !tile.tile<16x16xf32>
+    tile.release %rows[%at] : !ring
+  }
+  tile.return
+}

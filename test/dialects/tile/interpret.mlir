@@ -67,9 +67,9 @@ tile.kernel @counted(%query: tensor<?x?x8xbf16>, %kv: !kv, %batch: !tile.batch, 
   tile.return
 }
 
-// A result that goes through the slot of the query's rows takes their place: what is read there behind the store is zero.
+// A result that goes through the slot of the query's rows takes their place: what is read there behind the store is not a number.
 // CHECK: @lost argument 2: 5280 values, 0 NaN, 0 infinite, sum 0,
-// CHECK: @lost argument 5: 5280 values, 0 NaN, 0 infinite, sum 0,
+// CHECK: @lost argument 5: 5280 values, 5280 NaN, 0 infinite, sum 0,
 tile.kernel @lost(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?x8xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace,
                   %left: tensor<?x?x8xbf16>)
     attributes {schedule = #attn.schedule<units = 2, rows = 16, divide = rows, orientation = direct>, phase = #attn.phase<prefill>} {

@@ -103,7 +103,8 @@ std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
                          form.overlap + ", ping_pong = " + (form.pingPong ? "true" : "false") +
                          ", rescale = " + (form.lazy ? "lazy" : "always") +
                          ", query_stages = " + number(form.queryStages) + ", work = " + form.work +
-                         ", order = " + form.order + (form.staged ? ", output = staged" : "");
+                         ", order = " + form.order + (form.staged ? ", output = staged" : "") +
+                         (form.skip ? ", skip_tiles = true" : "");
   return attentionProgram(shape, {"prefill", schedule, form.mask, false, form.lazy});
 }
 

@@ -32,7 +32,8 @@ struct RolesForm {
   std::string overlap = "tiles", work = "static", order = "longest_first", mask = "causal";
   bool pingPong = true, lazy = true;
   int64_t queryStages = 1;
-  bool staged = false; ///< results leave through the query's slot: 2 query stages, one head dim
+  bool staged = false; ///< results leave through the query's slot: 2 query stages or more, one dim
+  bool skip = false;   ///< units leave out tiles that they do not see: overlap
 };
 /// Needs boxes.
 std::string rolesProgram(const DecodeShape &shape, const RolesForm &form = {});

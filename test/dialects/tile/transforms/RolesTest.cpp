@@ -90,6 +90,26 @@ TEST_F(RolesKeepResults, OfEveryForm) {
   }
 }
 
+// A unit that sees less than the others leaves out the rest, whether it takes turns or not, and one
+// without rows all but the first tile: blocks have more rows than most sequences have.
+TEST_F(RolesKeepResults, OfUnitsThatSkip) {
+  DecodeShape shape = warpgroups;
+  shape.maxQuery = 0;
+  for (const char *stages : {"[1, 1]", "[2, 3]"})
+    for (int64_t group : {1, 3})
+      for (const char *form : {"tiles", "items"})
+        for (bool pingPong : {false, true}) {
+          shape.group = group;
+          shape.stagesText = stages;
+          EXPECT_EQ(
+              keeps(rolesProgram(shape, {.overlap = form, .pingPong = pingPong, .skip = true}),
+                    whole, ragged()),
+              "")
+              << "stages " << stages << " group " << group << " overlap " << form << " ping-pong "
+              << pingPong;
+        }
+}
+
 // A result that goes through the slot of its query's rows: nothing reads these any more, and the
 // next item's are in another slot.
 TEST_F(RolesKeepResults, ThroughTheQuerysSlot) {
@@ -165,7 +185,10 @@ TEST_F(RolesKeepResults, OfRandomShapes) {
                       .stagesText = "[" + std::to_string(between(1, 3)) + ", " +
                                     std::to_string(between(1, 3)) + "]",
                       .box = box};
-    RolesForm form{.overlap = random() % 2 ? "tiles" : "items", .queryStages = between(1, 2)};
+    RolesForm form{.overlap = random() % 2 ? "tiles" : "items",
+                   .pingPong = random() % 2 == 0,
+                   .queryStages = between(1, 2),
+                   .skip = random() % 2 == 0};
     if (form.queryStages > 1 && random() % 2) {
       form.staged = true;
       shape.valueDim = shape.keyDim;
