@@ -82,12 +82,13 @@ Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const 
 inline constexpr int64_t kShortQueries = 2048;
 
 /// The cost model's schedule for prefill. With products of warpgroups and tensor copies: blocks
-/// that stay for many items, 3 units (2 above a head dim of 128) that take turns, a role that loads
-/// up to 4 stages of as many keys as registers allow; for short queries 4 units without turns up to
-/// a head dim of 64, and from there to 128 2 with tiles of 128 keys where each query head has its
-/// kv head. Else 4 units share the keys, each with 32 rows where registers allow, else 16; 64 keys
-/// a tile, fewer where registers, shared memory or the page numbers of a tile ask for it; the
-/// longest items first.
+/// that stay for many items, 3 units (2 above a head dim of 128) that take turns (above 128 under a
+/// mask they skip tiles instead), a role that loads up to 4 stages of as many keys as registers
+/// allow. For short queries, under a mask or where each query head has its kv head, 4 units without
+/// turns up to a head dim of 64; from there to 128, where both hold, 2 with tiles of 128 keys. Else
+/// 4 units share the keys, each with 32 rows where registers allow, else 16; 64 keys a tile, fewer
+/// where registers, shared memory or the page numbers of a tile ask for it; the longest items
+/// first.
 Schedule prefillSchedule(const KernelShape &shape, const TargetInfo &target);
 
 /// append runs one warp for a token and kv head, the merges one warp for a row; none has a key

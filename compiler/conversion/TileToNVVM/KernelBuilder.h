@@ -222,7 +222,7 @@ public:
   // Matrices of 8 x 8 16-bit elements.
   /// One word for each of the `count` (1, 2 or 4) matrices.
   Values loadMatrices(Value address, int64_t count, bool transposed);
-  /// The reverse, of 1, 2 or 4 words (PTX ISA 9.7.14.5.16).
+  /// The reverse, of 1, 2 or 4 words (PTX ISA, "stmatrix").
   void storeMatrices(Value address, ValueRange words);
   Value transposeMatrix(Value word);
   /// d[16, 8] = a[16, 16] · b[16, 8] + c.
