@@ -24,7 +24,16 @@
 //       %q = tile.load_rows query %query[%item]
 //       %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16}
 //       scf.for … { load_keys, matmul, mask, softmax_step, convert, rescale, load_values, matmul }
-//       merge_units, normalize, store_attention } }
+//       merge_units, normalize, store_partial, add_split, normalize, store_attention } }
+//
+// With `merge = item` an item takes several splits, and adds four to a span, spans to its result;
+// with `merge = span` it takes one span at most. Behind a split's last tile, but for that of the
+// item's last split, the loop has
+//
+//   scf.if (behind the last tile of split %s) {
+//     merge_units, normalize, add_split to the span
+//     scf.if (%s ends the span) { normalize, add_split to the result; the span begins anew }
+//     the softmax and the accumulator begin anew }
 //
 // The arguments flatten to the launch interfaces append/1, decode/1, prefill/1, merge/1 and
 // merge_states/1 (docs/package.md); the score scale is an argument, so it does not appear in the
@@ -36,6 +45,7 @@
 
 #include "dialects/attn/Attn.h"
 #include "dialects/tile/Tile.h"
+#include "runtime/support/SplitRule.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -128,6 +138,90 @@ template <class OpTy> FailureOr<OpTy> onlyOp(func::FuncOp function) {
   return found;
 }
 
+/// Maximum, sum and value of an online softmax, or of the splits that have been added up.
+using State = SmallVector<Value>;
+
+/// Before the first key.
+State startState(OpBuilder &b, Location loc, Type statistics, Type value) {
+  auto init = tile::SoftmaxInitOp::create(b, loc, statistics, statistics);
+  return {init.getMaximum(), init.getSum(), tile::ZeroOp::create(b, loc, value)};
+}
+
+/// A softmax's rows and their log-sum-exps.
+tile::NormalizeOp normalize(OpBuilder &b, Location loc, ValueRange state, bool log2) {
+  return tile::NormalizeOp::create(b, loc, state[2].getType(), state[0].getType(), state[2],
+                                   state[0], state[1], log2);
+}
+
+/// The state with the rows of `normal` added, whose log-sum-exps are in units of log2.
+State add(OpBuilder &b, Location loc, ValueRange state, tile::NormalizeOp normal) {
+  return State(tile::AddSplitOp::create(b, loc, normal.getResult(), normal.getLse(), state[0],
+                                        state[1], state[2])
+                   .getResults());
+}
+
+/// Of units that have seen all keys of a split.
+tile::NormalizeOp splitOf(OpBuilder &b, Location loc, ValueRange units) {
+  auto merged = tile::MergeUnitsOp::create(b, loc, units[0], units[1], units[2]);
+  return normalize(b, loc, merged.getResults(), /*log2=*/true);
+}
+
+/// A decode item's splits: how many it takes, and the tiles of each unit in a whole one.
+struct ItemSplits {
+  Value count, tiles;
+};
+
+/// Behind tile `index` of each unit: if it was the last one of a split and the item has more, adds
+/// the split to its span, and a whole span to those before. `loop` is what the loop carries: the
+/// units' state, the span's, unless there is only one that of all spans, the split's number.
+SmallVector<Value> endOfSplit(OpBuilder &b, Location loc, Value index, ValueRange loop,
+                              ItemSplits splits) {
+  auto number = [&](int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); };
+  auto equal = [&](Value left, Value right) {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, left, right);
+  };
+  Value split = loop.back(), one = number(1);
+  Value next = arith::AddIOp::create(b, loc, split, one);
+  Value isLast = equal(arith::AddIOp::create(b, loc, index, one),
+                       arith::MulIOp::create(b, loc, next, splits.tiles));
+  Value hasMore = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, next, splits.count);
+  Type statistics = loop[0].getType(), value = loop[2].getType();
+  ValueRange all = loop.drop_front(6).drop_back();
+  // States before the first key are made where they are yielded: values from outside would be
+  // selected in every iteration.
+  auto branch = scf::IfOp::create(
+      b, loc, arith::AndIOp::create(b, loc, isLast, hasMore),
+      [&](OpBuilder &then, Location) {
+        State span = add(then, loc, loop.slice(3, 3), splitOf(then, loc, loop.take_front(3)));
+        SmallVector<Value> results = startState(then, loc, statistics, value);
+        if (all.empty()) {
+          results.append(span);
+          results.push_back(next);
+          scf::YieldOp::create(then, loc, results);
+          return;
+        }
+        auto spans = scf::IfOp::create(
+            then, loc,
+            equal(arith::AndIOp::create(b, loc, next, number(kSplitsOfSpan - 1)), number(0)),
+            [&](OpBuilder &whole, Location) {
+              State added = add(whole, loc, all, normalize(whole, loc, span, /*log2=*/true));
+              SmallVector<Value> results = startState(whole, loc, statistics, value);
+              results.append(added);
+              scf::YieldOp::create(whole, loc, results);
+            },
+            [&](OpBuilder &partial, Location) {
+              SmallVector<Value> results(span);
+              llvm::append_range(results, all);
+              scf::YieldOp::create(partial, loc, results);
+            });
+        llvm::append_range(results, spans.getResults());
+        results.push_back(next);
+        scf::YieldOp::create(then, loc, results);
+      },
+      [&](OpBuilder &otherwise, Location) { scf::YieldOp::create(otherwise, loc, loop); });
+  return SmallVector<Value>(branch.getResults());
+}
+
 /// Decode and prefill.
 LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   FailureOr<attn::AttentionOp> found = onlyOp<attn::AttentionOp>(function);
@@ -166,6 +260,12 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
     return attention.emitError() << "the mask " << attention.getMask()
                                  << " is not compiled yet, only none and causal";
 
+  if (schedule.getMerge() != attn::MergeForm::Kernel && phase.getMaxQuery() > schedule.getKeys())
+    // The mask may take whole tiles from a split in front of the last one.
+    return attention.emitError() << "merge = " << attn::stringifyEnum(schedule.getMerge())
+                                 << " takes at most as many query tokens as a tile has keys, got "
+                                 << phase.getMaxQuery() << " and " << schedule.getKeys();
+
   int64_t group = query.getDimSize(1) / attention.getKvShape().kvHeads;
   int64_t rows = schedule.getRows(), keys = schedule.getKeys();
   int64_t keyDim = kv.getKeyDim(), valueDim = kv.getValueDim();
@@ -196,12 +296,23 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   Value range = tile::KeyRangeOp::create(b, loc, tile::RangeType::get(context), kernel.item,
                                          kernel.unit, attention.getMask(), keys);
   Value count = tile::RangeCountOp::create(b, loc, b.getIndexType(), range);
-  auto init = tile::SoftmaxInitOp::create(b, loc, statistics, statistics);
-  Value zero = tile::ZeroOp::create(b, loc, sum);
   Value c0 = arith::ConstantIndexOp::create(b, loc, 0),
         c1 = arith::ConstantIndexOp::create(b, loc, 1);
+  // What the loop carries: the units' state and, where an item takes several splits, those of the
+  // span and of all spans before, and the number of the present split.
+  const bool manySplits = schedule.getMerge() != attn::MergeForm::Kernel,
+             manySpans = schedule.getMerge() == attn::MergeForm::Item;
+  ItemSplits splits;
+  SmallVector<Value> carried = startState(b, loc, statistics, sum);
+  if (manySplits) {
+    splits.count = tile::ItemSplitsOp::create(b, loc, b.getIndexType(), kernel.item);
+    splits.tiles = tile::SplitTilesOp::create(b, loc, b.getIndexType(), kernel.item, keys);
+    for (int i = 0; i < (manySpans ? 2 : 1); ++i)
+      carried.append(startState(b, loc, statistics, sum));
+    carried.push_back(c0);
+  }
   auto loop = scf::ForOp::create(
-      b, loc, c0, count, c1, ValueRange{init.getMaximum(), init.getSum(), zero},
+      b, loc, c0, count, c1, carried,
       [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
         Value t = tile::KeyTileOp::create(b, loc, b.getIndexType(), range, j);
         Value k = tile::LoadKeysOp::create(b, loc, kernel.tileType(keys, keyDim, type),
@@ -217,20 +328,29 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
         Value v = tile::LoadValuesOp::create(b, loc, kernel.tileType(keys, valueDim, type),
                                              kernel.get(kvArg), kernel.item, t);
         o = tile::MatmulOp::create(b, loc, sum, p, v, o, /*transpose_b=*/false);
-        scf::YieldOp::create(b, loc, ValueRange{step.getNewMaximum(), step.getNewSum(), o});
+        SmallVector<Value> next{step.getNewMaximum(), step.getNewSum(), o};
+        if (manySplits) {
+          llvm::append_range(next, state.drop_front(3));
+          next = endOfSplit(b, loc, j, next, splits);
+        }
+        scf::YieldOp::create(b, loc, next);
       });
-  Value maximum = loop.getResult(0), total = loop.getResult(1), value = loop.getResult(2);
+  State last(loop.getResults().take_front(3));
   if (isDecode) {
-    auto merged = tile::MergeUnitsOp::create(b, loc, statistics, statistics, sum, maximum, total,
-                                             value, IntegerAttr());
-    maximum = merged.getNewMaximum();
-    total = merged.getNewSum();
-    value = merged.getNewValue();
+    tile::NormalizeOp own = splitOf(b, loc, last);
+    if (manySplits) {
+      State span = add(b, loc, loop.getResults().slice(3, 3), own);
+      own = normalize(b, loc, span, /*log2=*/true);
+    }
+    State before = manySpans ? State(loop.getResults().slice(6, 3))
+                             : startState(b, loc, statistics, sum);
+    tile::StorePartialOp::create(b, loc, own.getResult(), own.getLse(), kernel.get(workspaceArg),
+                                 kernel.item);
+    last = add(b, loc, before, own);
   }
-  auto normal = tile::NormalizeOp::create(b, loc, sum, statistics, value, maximum, total);
+  tile::NormalizeOp normal = normalize(b, loc, last, /*log2=*/false);
   tile::StoreAttentionOp::create(b, loc, normal.getResult(), normal.getLse(), kernel.get(outputArg),
-                                 kernel.get(lseArg), kernel.get(workspaceArg), kernel.item,
-                                 /*through=*/Value());
+                                 kernel.get(lseArg), kernel.item, /*through=*/Value());
   return success();
 }
 

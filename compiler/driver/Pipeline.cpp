@@ -253,6 +253,9 @@ Result<CompiledKernel> Compiler::State::finish(ModuleOp alone, const spec::Model
     result.prologue = prologueOf(kernel);
   result.entry = entryName(result, spec, layerClass, options.package);
   result.threads = schedule.threads();
+  result.addsSplits = schedule.merge == attn::MergeForm::Item   ? package::AddsSplits::All
+                      : schedule.merge == attn::MergeForm::Span ? package::AddsSplits::Span
+                                                                : package::AddsSplits::None;
   result.dependentLaunch = schedule.dependentLaunch != attn::DependentLaunch::None;
   result.queryTokens = queryTokens;
   if (role == attn::Role::Decode || role == attn::Role::Merge)

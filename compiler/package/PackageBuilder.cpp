@@ -197,6 +197,7 @@ PackageFiles buildPackage(const spec::ModelSpec &spec, const std::string &source
     entry.orderClass = "o" + std::to_string(target - options.targets.begin() + 1);
     if (kernel.order != 0)
       entry.orderClass += "." + std::to_string(kernel.order);
+    entry.addsSplits = kernel.addsSplits;
     entry.dependentLaunch = kernel.dependentLaunch;
     entry.tensorMaps = kernel.tensorMaps;
     if (!kernel.tensorMaps.empty())

@@ -51,6 +51,7 @@ struct CompiledKernel {
   int64_t threads = 0; ///< of a block
   int64_t rows = 0;    ///< query rows of a block of decode or prefill, else 0
   int64_t shared = 0;  ///< dynamic shared memory in bytes
+  package::AddsSplits addsSplits = package::AddsSplits::None; ///< of decode and its merge
   bool dependentLaunch = false; ///< may begin before the launch in front of it has ended
   SplitRule split;              ///< no steps where the role knows no splits
   /// By parameter; empty where pages are read by base and strides.

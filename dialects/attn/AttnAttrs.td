@@ -128,7 +128,7 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     | `ping_pong`, `rescale` | `false`; `always`, `lazy` | units take turns; when the accumulator is rescaled |
     | `work`, `order`, `head_group` | `grid`, `static`, `atomic`; `natural`, `longest_first`; 0 | how blocks get items |
     | `skip_tiles`, `output` | `false`; `direct`, `staged` | drain tiles masked for a unit; output through the query's slot |
-    | `split`, `merge` | `none` or `#attn.split`; `kernel`, `last_block` | split-KV |
+    | `split`, `merge` | `none` or `#attn.split`; `kernel`, `span`, `item` | split-KV; an item takes one split and a kernel merges them, or as the launch says one or a span of four, or all, which it adds by itself |
     | `dependent_launch`, `blocks_per_sm` | `none`, `wait_first`, `wait_late`; 1 | programmatic dependent launch; blocks that share a multiprocessor, exactly so many if more than 1 |
 
     Constraints that need no target: (C1) counts are positive; `unit` is 1, 4 or 8. (C2) `keys` is a
@@ -138,8 +138,8 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     `keys` and is a multiple of 8; `gather` has box 0 and no cache hint. (C6) `overlap = items` and
     `skip_tiles` need specialised roles, and `registers` is given for these only. (C7) `ping_pong` needs 2 or
     3 units. (C8) `staged` needs tensor copies and two query stages; `--attn-schedule` asks for specialised roles and an output of the
-    query's type, too. (C9) `merge = last_block` needs `split`. Limits of a target are checked by
-    `--attn-schedule` (Schedules.h).
+    query's type, too. (C9) `merge = span` and `item` need `divide = keys`, a joint ring and a `split` whose lengths are
+    multiples of the keys of all units. Limits of a target are checked by `--attn-schedule` (Schedules.h).
 
     Example: `#attn.schedule<units = 2, rows = 16, stages = 2>`
   }];

@@ -70,7 +70,7 @@ def Attn_Output : Attn_Enum<"Output", "how results leave", [
   I32EnumCase<"Direct", 0, "direct">, I32EnumCase<"Staged", 1, "staged">]>;
 
 def Attn_MergeForm : Attn_Enum<"MergeForm", "who merges the splits", [
-  I32EnumCase<"Kernel", 0, "kernel">, I32EnumCase<"LastBlock", 1, "last_block">]>;
+  I32EnumCase<"Kernel", 0, "kernel">, I32EnumCase<"Span", 1, "span">, I32EnumCase<"Item", 2, "item">]>;
 
 def Attn_DependentLaunch : Attn_Enum<"DependentLaunch", "where a dependent launch waits for the one before", [
   I32EnumCase<"None", 0, "none">, I32EnumCase<"WaitFirst", 1, "wait_first">, I32EnumCase<"WaitLate", 2, "wait_late">]>;

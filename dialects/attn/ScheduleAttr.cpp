@@ -199,7 +199,15 @@ LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (s.output == Output::Staged && (s.copy != Copy::Tensor || s.stages.query < 2)) // (C8)
     return emitError() << "output staged needs copy tensor and 2 query stages, got "
                        << stringifyEnum(s.copy) << " and " << s.stages.query;
-  if (s.merge == MergeForm::LastBlock && !s.split) // (C9)
-    return emitError() << "merge last_block needs a split";
+  if (s.merge != MergeForm::Kernel) { // (C9)
+    if (s.divide != Divide::Keys || !s.stages.joint || !s.split)
+      return emitError() << "merge " << stringifyEnum(s.merge)
+                         << " needs divide keys, a joint ring and a split";
+    for (const SplitStep &step : s.split->steps)
+      if (step.splitLength % (s.units * s.keys) != 0)
+        return emitError() << "split length " << step.splitLength << " of merge "
+                           << stringifyEnum(s.merge) << " is not a multiple of the "
+                           << s.units * s.keys << " keys of all units";
+  }
   return success();
 }

@@ -50,7 +50,10 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
     if (!llvm::isPowerOf2_64(shape.group))
       rest += 16;
   }
-  return scores + scores / 2 + accumulator + query + statistics + pages + rest;
+  // Sums of splits: of a span, and of all spans.
+  int64_t sums = schedule.merge == MergeForm::Kernel ? 0 : schedule.merge == MergeForm::Span ? 1 : 2;
+  sums *= accumulator / schedule.units + statistics;
+  return scores + scores / 2 + accumulator + query + statistics + sums + pages + rest;
 }
 
 int64_t attn::sharedBytes(const Schedule &schedule, const KernelShape &shape) {
@@ -179,6 +182,9 @@ static Schedule scheduleFor(const TargetInfo &target) {
   return schedule;
 }
 
+/// Registers that the end of a split takes beside the sums.
+static constexpr int64_t kSumReserve = 32;
+
 Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
                               const TargetInfo &target) {
   Schedule schedule = scheduleFor(target);
@@ -189,6 +195,9 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
     schedule.box = box;
     schedule.cache = Cache::EvictFirst; // keys and values are read once
   }
+  // What the mask hides from a query token must not reach a split in front of the last one.
+  if (addsSplits(shape.valueDim) && shape.maxQuery <= schedule.keys)
+    schedule.merge = MergeForm::Span;
   // 32 rows: beyond that the fragments of one warp no longer fit for any head dim of use.
   int64_t mostRows = 8;
   for (schedule.rows = 16; schedule.rows <= 32; schedule.rows += 8)
@@ -217,6 +226,15 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
     schedule.stages.key = schedule.stages.value = stages;
     if (fits(schedule))
       break;
+  }
+  for (const SplitStep &step : split.steps)
+    if (step.splitLength % (schedule.units * schedule.keys) != 0)
+      schedule.merge = MergeForm::Kernel;
+  // An item takes all splits of a sequence where the sum of its spans has room, too.
+  if (Schedule all = schedule; schedule.merge == MergeForm::Span) {
+    all.merge = MergeForm::Item;
+    if (registerEstimate(all, shape) + kSumReserve <= target.registersPerThread)
+      schedule = all;
   }
   // A tensor copy costs no registers, so small head dims keep as many bytes in flight as large
   // ones. Stages do not enter the order of sums, units and keys do: those are what gathered copies
@@ -338,14 +356,20 @@ Schedule attn::appendSchedule(const TargetInfo &target) {
 
 Schedule attn::mergeStatesSchedule(const TargetInfo &target) { return scheduleFor(target); }
 
-Schedule attn::mergeSchedule(const SplitRule &split, const TargetInfo &target) {
+Schedule attn::mergeSchedule(const SplitRule &split, MergeForm merge, const TargetInfo &target) {
   Schedule schedule = scheduleFor(target);
   schedule.split = split;
+  schedule.merge = merge == MergeForm::Kernel ? merge : MergeForm::Item; // of whatever items took
   return schedule;
 }
 
-SplitRule attn::defaultSplitRule(int64_t maxPosition) {
+bool attn::addsSplits(int64_t valueDim) { return valueDim <= 128; }
+
+SplitRule attn::defaultSplitRule(int64_t maxPosition, int64_t valueDim) {
   SplitRule rule{{{2048, 256}, {8192, 1024}, {131072, 2048}}};
+  if (addsSplits(valueDim))
+    rule.steps = {{2048, 128},   {4096, 256},   {6144, 384},   {8192, 512},   {12288, 768},
+                  {16384, 1024}, {24576, 1536}, {32768, 2048}, {49152, 3072}, {131072, 4096}};
   if (maxPosition > rule.steps.back().maxLength)
     rule.steps.push_back(
         {maxPosition, static_cast<int64_t>(llvm::alignTo(llvm::divideCeil(maxPosition, 64), 256))});

@@ -73,7 +73,8 @@ Result<void> checkSchedule(const Schedule &schedule, const KernelShape &shape,
 /// registers allow, since every chunk reads the keys again; 4 units and 3 stages, fewer where
 /// shared memory asks for it, which two blocks share if the target has enough. Where the target
 /// has tensor copies and boxes of at least 8 tokens divide the pages, these copy, in up to 6
-/// stages, and exactly two blocks share. Where the target has dependent launches every kernel is
+/// stages, and exactly two blocks share. Items take as many splits as they have registers to add.
+/// Where the target has dependent launches every kernel is
 /// one.
 Schedule decodeSchedule(const KernelShape &shape, const SplitRule &split, const TargetInfo &target);
 
@@ -95,10 +96,17 @@ Schedule prefillSchedule(const KernelShape &shape, const TargetInfo &target);
 /// loop.
 Schedule appendSchedule(const TargetInfo &target);
 Schedule mergeStatesSchedule(const TargetInfo &target);
-Schedule mergeSchedule(const SplitRule &split, const TargetInfo &target);
+/// `decode`: the schedule of the kernel whose splits are merged.
+Schedule mergeSchedule(const SplitRule &split, MergeForm merge, const TargetInfo &target);
 
-/// At most 64 splits up to maxPosition: [2048, 256], [8192, 1024], [131072, 2048], and one more
-/// step beyond that.
-SplitRule defaultSplitRule(int64_t maxPosition);
+/// Whether decode's items may take several splits and add them, for which the sums of their rows
+/// must have room in registers.
+bool addsSplits(int64_t valueDim);
+
+/// At most 64 splits up to maxPosition. Where items add them, 11 to 16 of a sequence of 1,281 to
+/// 65,536 tokens, since they cost next to nothing and fill a GPU: [2048, 128], [4096, 256],
+/// [6144, 384], [8192, 512], [12288, 768], [16384, 1024], [24576, 1536], [32768, 2048],
+/// [49152, 3072], [131072, 4096]. Else [2048, 256], [8192, 1024], [131072, 2048]. One more step beyond that.
+SplitRule defaultSplitRule(int64_t maxPosition, int64_t valueDim);
 
 } // namespace attncc::attn

@@ -139,6 +139,14 @@ LogicalResult StoreAttentionOp::verify() {
   return verifyItem(*this, getItem(), {ItemKind::Prefill}); // (C3)
 }
 
+LogicalResult StorePartialOp::verify() {
+  TileType value = getValue().getType();
+  if (failed(verifyF32(*this, "value", value, value.getRows(), value.getColumns())) ||
+      failed(verifyF32(*this, "lse", getLse().getType(), value.getRows(), 1))) // (C1)
+    return failure();
+  return verifyItem(*this, getItem(), ItemKind::Decode); // (C2)
+}
+
 LogicalResult MergeSplitsOp::verify() {
   TileType result = getResult().getType();
   if (failed(verifyF32(*this, "result", result, 1, result.getColumns())) ||

@@ -157,12 +157,11 @@ def Tile_StoreKvOp : Tile_Op<"store_kv", [MemoryEffects<[MemRead, MemWrite]>]> {
 }
 
 def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]>]> {
-  let summary = "writes an item's attention: the result if it has one split, else a partial";
+  let summary = "writes an item's attention, if the item has all of it";
   let description = [{
-    A prefill item, or one whose sequence has one split, writes rows to `output` (rounded once to its element type)
-    and their log-sum-exps to `log_sum_exp`, unless that pointer is null. Any other item writes f32
-    rows and log-sum-exps to its split's place in the workspace. Padding rows are not written.
-    `through` is a tile of the unit's own slot that nothing reads any more: the result takes its
+    A prefill item, or one that takes all splits of its sequence, writes rows to `output` (rounded once
+    to its element type) and their log-sum-exps to `log_sum_exp`, unless that pointer is null. Of any
+    other item `tile.store_partial` has written what there is. Padding rows are not written. `through` is a tile of the unit's own slot that nothing reads any more: the result takes its
     place, so that whole rows leave from there.
 
     (C1) `value` is f32, its columns the output's inner dimension. (C2) `lse` is f32 with one column
@@ -171,30 +170,50 @@ def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]
 
     Example:
     ```mlir
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+    tile.store_attention %r, %lse, %out, %lse_out[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q
+    tile.store_attention %r, %lse, %out, %lse_out[%item] through %q
         : !tile.tile<64x64xf32>, !tile.tile<64x1xf32>, tensor<?x?x64xbf16>
           through !tile.tile<64x64xbf16, shared>
     ```
   }];
   let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Tensor:$output,
-                       Tile_LogSumExp:$log_sum_exp, Tile_Workspace:$workspace, Tile_Item:$item,
-                       Optional<Tile_Tile>:$through);
+                       Tile_LogSumExp:$log_sum_exp, Tile_Item:$item, Optional<Tile_Tile>:$through);
   let assemblyFormat = [{
-    $value `,` $lse `,` $output `,` $log_sum_exp `,` $workspace `[` $item `]` (`through` $through^)?
+    $value `,` $lse `,` $output `,` $log_sum_exp `[` $item `]` (`through` $through^)?
     attr-dict `:` type($value) `,` type($lse) `,` type($output) (`through` type($through)^)?
   }];
   let hasVerifier = 1;
 }
 
-def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
-  let summary = "the weighted sum of one row's splits, in index order";
+def Tile_StorePartialOp : Tile_Op<"store_partial", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes what an item has of a sequence that has other items, too";
   let description = [{
-    With partial rows r_i and log-sum-exps e_i in the workspace and e = max e_i:
-    w_i = exp(e_i − e), w = Σ w_i, value = Σ w_i r_i / w, lse = e + ln w. An empty part has weight
-    0; if all are empty the value is 0 and lse −inf. A sequence with one split gives 0 and −inf: its
-    row has been written already.
+    Rows in f32 and their log-sum-exps in units of log2 to the place of the item's first split in the
+    workspace, without padding rows. An item that takes all splits writes nothing.
+
+    (C1) `value` is f32, R × C, `lse` f32, R × 1. (C2) The item is a decode item.
+
+    Example:
+    ```mlir
+    tile.store_partial %r, %lse, %workspace[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+    ```
+  }];
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Workspace:$workspace, Tile_Item:$item);
+  let assemblyFormat = [{
+    $value `,` $lse `,` $workspace `[` $item `]` attr-dict `:` type($value) `,` type($lse)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
+  let summary = "the sum of one row's splits, in index order";
+  let description = [{
+    Adds the partial rows in the workspace as decode's items add splits, so that it does not matter
+    which of them did: with `tile.add_split`, four splits to a span, then the normalized spans; a
+    partial of an item that took a span is one. Then value = o / l and lse = ln 2·(m + log2 l). If all
+    splits are empty the value is 0 and lse −inf. A sequence whose splits one item takes has no merge
+    item.
 
     (C1) One row of f32. (C2) `lse` is 1 × 1 of f32. (C3) The item is a merge item.
 

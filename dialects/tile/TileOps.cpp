@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/tile/Tile.h"
+#include "dialects/tile/Verify.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
 
@@ -223,10 +224,18 @@ LogicalResult RangeSkippedOp::verify() {
   return success();
 }
 
+LogicalResult ItemSplitsOp::verify() {
+  return verifyItem(*this, getItem(), ItemKind::Decode); // (C1)
+}
+
+LogicalResult SplitTilesOp::verify() {
+  if (failed(verifyTileKeys(*this, getKeys()))) // (C1)
+    return failure();
+  return verifyItem(*this, getItem(), ItemKind::Decode); // (C2)
+}
+
 LogicalResult KeyRangeOp::verify() {
-  if (getKeys() < 16 || getKeys() % 16 != 0) // (C1)
-    return emitOpError() << "keys must be a positive multiple of 16, got " << getKeys();
-  return success();
+  return verifyTileKeys(*this, getKeys()); // (C1)
 }
 
 } // namespace attncc::tile

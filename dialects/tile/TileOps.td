@@ -214,6 +214,38 @@ def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_ItemSplitsOp : Tile_Op<"item_splits", [Pure]> {
+  let summary = "how many splits of its sequence an item takes";
+  let description = [{
+    Consecutive ones, at least one, of which all but the last are whole: one, a span of four, or all
+    of the sequence. With the schedule's `merge = kernel` always one.
+
+    (C1) The item is a decode item.
+
+    Example: `%n = tile.item_splits %item`
+  }];
+  let arguments = (ins Tile_Item:$item);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$item attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_SplitTilesOp : Tile_Op<"split_tiles", [Pure]> {
+  let summary = "how many tiles each unit visits of a whole split";
+  let description = [{
+    Of `keys` keys, where the units divide the keys and the schedule's split lengths are multiples
+    of the keys of all units.
+
+    (C1) `keys` is a positive multiple of 16. (C2) The item is a decode item.
+
+    Example: `%n = tile.split_tiles %item {keys = 16}`
+  }];
+  let arguments = (ins Tile_Item:$item, I64Attr:$keys);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$item attr-dict";
+  let hasVerifier = 1;
+}
+
 def Tile_RangeCountOp : Tile_Op<"range_count", [Pure]> {
   let summary = "how many tiles a range has";
   let description = [{Example: `%n = tile.range_count %range`}];

@@ -100,7 +100,29 @@ LogicalResult MergeUnitsOp::verify() {
       failed(verifyF32(*this, "new maximum", getNewMaximum().getType(), rows, 1)) ||
       failed(verifyF32(*this, "new sum", getNewSum().getType(), rows, 1)))
     return failure();
-  return verifyF32(*this, "new value", getNewValue().getType(), rows, columns); // (C2)
+  if (failed(verifyF32(*this, "new value", getNewValue().getType(), rows, columns))) // (C2)
+    return failure();
+  if (!getRing() && !getPosition() && !getItem())
+    return success();
+  if (!getRing() || !getPosition() || !getItem() ||
+      getRing().getType().getSharedBy() != RingScope::Unit) // (C3)
+    return emitOpError() << "meets in a ring of the unit's own, at a position, for an item";
+  if (getScratch()) // (C4)
+    return emitOpError() << "has a scratch beside a ring";
+  return success();
+}
+
+void MergeUnitsOp::build(OpBuilder &builder, OperationState &state, Value maximum, Value sum,
+                         Value value) {
+  build(builder, state, {maximum.getType(), sum.getType(), value.getType()}, maximum, sum, value,
+        /*ring=*/Value(), /*position=*/Value(), /*item=*/Value(), /*scratch=*/IntegerAttr());
+}
+
+LogicalResult AddSplitOp::verify() {
+  TileType value = getValue().getType();
+  if (failed(verifyF32(*this, "value", value, value.getRows(), value.getColumns())))
+    return failure();
+  return verifyF32(*this, "lse", getLse().getType(), value.getRows(), 1); // (C1)
 }
 
 LogicalResult NormalizeOp::verify() {

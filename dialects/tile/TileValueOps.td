@@ -229,29 +229,71 @@ def Tile_MoveOp : Tile_Op<"move", [Pure]> {
   let hasFolder = 1;
 }
 
-def Tile_MergeUnitsOp : Tile_Op<"merge_units", [Pure]> {
+def Tile_MergeUnitsOp : Tile_Op<"merge_units", [Pure, AttrSizedOperandSegments]> {
   let summary = "combines the units that divided the keys, in unit order";
   let description = [{
     With m_u, l_u, o_u of unit u and m = max_u m_u, w_u = exp2(m_u − m):
     l = Σ_u w_u·l_u and o = Σ_u w_u·o_u, added in unit order. All units of the block take part and
-    all know the result. `scratch` is the offset of its shared memory, set by
-    `--tile-pack-shared-memory`.
+    all know the result. They meet in shared memory: at the offset `scratch`, set by
+    `--tile-pack-shared-memory`, or, in a loop over tiles, each in the slot of its own ring that it
+    has done with, all at the same position. There they exchange only rows that the item has; others
+    come as of no keys.
 
     (C1) Maximum and sum are f32, R × 1, value f32, R × C. (C2) Results have the operands' shapes
-    and element types; layouts may differ.
+    and element types; layouts may differ. (C3) `ring`, `position` and `item` are given together; the
+    ring is the unit's own and its slots hold 8 rows of four floats more than C each, and two for each
+    row. (C4) No `scratch` beside a ring.
 
     Example:
     ```mlir
     %m1, %l1, %o1 = tile.merge_units %m, %l, %o
         : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
         -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+    %m1, %l1, %o1 = tile.merge_units %m, %l, %o in %ring[%p] of %item : !tile.ring<…>
+        : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+        -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
     ```
   }];
   let arguments = (ins Tile_Tile:$maximum, Tile_Tile:$sum, Tile_Tile:$value,
-                       OptionalAttr<I32Attr>:$scratch);
+                       Optional<Tile_Ring>:$ring, Optional<Tile_Position>:$position,
+                       Optional<Tile_Item>:$item, OptionalAttr<I32Attr>:$scratch);
   let results = (outs Tile_Tile:$new_maximum, Tile_Tile:$new_sum, Tile_Tile:$new_value);
+  let builders = [
+    OpBuilder<(ins "mlir::Value":$maximum, "mlir::Value":$sum, "mlir::Value":$value)>
+  ];
   let assemblyFormat = [{
-    $maximum `,` $sum `,` $value attr-dict `:` functional-type(operands, results)
+    $maximum `,` $sum `,` $value (`in` $ring^ `[` $position `]` `of` $item `:` type($ring))? attr-dict
+    `:` `(` type($maximum) `,` type($sum) `,` type($value) `)`
+    `->` `(` type($new_maximum) `,` type($new_sum) `,` type($new_value) `)`
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_AddSplitOp : Tile_Op<"add_split", [
+    Pure, AllTypesMatch<["value", "total", "new_total"]>,
+    AllTypesMatch<["lse", "maximum", "sum", "new_maximum", "new_sum"]>]> {
+  let summary = "adds normalized rows over other keys";
+  let description = [{
+    With rows r, their log-sum-exps e in units of log2, and maximum m, sum l and total o so far (from
+    `tile.softmax_init` and `tile.zero` on):
+
+        m' = max(m, e)   f = exp2(m − m')   w = exp2(e − m')   l' = l·f + w   o' = o·f + w·r
+
+    in which o·f is rounded, and w·r added to it without. The first rows are not changed: l' = 1,
+    o' = r.
+
+    (C1) `value` is f32, R × C, `lse` f32, R × 1.
+
+    Example:
+    ```mlir
+    %m1, %l1, %o1 = tile.add_split %r, %e to %m, %l, %o : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+    ```
+  }];
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Tile:$maximum, Tile_Tile:$sum,
+                       Tile_Tile:$total);
+  let results = (outs Tile_Tile:$new_maximum, Tile_Tile:$new_sum, Tile_Tile:$new_total);
+  let assemblyFormat = [{
+    $value `,` $lse `to` $maximum `,` $sum `,` $total attr-dict `:` type($value) `,` type($lse)
   }];
   let hasVerifier = 1;
 }
@@ -260,7 +302,8 @@ def Tile_NormalizeOp : Tile_Op<"normalize", [Pure]> {
   let summary = "the result of the online softmax and its log-sum-exp";
   let description = [{
     result = value / sum and lse = ln 2·maximum + ln sum (natural logarithm), after the final sum
-    over replicas where the sum's layout is `partial`. A row with sum 0 gives 0 and −inf.
+    over replicas where the sum's layout is `partial`. With `log2` the log-sum-exp is in units of log2:
+    maximum + log2 sum. A row with sum 0 gives 0 and −inf.
 
     (C1) Value f32, R × C; maximum and sum f32, R × 1. (C2) `result` has the value's shape, `lse` is
     R × 1, both f32.
@@ -272,7 +315,7 @@ def Tile_NormalizeOp : Tile_Op<"normalize", [Pure]> {
         -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
     ```
   }];
-  let arguments = (ins Tile_Tile:$value, Tile_Tile:$maximum, Tile_Tile:$sum);
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$maximum, Tile_Tile:$sum, UnitAttr:$log2);
   let results = (outs Tile_Tile:$result, Tile_Tile:$lse);
   let assemblyFormat = [{
     $value `,` $maximum `,` $sum attr-dict `:` functional-type(operands, results)

@@ -55,6 +55,13 @@ inline std::optional<int64_t> keysOf(mlir::Value tileNumber) {
   return range ? std::optional<int64_t>(range.getKeys()) : std::nullopt;
 }
 
+/// The keys of a range's tiles.
+inline mlir::LogicalResult verifyTileKeys(mlir::Operation *op, int64_t keys) {
+  if (keys >= 16 && keys % 16 == 0)
+    return mlir::success();
+  return op->emitOpError() << "keys must be a positive multiple of 16, got " << keys;
+}
+
 inline mlir::LogicalResult verifyKeys(mlir::Operation *op, llvm::StringRef what, int64_t size,
                                       mlir::Value tileNumber) {
   std::optional<int64_t> keys = keysOf(tileNumber);

@@ -71,7 +71,7 @@ struct Builder {
         .number("kv_heads", ParamType::I32)
         .number("max_kv_length", ParamType::I32)
         .number("max_query_length", ParamType::I32)
-        .number("split_tokens", ParamType::I32, "0: the rule of the kernel");
+        .number("split_tokens", ParamType::I32, "0: the rule of the kernel; see adds_splits");
     return sequences ? number("num_sequences", ParamType::I32) : *this;
   }
   Builder &workspace(std::string access) {

@@ -17,6 +17,11 @@ const char *package::prologueName(Prologue prologue) {
   return prologue == Prologue::Fused ? "fused" : "none";
 }
 
+const char *package::addsSplitsName(AddsSplits adds) {
+  static const char *const names[] = {"none", "span", "all"};
+  return names[static_cast<int>(adds)];
+}
+
 std::optional<DType> package::parseDType(std::string_view name) {
   for (DType type : {DType::F16, DType::BF16, DType::F32})
     if (name == dtypeName(type))
@@ -239,6 +244,8 @@ static Tree toTree(const KernelEntry &kernel) {
     tree["load_class"][name] = Tree(Tree::Array{interval.least, interval.most});
   if (kernel.rows)
     tree["rows"] = kernel.rows;
+  if (kernel.addsSplits != AddsSplits::None)
+    tree["adds_splits"] = addsSplitsName(kernel.addsSplits);
   if (kernel.dependentLaunch)
     tree["dependent_launch"] = true;
   for (const auto &[param, rule] : kernel.tensorMaps)

@@ -156,6 +156,11 @@ struct Cubin {
   bool operator==(const Cubin &) const = default;
 };
 
+/// What items of decode may take, and a merge kernel knows of: one split, a span of them, all.
+enum class AddsSplits { None, Span, All };
+/// "none", "span", "all".
+const char *addsSplitsName(AddsSplits adds);
+
 struct KernelEntry {
   std::string entry, role, layerClass, target;
   std::string ptx;  ///< least PTX version of the driver, e.g. "7.8"
@@ -170,6 +175,7 @@ struct KernelEntry {
   std::string orderClass; ///< names the summation order; variants of one class give the same bits
   std::map<std::string, Interval> loadClass;
   int64_t rows = 0; ///< query rows of one block of decode and prefill; 0 for other roles
+  AddsSplits addsSplits = AddsSplits::None;
   bool dependentLaunch = false; ///< waits by itself for the launch in front of it
   std::map<std::string, TensorMapRule> tensorMaps; ///< by parameter of type tensor_map
   std::string schedule;                            ///< text of #attn.schedule; may be empty

@@ -585,6 +585,9 @@ KernelEntry Reader::kernel(const Value &value) {
   result.splitRule = optionalString(value, "split_rule");
   result.orderClass = optionalString(value, "order_class");
   result.rows = optionalInteger(value, "rows", 1, 65536, 0);
+  if (value.find("adds_splits") && !failure)
+    result.addsSplits = choice<AddsSplits>(value, "adds_splits",
+                                           {{"span", AddsSplits::Span}, {"all", AddsSplits::All}});
   if (const Value *dependent = value.find("dependent_launch"); dependent && !failure)
     result.dependentLaunch = take(dependent->asBoolean());
   if (value.find("tensor_maps"))

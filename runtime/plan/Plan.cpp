@@ -119,11 +119,15 @@ Result<void> Plan::prepare() {
   return {};
 }
 
-int64_t Plan::splitTokens(const LoadedKernel &decode, const attncc_batch &next) const {
+int64_t Plan::blocksOf(const LoadedKernel &decode, const attncc_batch &next) const {
   const int64_t rows = decode.layerClass->group * next.max_query_length,
                 rowsOfBlock = std::max<int64_t>(1, decode.entry->rows);
-  const int64_t blocks = std::max<int64_t>(1, numKvHeads * next.num_sequences *
-                                                  ((rows + rowsOfBlock - 1) / rowsOfBlock));
+  return std::max<int64_t>(1, numKvHeads * next.num_sequences *
+                                  ((rows + rowsOfBlock - 1) / rowsOfBlock));
+}
+
+int64_t Plan::tokensThatFill(const LoadedKernel &decode, const attncc_batch &next) const {
+  const int64_t blocks = blocksOf(decode, next);
   const int64_t multiprocessors = owner->device().info().multiprocessors;
   const int64_t splits = fillingSplits(blocks, multiprocessors);
   const int64_t tokens = (next.max_kv_length + splits - 1) / splits;
@@ -139,7 +143,8 @@ Result<int64_t> Plan::workspaceOf(const LoadedKernel &kernel) const {
   values[Name::MaxQueryLength] = queriesOf(kernel, bounds.max_query_length);
   values[Name::MaxSequences] = bounds.max_sequences;
   Result<int64_t> most = kernel.workspaceBytes->evaluate(values, kernel.splitRule);
-  if (!most || bounds.policy != ATTNCC_THROUGHPUT || kernel.entry->role != "decode")
+  if (!most || bounds.policy != ATTNCC_THROUGHPUT || kernel.entry->role != "decode" ||
+      kernel.entry->addsSplits != package::AddsSplits::None)
     return most;
   // Few sequences are cut into more splits than many.
   const int64_t multiprocessors = owner->device().info().multiprocessors;
@@ -252,10 +257,11 @@ Result<Plan::ClassPlan> Plan::withVariants(ClassPlan one, const attncc_batch &ne
   if (!decode)
     return decode.error();
   one.decode = *decode;
-  if (bounds.policy == ATTNCC_THROUGHPUT)
-    one.splitTokens = splitTokens(*one.decode, ofDecode);
+  one.splitTokens = splitTokensOf(one, ofDecode);
   for (const LoadedKernel *kernel : one.kernels->merge)
     if (*kernel->splitRule == *one.decode->splitRule &&
+        (kernel->entry->addsSplits == package::AddsSplits::None) ==
+            (one.decode->entry->addsSplits == package::AddsSplits::None) &&
         kernel->serves(next.num_sequences, ofDecode.max_query_length, next.max_kv_length)) {
       one.merge = kernel;
       return one;
@@ -297,13 +303,39 @@ Result<void> Plan::update(const attncc_batch &next, device::Stream) {
   for (const ClassPlan &one : classes)
     if (Result<ClassPlan> chosen = withVariants(one, next); !empty && !chosen)
       return chosen.error();
+  batch = next;
   for (size_t i = 0; i < classes.size() && !empty; ++i) {
     classes[i] = *withVariants(classes[i], next);
-    asked[i].steps[0].splitLength = std::max<int64_t>(1, classes[i].splitTokens);
+    setAsked(i);
   }
-  batch = next;
   updated = true;
   return {};
+}
+
+int64_t Plan::splitTokensOf(const ClassPlan &one, const attncc_batch &next) const {
+  const int64_t multiprocessors = owner->device().info().multiprocessors;
+  const int64_t items = fillingSplits(blocksOf(*one.decode, next), multiprocessors);
+  switch (one.decode->entry->addsSplits) {
+  case package::AddsSplits::None: // another length gives other bits
+    return bounds.policy == ATTNCC_THROUGHPUT ? tokensThatFill(*one.decode, next) : 0;
+  case package::AddsSplits::Span:
+    return -std::max<int64_t>(2, items); // with 1 an item may take all
+  case package::AddsSplits::All:
+    return -items;
+  }
+  return 0;
+}
+
+void Plan::setAsked(size_t ofClass) {
+  const ClassPlan &one = classes[ofClass];
+  if (!one.decode || one.splitTokens == 0)
+    return;
+  const int64_t longest = std::max<int64_t>(1, batch.max_kv_length);
+  const bool adds = one.decode->entry->addsSplits != package::AddsSplits::None;
+  const int64_t length =
+      adds ? longest / maxItems(*one.decode->splitRule, longest, -one.splitTokens)
+           : one.splitTokens;
+  asked[ofClass].steps.assign({{INT64_MAX, std::max<int64_t>(1, length)}});
 }
 
 Result<void> Plan::checkReady(const KvCache &cache, uint32_t layer) const {

@@ -11,9 +11,10 @@
 //            would have more than one split
 //   check    reads and clears the error word, the u32 at offset 0 of the workspace
 //
-// Under the throughput policy the plan asks decode for splits of one length, chosen from the bounds
-// so that the blocks fill the GPU; under the invariant one the kernels' own rule holds, and of
-// a role only the variants that add in the first one's order are taken.
+// The plan asks decode for blocks that fill the GPU. Where a block may take several splits it says
+// how many blocks a sequence should have, which gives the same bits. Else it is the length of a
+// split, under the throughput policy only; under the invariant one the kernels' own rule holds. Of a
+// role the invariant policy takes only the variants that add in the first one's order.
 //
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from
 // the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
@@ -69,6 +70,8 @@ public:
   const package::LoadedKernel *prefillKernel(uint32_t layer) const {
     return classes[classOf[layer]].prefill;
   }
+  /// split_tokens of decode's and merge's launches for this layer at the current batch.
+  int64_t splitTokens(uint32_t layer) const { return classes[classOf[layer]].splitTokens; }
   /// Names that rules use, at the current batch.
   package::NameValues names(const package::LoadedKernel &kernel) const;
 
@@ -83,7 +86,7 @@ private:
     const package::LoadedKernel *append = nullptr, *appendWithoutPrologue = nullptr;
     const package::LoadedKernel *decode = nullptr, *merge = nullptr;
     const package::LoadedKernel *prefill = nullptr; // null: no sequence may be that long
-    int64_t splitTokens = 0; // that the throughput policy asks for; 0: the rule of the kernels
+    int64_t splitTokens = 0; // of the launches (docs/package.md)
   };
 
   Plan() = default;
@@ -93,11 +96,17 @@ private:
          const attncc_batch &batch) const;
   /// The class with the kernels that serve the bounds of `next`.
   Result<ClassPlan> withVariants(ClassPlan one, const attncc_batch &next) const;
-  /// What the throughput policy asks for at these bounds.
-  int64_t splitTokens(const package::LoadedKernel &decode, const attncc_batch &batch) const;
+  /// Of decode, if no sequence is cut.
+  int64_t blocksOf(const package::LoadedKernel &decode, const attncc_batch &batch) const;
+  /// Tokens of a split that fill the GPU at these bounds.
+  int64_t tokensThatFill(const package::LoadedKernel &decode, const attncc_batch &batch) const;
   /// Workspace of a kernel at the plan's limits.
   Result<int64_t> workspaceOf(const package::LoadedKernel &kernel) const;
-  /// What cuts sequences in a launch of the class's decode or merge.
+  /// split_tokens for the class's decode at these bounds.
+  int64_t splitTokensOf(const ClassPlan &one, const attncc_batch &batch) const;
+  /// Sets what a launch of splitTokens cuts sequences into: items.
+  void setAsked(size_t ofClass);
+  /// What cuts sequences into items in a launch of the class's decode or merge.
   const SplitRule *ruleOf(const ClassPlan &one) const;
   Result<void> checkReady(const KvCache &cache, uint32_t layer) const;
   /// The arguments that say what is done to queries and keys agree, and the package has a kernel
@@ -116,7 +125,7 @@ private:
   int64_t bytesOfWorkspace = 0;
   std::vector<ClassPlan> classes;
   std::vector<uint32_t> classOf; // by layer of the group: index into classes
-  std::vector<SplitRule> asked;  // by class: splits of its splitTokens, whatever the length
+  std::vector<SplitRule> asked;  // by class: what its splitTokens cut sequences into
   void *workspace = nullptr;
   bool updated = false;
   attncc_batch batch = {};

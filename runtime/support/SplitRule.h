@@ -14,6 +14,12 @@
 
 namespace attncc {
 
+/// Where items add splits they take one, a span of so many, or all of a sequence; sums are formed
+/// in spans whatever they take.
+constexpr int64_t kSplitsOfSpan = 4;
+/// The longest item of several splits, in tokens.
+constexpr int64_t kLongestItem = 4096;
+
 /// Sequences of up to `maxLength` tokens are cut into splits of `splitLength`.
 struct SplitStep {
   int64_t maxLength;
@@ -47,5 +53,31 @@ struct SplitRule {
   }
   bool operator==(const SplitRule &) const = default;
 };
+
+/// How many splits an item takes of a sequence, if it has as many, in a launch that would have about
+/// `items` items of each sequence; 0: one split each. A span is taken where one split would be more
+/// than twice as many items, which is farther off.
+inline int64_t splitsTaken(const SplitRule &rule, int64_t kvLength, int64_t items) {
+  if (items == 1 && kvLength <= kLongestItem)
+    return rule.numSplits(kvLength);
+  const int64_t split = rule.splitLength(kvLength);
+  const bool span = items > 0 && 2 * items * split < kvLength && kSplitsOfSpan * split <= kLongestItem;
+  return span ? kSplitsOfSpan : 1;
+}
+
+/// The most items of any length up to kvLength in such a launch.
+inline int64_t maxItems(const SplitRule &rule, int64_t kvLength, int64_t items) {
+  auto count = [&](int64_t length) {
+    int64_t taken = splitsTaken(rule, length, items);
+    return (rule.numSplits(length) + taken - 1) / taken;
+  };
+  // In each step the longest, and the longest whose items take one split.
+  int64_t most = count(kvLength);
+  for (const SplitStep &step : rule.steps)
+    for (int64_t length : {step.maxLength, 2 * items * step.splitLength})
+      if (0 < length && length < kvLength)
+        most = std::max(most, count(length));
+  return most;
+}
 
 } // namespace attncc

@@ -385,8 +385,11 @@ VerifyCase decodeTrafficCase(const ClassShape &shape) {
   c.id = shape.name + "/traffic/decode";
   c.layerClass = shape.name;
   c.seed = 1;
-  c.kvHeads = shape.kvHeads;
-  c.sequences = {{1, std::min<int64_t>(4096, shape.maxPosition)}};
+  // One long sequence on few heads, not a short one on many: a plan cuts either until the GPU is
+  // full, and what splits cost is to be seen beside as many keys as they have then.
+  const int64_t length = std::min<int64_t>(16384, shape.maxPosition);
+  c.kvHeads = std::max<int64_t>(1, shape.kvHeads * std::min<int64_t>(4096, length) / length);
+  c.sequences = {{1, length}};
   c.logSumExp = false;
   c.role = shape.splits.numSplits(c.maxKvLength()) > 1 ? Role::Merge : Role::Decode;
   return c;

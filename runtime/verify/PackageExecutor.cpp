@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numbers>
 
 namespace attncc::verify {
 
@@ -44,18 +45,26 @@ attncc_tensor tensorOf(const CaseMemory &memory, const LseImage &image, int64_t 
 
 /// The plan's workspace behind its head and counters (docs/package.md, "Workspace").
 Partials readPartials(const ClassShape &shape, const VerifyCase &c, const CaseData &data,
-                      const Memory &workspace) {
+                      const Memory &workspace, const plan::Plan &plan) {
   Partials partials;
   const int64_t sequences = int64_t(c.sequences.size());
   partials.splits = shape.splits.maxSplits(data.maxKvLength);
   partials.maxQueryLength = std::min(data.maxQueryLength, shape.maxDraft);
   partials.queryHeads = c.kvHeads * shape.group();
   partials.dim = shape.valueDim;
+  const auto layer = static_cast<uint32_t>(shape.layer);
+  const bool addsSplits =
+      plan.decodeKernel(layer)->entry->addsSplits != package::AddsSplits::None;
+  for (const auto &sequence : c.sequences)
+    partials.splitsOfItem.push_back(
+        addsSplits ? splitsTaken(shape.splits, sequence.kvLength, -plan.splitTokens(layer)) : 1);
   const int64_t rows = sequences * partials.splits * partials.maxQueryLength * partials.queryHeads;
   const auto *output = reinterpret_cast<const float *>(
       workspace.as<std::byte>() + 256 + 256 * ((4 * sequences * c.kvHeads + 255) / 256));
   partials.output.assign(output, output + rows * partials.dim);
   partials.lse.assign(output + rows * partials.dim, output + rows * (partials.dim + 1));
+  for (float &lse : partials.lse) // in units of log2
+    lse *= std::numbers::ln2_v<float>;
   return partials;
 }
 } // namespace
@@ -294,7 +303,7 @@ struct PackageExecutor::Launches {
       return trespasses.error();
     execution.findings.insert(execution.findings.end(), trespasses->begin(), trespasses->end());
     if (c.role == Role::Merge)
-      execution.partials = readPartials(shape, c, data, workspace);
+      execution.partials = readPartials(shape, c, data, workspace, *plan);
     return execution;
   }
 

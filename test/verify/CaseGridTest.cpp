@@ -369,10 +369,10 @@ TEST(CaseFile, refusesAnAppendThatThePackageLacks) {
   EXPECT_EQ(message(), "case x: class full has no merge_states kernel");
 }
 
-TEST(TrafficCases, areStatedAtFourThousandTokensAndAllHeads) {
+TEST(TrafficCases, areOfOneLongSequenceAndAsManyBytesAsFourThousandTokensOfAllHeads) {
   VerifyCase decode = decodeTrafficCase(llama());
-  EXPECT_EQ(decode.sequences, (std::vector<SequenceShape>{{1, 4096}}));
-  EXPECT_EQ(decode.kvHeads, 8);
+  EXPECT_EQ(decode.sequences, (std::vector<SequenceShape>{{1, 16384}}));
+  EXPECT_EQ(decode.kvHeads, 2);
   EXPECT_EQ(decode.role, Role::Merge);
   EXPECT_TRUE(checkCase(decode, llama()));
   EXPECT_TRUE(checkCase(appendTrafficCase(llama()), llama()));

@@ -13,8 +13,11 @@
 //   merge_states  x · units + unit = row (token · heads + head)
 //
 // The split length is the schedule's step function of the sequence's own length:
-// a chain of selects. An override of the launch is rounded up to whole granules,
-// so that no tile of keys belongs to two splits.
+// a chain of selects. With `merge = span` or `item` a negative number of split_tokens
+// says about how many items a sequence should have, from which follows whether one
+// takes a split, a span or all (splitsTaken in SplitRule.h); else they replace the
+// split length, rounded up to whole granules, so that no tile of keys belongs to
+// two splits.
 //
 // A batch may mix sequences of decode and of prefill: those of up to the phase's
 // max_query tokens are decode's. Each kernel leaves the other's alone; where no
@@ -38,11 +41,18 @@ constexpr int64_t splitGranule = 64;
 /// Bits of the error word.
 constexpr int64_t errorLength = 1;
 
+SplitRule ruleOf(const KernelContext &kernel) {
+  return kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
+}
+
+/// `override` is null where an item takes several splits: those have the rule's length.
 Value splitLength(KernelBuilder &b, const SplitRule &rule, Value kvLength, Value override) {
   Value length = b.i32(rule.steps.back().splitLength);
   for (size_t i = rule.steps.size() - 1; i-- > 0;)
     length = b.select(b.compare(Compare::sle, kvLength, rule.steps[i].maxLength),
                       b.i32(rule.steps[i].splitLength), length);
+  if (!override)
+    return length;
   Value rounded = b.bitAnd(b.add(override, splitGranule - 1), -splitGranule);
   return b.select(b.compare(Compare::eq, override, 0), length, rounded);
 }
@@ -159,7 +169,7 @@ Item itemOfSequence(KernelBuilder &b, const BatchArgument &batch, Value sequence
                         b.compare(Compare::ugt, item.queryLength, batch.maxQueryLength));
   item.keyBegin = item.keyEnd = item.split = b.i32(0);
   item.maxSplits = item.splits = b.i32(1);
-  item.singleSplit = b.i1(true);
+  item.single = b.i1(true);
   return item;
 }
 
@@ -199,7 +209,7 @@ private:
     item.sequence = item.queryBegin = item.kvLength = item.keyBegin = item.keyEnd = item.split =
         b.i32(0);
     item.splits = item.maxSplits = b.i32(1);
-    item.singleSplit = b.i1(true);
+    item.single = b.i1(true);
     item.faulty = b.i1(false);
     item.table = states.outputs.front().pointer; // of no pages
     item.numPages = b.i64(0);
@@ -214,23 +224,45 @@ private:
       item.faulty = b.bitOr(item.faulty, b.compare(Compare::slt, item.kvLength, item.queryLength));
     Value valid, answers = answersFor(b, kernel, item, batch);
 
-    SplitRule rule = kernel.schedule.split.value_or(SplitRule{{{1, INT32_MAX / 2}}});
-    auto setSplits = [&]() -> Value {
-      Value length = splitLength(b, rule, item.kvLength, batch.splitTokens);
-      item.maxSplits = maximumSplits(b, rule, batch.maxKvLength, batch.splitTokens);
-      item.singleSplit = b.bitOr(item.faulty, b.compare(Compare::sle, item.kvLength, length));
-      return length;
+    struct Cut {
+      Value length;  // of a split
+      Value perItem; // splits of an item that does not take all
+      Value tokens;  // of an item
+    };
+    auto setSplits = [&]() -> Cut {
+      const SplitRule rule = ruleOf(kernel);
+      const bool many = kernel.schedule.merge != attn::MergeForm::Kernel;
+      Value override = many ? Value() : batch.splitTokens;
+      Cut cut{splitLength(b, rule, item.kvLength, override), b.i32(1), {}};
+      cut.tokens = cut.length;
+      if (many) {
+        Value items = b.sub(b.i32(0), batch.splitTokens);
+        Value takesSpan = b.bitAnd(
+            b.bitAnd(b.compare(Compare::sgt, items, 0),
+                     b.compare(Compare::sle, cut.length, kLongestItem / kSplitsOfSpan)),
+            b.compare(Compare::slt, b.mul(b.mul(cut.length, 2), items), item.kvLength));
+        Value takesAll = b.bitAnd(b.compare(Compare::eq, items, 1),
+                                  b.compare(Compare::sle, item.kvLength, kLongestItem));
+        cut.perItem = b.select(takesSpan, b.i32(kSplitsOfSpan), cut.perItem);
+        cut.tokens = b.mul(cut.perItem, cut.length);
+        cut.tokens = b.select(takesAll, b.maxSigned(cut.tokens, item.kvLength), cut.tokens);
+      }
+      item.maxSplits = maximumSplits(b, rule, batch.maxKvLength, override);
+      item.single = b.bitOr(item.faulty, b.compare(Compare::sle, item.kvLength, cut.tokens));
+      return cut;
     };
 
     switch (kernel.itemKind) {
     case tile::ItemKind::Decode: {
       placeItem(b, kernel, item, unit);
       item.rowEnd = b.mul(item.queryLength, group);
-      Value length = setSplits();
-      item.keyBegin = b.mul(item.split, length);
+      const Cut cut = setSplits();
+      item.keyBegin = b.mul(item.split, cut.tokens);
+      item.split = b.mul(item.split, cut.perItem);
       // The first split of an empty sequence is an item: its rows are written too.
       Value keys = b.select(item.faulty, b.i32(0), item.kvLength);
-      item.keyEnd = b.minSigned(b.add(item.keyBegin, length), keys);
+      item.keyEnd = b.minSigned(b.add(item.keyBegin, cut.tokens), keys);
+      item.splits = b.maxSigned(b.ceilDiv(b.sub(item.keyEnd, item.keyBegin), cut.length), b.i32(1));
       valid = b.bitOr(b.compare(Compare::ult, item.keyBegin, keys),
                       b.compare(Compare::eq, item.split, 0));
       valid = b.bitAnd(valid, b.compare(Compare::slt, item.rowBegin, item.rowEnd));
@@ -249,11 +281,12 @@ private:
       item.kvHead = b.divUnsigned(head, group);
       item.rowBegin = b.add(b.mul(token, group), b.sub(head, b.mul(item.kvHead, group)));
       item.rowEnd = b.add(item.rowBegin, 1);
-      Value length = setSplits();
-      item.splits = b.ceilDiv(item.kvLength, length);
+      const Cut cut = setSplits();
+      item.splits = b.ceilDiv(item.kvLength, cut.length);
+      item.split = cut.perItem;
       item.keyEnd = item.kvLength;
       valid = b.bitAnd(b.compare(Compare::slt, token, item.queryLength),
-                       b.compare(Compare::eq, item.singleSplit, b.i1(false)));
+                       b.compare(Compare::eq, item.single, b.i1(false)));
       break;
     }
     case tile::ItemKind::Append: {
@@ -551,6 +584,30 @@ struct RangeSkippedPattern : TilePattern<tile::RangeSkippedOp> {
   }
 };
 
+struct ItemSplitsPattern : TilePattern<tile::ItemSplitsOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::ItemSplitsOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOp(op, Item::unpack(adaptor.getItem()).splits);
+    return mlir::success();
+  }
+};
+
+struct SplitTilesPattern : TilePattern<tile::SplitTilesOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::SplitTilesOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    if (kernel.schedule.merge == attn::MergeForm::Kernel)
+      return op.emitOpError() << "expected items that take several splits, got merge = kernel";
+    KernelBuilder b(rewriter, op.getLoc());
+    Value length =
+        splitLength(b, ruleOf(kernel), Item::unpack(adaptor.getItem()).kvLength, Value());
+    rewriter.replaceOp(
+        op, b.divUnsigned(length, static_cast<int64_t>(op.getKeys()) * kernel.units()));
+    return mlir::success();
+  }
+};
+
 struct KeyTilePattern : TilePattern<tile::KeyTileOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::KeyTileOp op, Adaptor adaptor,
@@ -570,7 +627,7 @@ void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns.add<GridItemPattern, DrawItemPattern, PutItemPattern, TakeItemPattern, KeyRangePattern,
                RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, RangeIdlePattern,
-               KeyTilePattern>(converter, patterns.getContext(), kernel);
+               ItemSplitsPattern, SplitTilesPattern, KeyTilePattern>(converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

@@ -6,6 +6,7 @@
 #include "compiler/conversion/TileToNVVM/Representation.h"
 
 #include <bit>
+#include <numbers>
 
 namespace attncc::lowering {
 
@@ -27,6 +28,18 @@ mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType
     tiles.push_back({*layout, type.getElementType().getIntOrFloatBitWidth() / 8});
   }
   return tile::ringStorage(tiles);
+}
+
+mlir::FailureOr<Value> slotAddress(KernelBuilder &b, const KernelContext &kernel,
+                                   mlir::Operation *op, tile::RingType type, ValueRange ring,
+                                   ValueRange position, tile::RingStorage *storage) {
+  mlir::FailureOr<tile::RingStorage> found = storageOf(op, type);
+  if (mlir::failed(found))
+    return mlir::failure();
+  if (storage)
+    *storage = *found;
+  Value stage = kernel.tensorCopies() ? Turn::stage(b, position) : position.front();
+  return b.offset(ring.front(), b.mul(stage, found->slotBytes));
 }
 
 StatesArgument StatesArgument::unpack(ValueRange values) {
@@ -52,6 +65,15 @@ llvm::SmallVector<Field> StatesArgument::fields(int64_t parts) {
 int64_t registerValues(tile::TileType type) {
   int64_t registers = type.getLayout().toLayout().registersPerThread();
   return isHalf(type.getElementType()) ? (registers + 1) / 2 : registers;
+}
+
+Value inverseOfSum(KernelBuilder &b, Value sum) {
+  // Of NaN neither comparison holds: it passes on.
+  return b.select(b.isZero(sum), b.f32(0), b.reciprocal(sum));
+}
+Value logSumExp(KernelBuilder &b, Value maximum, Value sum, bool log2) {
+  Value lse = b.fadd(maximum, b.log2(sum));
+  return log2 ? lse : b.fmul(lse, b.f32(std::numbers::ln2));
 }
 
 Value KernelContext::unit(KernelBuilder &b) const {

@@ -214,11 +214,11 @@ struct PersistentBatch {
 /// group of 1.
 struct Item : Packed<Item> {
   Value sequence, kvHead, rowBegin, rowEnd;
-  Value split, splits; // `splits` of the sequence, where the item is a merge's
+  Value split, splits; // the first one and how many it takes; of a merge those of a partial, and all
   Value queryBegin, queryLength, kvLength;
   Value keyBegin, keyEnd;
   Value kvHeads, maxQueryLength, maxSplits; // of the launch
-  Value singleSplit;
+  Value single;          // its sequence has no other item
   Value faulty;          // a length passed its bound
   Value table, numPages; // the sequence's block-table entries; pages of the pool
   Members members() {
@@ -226,7 +226,7 @@ struct Item : Packed<Item> {
     list(m, Field::Word,
          {&sequence, &kvHead, &rowBegin, &rowEnd, &split, &splits, &queryBegin, &queryLength,
           &kvLength, &keyBegin, &keyEnd, &kvHeads, &maxQueryLength, &maxSplits});
-    list(m, Field::Bit, {&singleSplit, &faulty});
+    list(m, Field::Bit, {&single, &faulty});
     list(m, Field::Pointer, {&table});
     list(m, Field::Long, {&numPages});
     return m;
@@ -273,6 +273,11 @@ int64_t registerValues(tile::TileType type);
 /// even).
 Values toF32(KernelBuilder &builder, Type element, ValueRange values);
 Values fromF32(KernelBuilder &builder, Type element, ValueRange values);
+
+/// What a row's values are multiplied by when the online softmax ends with this sum.
+Value inverseOfSum(KernelBuilder &builder, Value sum);
+/// The row's log-sum-exp, in units of log2 or natural.
+Value logSumExp(KernelBuilder &builder, Value maximum, Value sum, bool log2);
 
 /// Base of all patterns: a builder at the op, and the kernel's facts.
 template <class Op> class TilePattern : public mlir::OpConversionPattern<Op> {
@@ -333,6 +338,10 @@ void copyRows(KernelBuilder &builder, const KernelContext &kernel, const CopyPla
 bool hasBarriers(Value ring);
 /// How the slots of a ring are divided.
 mlir::FailureOr<tile::RingStorage> storageOf(mlir::Operation *op, tile::RingType ring);
+/// Address of the slot at a position of a ring of this type; both as converted.
+mlir::FailureOr<Value> slotAddress(KernelBuilder &builder, const KernelContext &kernel,
+                                   mlir::Operation *op, tile::RingType type, ValueRange ring,
+                                   ValueRange position, tile::RingStorage *storage = nullptr);
 /// Lane (g, c) = (lane / 4, lane mod 4) holds word c of each 16 bytes of row g, as in the fragments
 /// of mma.m16n8k16 but for a swapped accumulator, and of each warp's rows of a wgmma.
 bool isFragment(const tile::Layout &layout);

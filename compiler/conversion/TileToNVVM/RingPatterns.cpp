@@ -149,22 +149,6 @@ struct AdvancePattern : TilePattern<tile::AdvanceOp> {
   }
 };
 
-/// The stage that a position stands at.
-Value stageOf(KernelBuilder &b, const KernelContext &kernel, ValueRange position) {
-  return kernel.tensorCopies() ? Turn::stage(b, position) : position.front();
-}
-
-/// Address of the slot of a stage.
-mlir::FailureOr<Value> slotAddress(KernelBuilder &b, mlir::Operation *op, tile::RingType ring,
-                                   Value base, Value stage, tile::RingStorage *storage = nullptr) {
-  mlir::FailureOr<tile::RingStorage> found = storageOf(op, ring);
-  if (mlir::failed(found))
-    return mlir::failure();
-  if (storage)
-    *storage = *found;
-  return b.offset(base, b.mul(stage, found->slotBytes));
-}
-
 /// The mbarrier that says when the slot at a position is full.
 Value slotBarrier(KernelBuilder &b, ValueRange ring, ValueRange position) {
   return b.offset(Landing::unpack(ring).barrier, b.mul(Turn::stage(b, position), 8));
@@ -186,8 +170,8 @@ struct AcquirePattern : TilePattern<tile::AcquireOp> {
                        b.bitXor(Turn::parity(b, adaptor.getPosition()), 1));
     else if (isShared(ring) && ring.getDepth() == 1)
       b.blockBarrier();
-    mlir::FailureOr<Value> address = slotAddress(b, op, ring, adaptor.getRing().front(),
-                                                 stageOf(b, kernel, adaptor.getPosition()));
+    mlir::FailureOr<Value> address =
+        slotAddress(b, kernel, op, ring, adaptor.getRing(), adaptor.getPosition());
     if (mlir::failed(address))
       return mlir::failure();
     Values slot = {*address};
@@ -221,8 +205,8 @@ struct WaitPattern : TilePattern<tile::WaitOp> {
     KernelBuilder b(rewriter, op.getLoc());
     tile::RingStorage storage;
     mlir::FailureOr<Value> slot =
-        slotAddress(b, op, llvm::cast<tile::RingType>(op.getRing().getType()),
-                    adaptor.getRing().front(), stageOf(b, kernel, adaptor.getPosition()), &storage);
+        slotAddress(b, kernel, op, llvm::cast<tile::RingType>(op.getRing().getType()),
+                    adaptor.getRing(), adaptor.getPosition(), &storage);
     if (mlir::failed(slot))
       return mlir::failure();
     if (hasBarriers(op.getRing())) {

@@ -7,7 +7,8 @@
 //
 // Row sums stay addends of the lanes until the units merge: then each unit leaves
 // maximum, sum and value of its rows in shared memory (layout: Storage.h), and
-// every thread reads its share of all units, in the order of the units.
+// every thread reads its share of all units, in the order of the units. In slots
+// of rings there is room for 8 rows at a time.
 //
 // Test: test/compiler/conversion/TileToNVVM/softmax.mlir
 //
@@ -153,103 +154,237 @@ Value SoftmaxStepPattern::inChains(ValueRange values,
   return parts[0];
 }
 
+/// Where the units of a block leave rows for each other.
+struct MeetingPlace {
+  Value first, own; // of the block's first unit, of this one
+  int64_t unitBytes = 0;
+  tile::MergeScratch scratch; // what each has there
+  int64_t rows = 0;           // for so many rows
+};
+
 struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
   using TilePattern::TilePattern;
+
+  /// Rows that meet in a slot at a time.
+  static constexpr int64_t rowsInSlot = 8;
+
   mlir::LogicalResult matchAndRewrite(tile::MergeUnitsOp op, Adaptor adaptor,
                                       mlir::ConversionPatternRewriter &rewriter) const override {
-    auto type = llvm::cast<tile::TileType>(op.getValue().getType());
-    mlir::FailureOr<Layout> value = layoutOf(op, type);
-    mlir::FailureOr<Layout> sum = layoutOf(op, op.getSum().getType());
-    mlir::FailureOr<Layout> maximum = layoutOf(op, op.getMaximum().getType());
-    mlir::FailureOr<Layout> merged = layoutOf(op, op.getNewValue().getType());
-    mlir::FailureOr<Layout> statistics = layoutOf(op, op.getNewSum().getType());
-    if (mlir::failed(value) || mlir::failed(sum) || mlir::failed(maximum) || mlir::failed(merged) ||
-        mlir::failed(statistics))
+    Layouts layouts;
+    if (mlir::failed(setLayouts(op, layouts)))
       return mlir::failure();
-    if (!op.getScratch())
-      return op.emitOpError() << "expected a scratch offset: run --tile-pack-shared-memory first";
-    auto rowOf = matchRegisters(*merged, *statistics, /*keepRow=*/true, /*keepColumn=*/false);
-    if (!rowOf || op.getNewMaximum().getType() != op.getNewSum().getType() ||
-        maximum->registersPerThread() != sum->registersPerThread())
-      return op.emitOpError() << "expected each thread to hold the statistics of its rows";
-
     KernelBuilder b(rewriter, op.getLoc());
     b.rereadThread();
-    tile::MergeScratch scratch = tile::mergeScratch(type.getRows(), type.getColumns());
-    Value base = b.sharedMemory(*op.getScratch());
-    b.blockBarrier(); // all units have left their rings, which the scratch overlays
+    MeetingPlace place;
+    if (mlir::failed(op.getRing() ? placeInSlot(b, op, adaptor, layouts, place)
+                                  : placeInScratch(b, op, place)))
+      return mlir::failure();
 
-    Value own = b.offset(base, b.mul(b.warp(kernel.units()), scratch.unitBytes));
-    storeOwn(b, *value, *maximum, adaptor, scratch, own, *sum);
-    b.blockBarrier();
-
-    // Statistics of this thread's rows, of all units.
-    ThreadCoordinates place(b, *merged, kernel.warps());
-    int64_t rows = statistics->registersPerThread();
-    ThreadCoordinates rowPlace(b, *statistics, kernel.warps());
-    Values newMaximum(rows), newSum(rows);
-    std::vector<Values> weights(rows);
-    for (int64_t row = 0; row < rows; ++row) {
-      Value address = b.offset(base, b.mul(rowPlace.row(row), 8));
-      std::vector<Values> units;
-      for (int64_t unit = 0; unit < kernel.units(); ++unit) {
-        units.push_back(
-            b.loadVector(b.offset(address, unit * scratch.unitBytes + scratch.statisticsOffset),
-                         b.f32Type(), 2));
-        newMaximum[row] = unit ? b.fmax(newMaximum[row], units.back()[0]) : units.back()[0];
-      }
-      for (const Values &unit : units) {
-        Value weight = b.exp2(b.fsub(unit[0], newMaximum[row]));
-        weights[row].push_back(weight);
-        newSum[row] = newSum[row] ? b.fma(weight, unit[1], newSum[row]) : b.fmul(weight, unit[1]);
-      }
-    }
-    Values result(merged->registersPerThread());
-    int64_t run = columnRun(*merged, 4);
-    for (int64_t reg = 0; reg < merged->registersPerThread(); reg += run) {
-      Value address = b.offset(
-          base, b.add(b.mul(place.row(reg), scratch.pitchBytes), b.mul(place.column(reg), 4)));
-      for (int64_t unit = 0; unit < kernel.units(); ++unit) {
-        Values part = b.loadVector(b.offset(address, unit * scratch.unitBytes), b.f32Type(), run);
-        for (int64_t i = 0; i < run; ++i) {
-          Value &total = result[reg + i];
-          Value weight = weights[(*rowOf)[reg + i]][unit];
-          total = total ? b.fma(weight, part[i], total) : b.fmul(weight, part[i]);
+    const int64_t rows = layouts.statistics.registersPerThread();
+    Values maximum(rows), sum(rows), value(layouts.merged.registersPerThread());
+    for (int64_t row = 0; row < op.getValue().getType().getRows(); row += place.rows) {
+      // Which of this thread's registers have rows of the group.
+      llvm::SmallVector<int64_t> statistics, values;
+      for (int64_t reg = 0; reg < rows; ++reg)
+        if (layouts.statistics.registerPart(reg).row / place.rows == row / place.rows)
+          statistics.push_back(reg);
+      for (size_t reg = 0; reg < value.size(); ++reg)
+        if (layouts.merged.registerPart(reg).row / place.rows == row / place.rows)
+          values.push_back(reg);
+      auto meet = [&] {
+        leave(b, layouts, adaptor, place, row);
+        b.blockBarrier();
+        Values all = collect(b, layouts, place, row, statistics, values);
+        if (op.getRing()) { // the slot is filled again
+          if (kernel.tensorCopies())
+            b.fenceAsyncProxy();
+          b.blockBarrier();
         }
+        return all;
+      };
+      Values all;
+      if (op.getRing() && row > 0) {
+        Item item = Item::unpack(adaptor.getItem());
+        Value exists = b.compare(Compare::sgt, b.sub(item.rowEnd, item.rowBegin), row);
+        llvm::SmallVector<Type> types(2 * statistics.size() + values.size(), b.f32Type());
+        all = b.ifElse(exists, types, meet, [&] {
+          Values none(statistics.size(), b.f32(-1e30));
+          none.append(statistics.size() + values.size(), b.f32(0));
+          return none;
+        });
+      } else {
+        all = meet();
       }
+      for (auto [i, reg] : llvm::enumerate(statistics)) {
+        maximum[reg] = all[i];
+        sum[reg] = all[statistics.size() + i];
+      }
+      for (auto [i, reg] : llvm::enumerate(values))
+        value[reg] = all[2 * statistics.size() + i];
     }
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{newMaximum, newSum, result});
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{maximum, sum, value});
     return mlir::success();
   }
 
 private:
-  void storeOwn(KernelBuilder &b, const Layout &value, const Layout &maximum, Adaptor &adaptor,
-                const tile::MergeScratch &scratch, Value own, const Layout &sum) const {
-    ThreadCoordinates place(b, value, kernel.warps());
-    Value address = b.offset(
-        own, b.add(b.mul(place.rowOfThread, scratch.pitchBytes), b.mul(place.columnOfThread, 4)));
+  struct Layouts {
+    Layout value, maximum, sum;            // of a unit
+    Layout merged, statistics;             // of the block
+    llvm::SmallVector<int64_t> statisticOf; // of a register of `merged`
+  };
+
+  static mlir::LogicalResult setLayouts(tile::MergeUnitsOp op, Layouts &layouts) {
+    for (auto [of, layout] : {std::pair(op.getValue(), &layouts.value),
+                              std::pair(op.getMaximum(), &layouts.maximum),
+                              std::pair(op.getSum(), &layouts.sum),
+                              std::pair(op.getNewValue(), &layouts.merged),
+                              std::pair(op.getNewSum(), &layouts.statistics)}) {
+      mlir::FailureOr<Layout> found = layoutOf(op, of.getType());
+      if (mlir::failed(found))
+        return mlir::failure();
+      *layout = *found;
+    }
+    auto rowOf =
+        matchRegisters(layouts.merged, layouts.statistics, /*keepRow=*/true, /*keepColumn=*/false);
+    if (!rowOf || op.getNewMaximum().getType() != op.getNewSum().getType() ||
+        layouts.maximum.registersPerThread() != layouts.sum.registersPerThread())
+      return op.emitOpError() << "expected each thread to hold the statistics of its rows";
+    layouts.statisticOf = *rowOf;
+    return mlir::success();
+  }
+
+  mlir::LogicalResult placeInScratch(KernelBuilder &b, tile::MergeUnitsOp op,
+                                     MeetingPlace &place) const {
+    if (!op.getScratch())
+      return op.emitOpError() << "expected a scratch offset: run --tile-pack-shared-memory first";
+    tile::TileType type = op.getValue().getType();
+    place.rows = type.getRows();
+    place.scratch = tile::mergeScratch(place.rows, type.getColumns());
+    place.unitBytes = place.scratch.unitBytes;
+    place.first = b.sharedMemory(*op.getScratch());
+    b.blockBarrier(); // all units have left their rings, which the scratch overlays
+    place.own = b.offset(place.first, b.mul(b.warp(kernel.units()), place.unitBytes));
+    return mlir::success();
+  }
+
+  mlir::LogicalResult placeInSlot(KernelBuilder &b, tile::MergeUnitsOp op, Adaptor &adaptor,
+                                  const Layouts &layouts, MeetingPlace &place) const {
+    place.rows = rowsInSlot;
+    place.scratch = tile::mergeScratch(rowsInSlot, op.getValue().getType().getColumns());
+    tile::RingType ring = op.getRing().getType();
+    tile::RingStorage storage;
+    mlir::FailureOr<Value> slot =
+        slotAddress(b, kernel, op, ring, adaptor.getRing(), adaptor.getPosition(), &storage);
+    if (mlir::failed(slot))
+      return mlir::failure();
+    if (storage.slotBytes < place.scratch.unitBytes)
+      return op.emitOpError() << "needs " << place.scratch.unitBytes << " bytes of a slot, which has "
+                              << storage.slotBytes;
+    for (const Layout *layout : {&layouts.value, &layouts.maximum, &layouts.merged})
+      if (!keepsGroups(*layout))
+        return op.emitOpError() << "expected each register's row in one group of " << rowsInSlot
+                                << " in all threads";
+    place.unitBytes = ring.getDepth() * storage.slotBytes; // units' rings lie one behind the other
+    place.own = *slot;
+    place.first =
+        b.offset(place.own, b.sub(b.i32(0), b.mul(b.warp(kernel.units()), place.unitBytes)));
+    kernel.unitBarrier(b); // all lanes have read what the slot held
+    return mlir::success();
+  }
+
+  /// A register's row is in the same group in every thread.
+  static bool keepsGroups(const Layout &layout) {
+    int64_t ofThread = 0;
+    for (const Layout::Basis *basis : {&layout.laneBasis(), &layout.warpBasis()})
+      for (const tile::Coordinate &step : *basis)
+        ofThread += step.row;
+    for (int64_t reg = 0; reg < layout.registersPerThread(); ++reg)
+      if (layout.registerPart(reg).row % rowsInSlot + ofThread >= rowsInSlot)
+        return false;
+    return true;
+  }
+
+  /// Stores this unit's rows of the group that begins at `row`.
+  void leave(KernelBuilder &b, const Layouts &layouts, Adaptor &adaptor, const MeetingPlace &at,
+             int64_t row) const {
+    auto isInGroup = [&](int64_t other) { return other / at.rows == row / at.rows; };
+    ThreadCoordinates place(b, layouts.value, kernel.warps());
+    Value address = b.offset(at.own, b.add(b.mul(place.rowOfThread, at.scratch.pitchBytes),
+                                           b.mul(place.columnOfThread, 4)));
     for (auto [reg, v] : llvm::enumerate(adaptor.getValue())) {
-      tile::Coordinate constant = value.registerPart(reg);
-      b.storeVector(v, b.offset(address, constant.row * scratch.pitchBytes + constant.column * 4));
+      tile::Coordinate constant = layouts.value.registerPart(reg);
+      if (isInGroup(constant.row))
+        b.storeVector(v, b.offset(address, (constant.row - row) * at.scratch.pitchBytes +
+                                               constant.column * 4));
     }
     // Sums are addends over the lanes that the layout replicates.
-    Values sums(adaptor.getSum());
-    if (sum.isPartial())
-      for (Value &s : sums)
-        for (int64_t mask = 1; mask < 32; mask *= 2)
-          if (sum.replicatedLanes() & mask)
-            s = b.fadd(s, b.shuffleXor(s, mask));
-    ThreadCoordinates rowPlace(b, maximum, kernel.warps());
-    Value first = isFirstCopy(b, maximum, kernel.warps());
-    auto storeStatistics = [&] {
-      Value rows = b.offset(own, b.add(b.mul(rowPlace.rowOfThread, 8), scratch.statisticsOffset));
-      for (auto [reg, m] : llvm::enumerate(adaptor.getMaximum()))
-        b.storeVector({m, sums[reg]}, b.offset(rows, maximum.registerPart(reg).row * 8));
+    auto wholeSum = [&](Value s) {
+      for (int64_t mask = 1; mask < 32 && layouts.sum.isPartial(); mask *= 2)
+        if (layouts.sum.replicatedLanes() & mask)
+          s = b.fadd(s, b.shuffleXor(s, mask));
+      return s;
     };
-    if (first)
-      b.ifThen(first, storeStatistics);
+    ThreadCoordinates rowPlace(b, layouts.maximum, kernel.warps());
+    Value rows =
+        b.offset(at.own, b.add(b.mul(rowPlace.rowOfThread, 8), at.scratch.statisticsOffset));
+    std::map<int64_t, Values> statistics; // by row
+    for (auto [reg, m] : llvm::enumerate(adaptor.getMaximum()))
+      if (int64_t constant = layouts.maximum.registerPart(reg).row; isInGroup(constant))
+        statistics[constant - row] = {m, wholeSum(adaptor.getSum()[reg])};
+    auto store = [&] {
+      for (auto &[constant, values] : statistics)
+        b.storeVector(values, b.offset(rows, constant * 8));
+    };
+    if (Value first = isFirstCopy(b, layouts.maximum, kernel.warps()))
+      b.ifThen(first, store);
     else
-      storeStatistics();
+      store();
+  }
+
+  /// What all units left of this thread's rows: maxima and sums of `statistics`, then `values`.
+  Values collect(KernelBuilder &b, const Layouts &layouts, const MeetingPlace &at, int64_t row,
+                 llvm::ArrayRef<int64_t> statistics, llvm::ArrayRef<int64_t> values) const {
+    ThreadCoordinates place(b, layouts.merged, kernel.warps());
+    ThreadCoordinates rowPlace(b, layouts.statistics, kernel.warps());
+    Values maximum, sum, value;
+    std::map<int64_t, Values> weights; // of the units, by register of the statistics
+    for (int64_t reg : statistics) {
+      Value address = b.offset(at.first, b.mul(b.sub(rowPlace.row(reg), b.i32(row)), 8));
+      std::vector<Values> units;
+      for (int64_t unit = 0; unit < kernel.units(); ++unit) {
+        units.push_back(b.loadVector(
+            b.offset(address, unit * at.unitBytes + at.scratch.statisticsOffset), b.f32Type(), 2));
+        maximum.push_back(unit ? b.fmax(maximum.pop_back_val(), units.back()[0])
+                               : units.back()[0]);
+      }
+      Value total;
+      for (const Values &unit : units) {
+        Value weight = b.exp2(b.fsub(unit[0], maximum.back()));
+        weights[reg].push_back(weight);
+        total = total ? b.fma(weight, unit[1], total) : b.fmul(weight, unit[1]);
+      }
+      sum.push_back(total);
+    }
+    const int64_t run = columnRun(layouts.merged, 4);
+    for (size_t i = 0; i < values.size(); i += run) {
+      const int64_t reg = values[i];
+      Value address = b.offset(at.first, b.add(b.mul(b.sub(place.row(reg), b.i32(row)),
+                                                     at.scratch.pitchBytes),
+                                               b.mul(place.column(reg), 4)));
+      Values totals(run);
+      for (int64_t unit = 0; unit < kernel.units(); ++unit) {
+        Values part = b.loadVector(b.offset(address, unit * at.unitBytes), b.f32Type(), run);
+        for (int64_t k = 0; k < run; ++k) {
+          Value weight = weights[layouts.statisticOf[reg + k]][unit];
+          totals[k] = totals[k] ? b.fma(weight, part[k], totals[k]) : b.fmul(weight, part[k]);
+        }
+      }
+      value.append(totals);
+    }
+    Values all(maximum);
+    all.append(sum);
+    all.append(value);
+    return all;
   }
 };
 
@@ -274,10 +409,8 @@ struct NormalizePattern : TilePattern<tile::NormalizeOp> {
             s = b.fadd(s, b.shuffleXor(s, mask));
     Values inverse, lse, result;
     for (auto [row, l] : llvm::enumerate(sums)) {
-      // Of NaN neither comparison holds: it passes on.
-      inverse.push_back(b.select(b.isZero(l), b.f32(0), b.reciprocal(l)));
-      constexpr double ln2 = 0.69314718055994530942;
-      lse.push_back(b.fmul(b.fadd(adaptor.getMaximum()[row], b.log2(l)), b.f32(ln2)));
+      inverse.push_back(inverseOfSum(b, l));
+      lse.push_back(logSumExp(b, adaptor.getMaximum()[row], l, op.getLog2()));
     }
     for (auto [reg, v] : llvm::enumerate(adaptor.getValue()))
       result.push_back(b.fmul(v, inverse[(*rowOf)[reg]]));

@@ -4,11 +4,11 @@
 // or by way of a shared tile. The workspace holds, behind the head of 256 bytes and the counters,
 //
 //   f32 [sequences][max splits][max query length][query heads][dim]   partial rows
-//   f32 [sequences][max splits][max query length][query heads]        their log-sum-exps
+//   f32 [sequences][max splits][max query length][query heads]        their log-sum-exps in log2
 //
-// merge_splits adds a row's splits in index order, up to four at a time: their
-// loads are under way together, then
-//   m' = max(m, e_0 … e_3)   l' = l·2^(m - m') + Σ 2^(e_i - m')   o' likewise.
+// merge_splits adds a row's partials with the instructions of add_split and
+// normalize. The loads of up to 16 are under way together, and the maxima in front
+// of each are known before the rows are.
 //
 // Test: test/compiler/conversion/TileToNVVM/stores.mlir, staged-stores.mlir,
 // staged-stores-errors.mlir
@@ -16,13 +16,12 @@
 //===----------------------------------------------------------------------===//
 #include "compiler/conversion/TileToNVVM/Representation.h"
 
+#include "runtime/support/SplitRule.h"
+
 namespace attncc::lowering {
 namespace {
 
 using tile::Layout;
-
-constexpr double ln2 = 0.69314718055994530942;
-constexpr double log2OfE = 1.44269504088896340736;
 
 int64_t bytesOf(Type element) { return element.getIntOrFloatBitWidth() / 8; }
 
@@ -106,6 +105,48 @@ struct PartialResults {
   }
   Value rowAt(KernelBuilder &b, Value index) const { return b.offset(rows, b.mul(index, dim * 4)); }
   Value lseAt(KernelBuilder &b, Value index) const { return b.offset(lse, b.mul(index, 4)); }
+};
+
+/// How rows of the log-sum-exp `lse`, in units of log2, join a sum (tile.add_split).
+struct Joining {
+  Value maximum;        // m'
+  Value factor, weight; // f, w
+
+  Joining(KernelBuilder &b, Value before, Value lse) {
+    maximum = b.fmax(before, lse);
+    factor = b.exp2(b.fsub(before, maximum));
+    weight = b.exp2(b.fsub(lse, maximum));
+  }
+  Value sum(KernelBuilder &b, Value before) const { return b.fma(before, factor, weight); }
+  Value value(KernelBuilder &b, Value before, Value row) const {
+    return b.fma(weight, row, b.fmul(before, factor));
+  }
+};
+
+/// The sum of one row's splits: maximum, sum, then the row's values in this thread.
+struct RowSum {
+  Values state;
+
+  static RowSum none(KernelBuilder &b, int64_t registers) {
+    RowSum sum{{b.f32(-1e30), b.f32(0)}};
+    sum.state.append(registers, b.f32(0));
+    return sum;
+  }
+  /// A row with its log-sum-exp, in units of log2, in front.
+  void add(KernelBuilder &b, ValueRange row) {
+    Joining joining(b, state[0], row[0]);
+    state[0] = joining.maximum;
+    state[1] = joining.sum(b, state[1]);
+    for (size_t i = 2; i < state.size(); ++i)
+      state[i] = joining.value(b, state[i], row[i - 1]);
+  }
+  Values normalized(KernelBuilder &b, bool log2) const {
+    Value inverse = inverseOfSum(b, state[1]);
+    Values row{logSumExp(b, state[0], state[1], log2)};
+    for (Value v : ValueRange(state).drop_front(2))
+      row.push_back(b.fmul(v, inverse));
+    return row;
+  }
 };
 
 /// How a result goes through a shared tile: in by stmatrix, out by rows.
@@ -367,7 +408,7 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
       });
       return {};
     };
-    auto storeResult = [&]() -> Values {
+    auto storeResult = [&] {
       b.ifElse(item.faulty, {}, poison, [&]() -> Values {
         if (staging) {
           writer.staged(item, *staging, b.f32Type(), adaptor.getValue(),
@@ -378,17 +419,62 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
         }
         return {};
       });
-      return {};
-    };
-    auto storePartial = [&]() -> Values {
-      writer.partials(item, *layout, adaptor.getValue(), *lseLayout, adaptor.getLse(),
-                      adaptor.getWorkspace().front(), tileOf(op.getValue()).getColumns());
-      return {};
     };
     if (kernel.itemKind == tile::ItemKind::Prefill)
       storeResult();
     else
-      b.ifElse(item.singleSplit, {}, storeResult, storePartial);
+      b.ifThen(item.single, storeResult);
+    rewriter.eraseOp(op);
+    return mlir::success();
+  }
+};
+
+struct AddSplitPattern : TilePattern<tile::AddSplitOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::AddSplitOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> layout = layoutOf(op, op.getValue().getType());
+    mlir::FailureOr<Layout> rows = layoutOf(op, op.getLse().getType());
+    if (mlir::failed(layout) || mlir::failed(rows))
+      return mlir::failure();
+    auto rowOf = matchRegisters(*layout, *rows, /*keepRow=*/true, /*keepColumn=*/false);
+    if (!rowOf)
+      return op.emitOpError() << "expected each thread to hold the statistics of its rows";
+    KernelBuilder b(rewriter, op.getLoc());
+    Values maximum, sum, total;
+    std::vector<Joining> joinings;
+    for (auto [row, lse] : llvm::enumerate(adaptor.getLse())) {
+      joinings.emplace_back(b, adaptor.getMaximum()[row], lse);
+      maximum.push_back(joinings.back().maximum);
+      sum.push_back(joinings.back().sum(b, adaptor.getSum()[row]));
+    }
+    for (auto [reg, value] : llvm::enumerate(adaptor.getValue()))
+      total.push_back(joinings[(*rowOf)[reg]].value(b, adaptor.getTotal()[reg], value));
+    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{maximum, sum, total});
+    return mlir::success();
+  }
+};
+
+struct StorePartialPattern : TilePattern<tile::StorePartialOp> {
+  using TilePattern::TilePattern;
+  mlir::LogicalResult matchAndRewrite(tile::StorePartialOp op, Adaptor adaptor,
+                                      mlir::ConversionPatternRewriter &rewriter) const override {
+    mlir::FailureOr<Layout> layout = layoutOf(op, op.getValue().getType());
+    mlir::FailureOr<Layout> lseLayout = layoutOf(op, op.getLse().getType());
+    if (mlir::failed(layout) || mlir::failed(lseLayout))
+      return mlir::failure();
+    KernelBuilder b(rewriter, op.getLoc());
+    b.rereadThread();
+    b.rereadBlock();
+    Item item = Item::unpack(adaptor.getItem());
+    Value split = item.split;
+    placeItem(b, kernel, item, kernel.unit(b)); // not kept through the loop
+    item.split = split;
+    b.ifThen(b.compare(Compare::eq, item.single, b.i1(false)), [&] {
+      RowWriter{b, kernel}.partials(item, *layout, adaptor.getValue(), *lseLayout, adaptor.getLse(),
+                                    adaptor.getWorkspace().front(),
+                                    tileOf(op.getValue()).getColumns());
+    });
     rewriter.eraseOp(op);
     return mlir::success();
   }
@@ -397,9 +483,10 @@ struct StoreAttentionPattern : TilePattern<tile::StoreAttentionOp> {
 struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
   using TilePattern::TilePattern;
 
-  /// Splits whose loads are under way together: 16, fewer where a lane has many columns.
-  static int64_t splitsTogether(int64_t registers) {
-    return std::clamp<int64_t>(maxLoads / registers, 1, 16);
+  /// Partials whose loads are under way together: 16, fewer where a lane has many columns, whole
+  /// spans.
+  static int64_t partialsTogether(int64_t registers) {
+    return llvm::alignTo(std::clamp<int64_t>(maxLoads / registers, 1, 16), kSplitsOfSpan);
   }
   static constexpr int64_t maxLoads = 96; // of f32, beside the sums and the addresses
 
@@ -411,59 +498,61 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
       return mlir::failure();
     KernelBuilder b(rewriter, op.getLoc());
     Item item = Item::unpack(adaptor.getItem());
+    Value ofPartial = item.split; // splits: one or a span
+    item.split = b.i32(0);
     PartialResults results(b, kernel, item, adaptor.getWorkspace().front(), type.getColumns());
     ThreadCoordinates thread(b, *layout, kernel.warps());
     RowPlace place = placeOfRow(b, kernel, item, tile::RowKind::Query, b.i32(0));
     Value firstIndex = results.index(b, place);
-    int64_t registers = layout->registersPerThread(), run = columnRun(*layout, 4);
-    int64_t together = splitsTogether(registers);
-
-    Values initial{b.f32(-1e30), b.f32(0)};
-    initial.append(registers, b.f32(0));
+    const int64_t registers = layout->registersPerThread(), run = columnRun(*layout, 4);
+    const int64_t together = partialsTogether(registers);
     llvm::SmallVector<Type> types(1 + registers, b.f32Type());
-    Values sums =
-        b.loop(b.i32(0), item.splits, b.i32(together), initial,
-               [&](Value begin, ValueRange carried) -> Values {
-                 std::vector<Values> parts;
-                 Value maximum = carried[0];
-                 for (int64_t i = 0; i < together; ++i) {
-                   Value split = b.add(begin, i);
-                   Value index = b.add(firstIndex, b.mul(b.zeroExtend(split), results.perSplit));
-                   parts.push_back(b.ifElse(
-                       b.compare(Compare::slt, split, item.splits), types,
-                       [&] {
-                         Values part{b.fmul(b.load(results.lseAt(b, index), b.f32Type(), 4),
-                                            b.f32(log2OfE))};
-                         Value row = results.rowAt(b, index);
-                         for (int64_t reg = 0; reg < registers; reg += run)
-                           part.append(b.loadVector(thread.inRow(row, reg, 4), b.f32Type(), run));
-                         return part;
-                       },
-                       [&] {
-                         Values part{b.minusInfinity()};
-                         part.append(registers, b.f32(0));
-                         return part;
-                       }));
-                   maximum = b.fmax(maximum, parts.back()[0]);
-                 }
-                 Value factor = b.exp2(b.fsub(carried[0], maximum));
-                 Values next{maximum};
-                 for (Value v : carried.drop_front())
-                   next.push_back(b.fmul(v, factor));
-                 for (const Values &part : parts) {
-                   Value weight = b.exp2(b.fsub(part[0], maximum));
-                   next[1] = b.fadd(next[1], weight);
-                   for (int64_t reg = 0; reg < registers; ++reg)
-                     next[2 + reg] = b.fma(weight, part[1 + reg], next[2 + reg]);
-                 }
-                 return next;
-               });
-    Value inverse = b.select(b.isZero(sums[1]), b.f32(0), b.fdiv(b.f32(1), sums[1]));
-    Values row;
-    for (int64_t reg = 0; reg < registers; ++reg)
-      row.push_back(b.fmul(sums[2 + reg], inverse));
-    Value lse = b.fmul(b.fadd(sums[0], b.log2(sums[1])), b.f32(ln2));
-    rewriter.replaceOpWithMultiple(op, llvm::SmallVector<Values>{row, {lse}});
+    auto load = [&](Value split) {
+      return b.ifElse(
+          b.compare(Compare::slt, split, item.splits), types,
+          [&] {
+            Value index = b.add(firstIndex, b.mul(b.zeroExtend(split), results.perSplit));
+            Values row{b.load(results.lseAt(b, index), b.f32Type(), 4)};
+            Value pointer = results.rowAt(b, index);
+            for (int64_t reg = 0; reg < registers; reg += run)
+              row.append(b.loadVector(thread.inRow(pointer, reg, 4), b.f32Type(), run));
+            return row;
+          },
+          [&] {
+            Values row{b.minusInfinity()};
+            row.append(registers, b.f32(0));
+            return row;
+          });
+    };
+    llvm::SmallVector<Type> sumTypes(2 + registers, b.f32Type());
+    RowSum all{b.loop(
+        b.i32(0), item.splits, b.mul(ofPartial, b.i32(together)),
+        RowSum::none(b, registers).state, [&](Value begin, ValueRange carried) -> Values {
+          std::vector<Values> rows;
+          for (int64_t i = 0; i < together; ++i)
+            rows.push_back(load(b.add(begin, b.mul(ofPartial, b.i32(i)))));
+          return b.ifElse(
+              b.compare(Compare::eq, ofPartial, 1), sumTypes,
+              [&] {
+                RowSum sum{Values(carried)};
+                for (int64_t first = 0; first < together; first += kSplitsOfSpan) {
+                  RowSum span = RowSum::none(b, registers);
+                  for (int64_t i = 0; i < kSplitsOfSpan; ++i)
+                    span.add(b, rows[first + i]);
+                  sum.add(b, span.normalized(b, /*log2=*/true));
+                }
+                return sum.state;
+              },
+              [&] {
+                RowSum sum{Values(carried)};
+                for (const Values &row : rows)
+                  sum.add(b, row);
+                return sum.state;
+              });
+        })};
+    Values row = all.normalized(b, /*log2=*/false);
+    rewriter.replaceOpWithMultiple(
+        op, llvm::SmallVector<Values>{Values(ValueRange(row).drop_front()), {row[0]}});
     return mlir::success();
   }
 };
@@ -493,8 +582,8 @@ struct StoreMergedPattern : TilePattern<tile::StoreMergedOp> {
 
 void populateStorePatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
                            KernelContext &kernel) {
-  patterns.add<StoreRowsPattern, StoreKvPattern, StoreAttentionPattern, MergeSplitsPattern,
-               StoreMergedPattern>(converter, patterns.getContext(), kernel);
+  patterns.add<StoreRowsPattern, StoreKvPattern, StoreAttentionPattern, AddSplitPattern,
+               StorePartialPattern, MergeSplitsPattern, StoreMergedPattern>(converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

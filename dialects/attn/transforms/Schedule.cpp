@@ -43,11 +43,8 @@ static KernelShape kernelShape(AttentionOp attention, PhaseAttr phase) {
 /// Refuses what the passes behind this one cannot build of a schedule that the target allows for.
 static LogicalResult checkBuilt(AttentionOp attention, const attn::Schedule &s, bool isDecode) {
   auto refuse = [&] { return attention.emitError(); };
-  for (auto [asked, text] :
-       {std::pair(s.merge == MergeForm::LastBlock, "merge = last_block"),
-        std::pair(s.dependentLaunch == DependentLaunch::WaitLate, "dependent_launch = wait_late")})
-    if (asked)
-      return refuse() << text << " is not supported";
+  if (s.dependentLaunch == DependentLaunch::WaitLate)
+    return refuse() << "dependent_launch = wait_late is not supported";
   int64_t unit = s.product == Product::Wgmma ? 4 : 1;
   if (s.unit != unit)
     return refuse() << "product = " << stringifyEnum(s.product) << " needs unit = " << unit
@@ -135,6 +132,19 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     return success();
   }
 
+  /// That of the decode function whose splits are merged, which stands in front; `kernel` if there is
+  /// none.
+  static MergeForm mergeFormOf(func::FuncOp merge) {
+    auto *before = merge->getPrevNode();
+    auto decode = dyn_cast_or_null<func::FuncOp>(before);
+    if (!decode)
+      return MergeForm::Kernel;
+    for (AttentionOp attention : decode.getOps<AttentionOp>())
+      if (ScheduleAttr schedule = attention.getScheduleAttr())
+        return schedule.getMerge();
+    return MergeForm::Kernel;
+  }
+
   LogicalResult scheduleFunction(func::FuncOp function, const TargetInfo &info,
                                  const std::optional<attn::Schedule> &given) {
     auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
@@ -149,10 +159,10 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       auto merges = function.getOps<MergeOp>();
       if (merges.empty() || !(*merges.begin()).getSplit())
         return function.emitError("a merge function has no 'attn.merge' with the split rule");
-      function->setAttr(
-          kScheduleAttrName,
-          ScheduleAttr::get(&getContext(),
-                            mergeSchedule((*merges.begin()).getSplitAttr().toRule(), info)));
+      function->setAttr(kScheduleAttrName,
+                        ScheduleAttr::get(&getContext(),
+                                          mergeSchedule((*merges.begin()).getSplitAttr().toRule(),
+                                                        mergeFormOf(function), info)));
     }
     WalkResult walk = function.walk([&](AttentionOp attention) {
       return WalkResult(scheduleAttention(attention, phase, info, given));

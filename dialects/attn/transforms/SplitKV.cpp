@@ -74,7 +74,8 @@ static void createMerge(func::FuncOp function, AttentionOp attention, PartialsTy
   func::ReturnOp::create(builder, loc, joined.getResults());
 }
 
-static LogicalResult split(func::FuncOp function, SplitAttr rule) {
+/// `rule` is null for the default.
+static LogicalResult split(func::FuncOp function, SplitAttr rule, int64_t maxPosition) {
   FailureOr<AttentionOp> found = returnedAttention(function);
   if (failed(found))
     return failure();
@@ -85,6 +86,8 @@ static LogicalResult split(func::FuncOp function, SplitAttr rule) {
   KvShape kv = attention.getKvShape();
   if (query.isDynamicDim(1))
     return attention.emitError("splitting needs a static number of query heads");
+  if (!rule)
+    rule = SplitAttr::get(function.getContext(), defaultSplitRule(maxPosition, kv.valueDim));
   auto partials = PartialsType::get(function.getContext(), query.getDimSize(1),
                                     query.getDimSize(1) / kv.kvHeads, kv.valueDim);
 
@@ -107,7 +110,7 @@ struct SplitKvPass : attn::impl::SplitKvPassBase<SplitKvPass> {
   using SplitKvPassBase::SplitKvPassBase;
 
   void runOnOperation() override {
-    SplitAttr rule = SplitAttr::get(&getContext(), defaultSplitRule(maxPosition));
+    SplitAttr rule; // null: the default of each function's head dim
     if (!split.empty()) {
       rule = dyn_cast_or_null<SplitAttr>(parseAttribute(split, &getContext()));
       if (!rule) {
@@ -117,7 +120,7 @@ struct SplitKvPass : attn::impl::SplitKvPassBase<SplitKvPass> {
     }
     for (auto function : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
       auto phase = function->getAttrOfType<PhaseAttr>(kPhaseAttrName);
-      if (phase && phase.getRole() == Role::Decode && failed(::split(function, rule)))
+      if (phase && phase.getRole() == Role::Decode && failed(::split(function, rule, maxPosition)))
         return signalPassFailure();
     }
   }

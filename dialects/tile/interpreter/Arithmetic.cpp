@@ -70,16 +70,29 @@ SoftmaxState mergeUnits(llvm::ArrayRef<SoftmaxState> units) {
   return merged;
 }
 
-Normalized normalize(const SoftmaxState &state) {
+Normalized normalize(const SoftmaxState &state, bool log2) {
   Normalized result{state.value, TileData(state.value.rows, 1)};
   for (int64_t i = 0; i < state.value.rows; ++i) {
     double sum = state.sum.at(i, 0);
     for (int64_t j = 0; j < state.value.columns; ++j)
       result.value.at(i, j) = sum == 0 ? 0 : state.value.at(i, j) / sum;
     result.lse.at(i, 0) = sum == 0 ? -std::numeric_limits<double>::infinity()
-                                   : std::log(2.0) * state.maximum.at(i, 0) + std::log(sum);
+                                   : (state.maximum.at(i, 0) + std::log2(sum)) *
+                                         (log2 ? 1 : std::log(2.0));
   }
   return result;
+}
+
+SoftmaxState addSplit(SoftmaxState state, const Normalized &rows) {
+  for (int64_t i = 0; i < state.value.rows; ++i) {
+    double lse = rows.lse.at(i, 0), maximum = std::max(state.maximum.at(i, 0), lse),
+           factor = std::exp2(state.maximum.at(i, 0) - maximum), weight = std::exp2(lse - maximum);
+    state.maximum.at(i, 0) = maximum;
+    state.sum.at(i, 0) = state.sum.at(i, 0) * factor + weight;
+    for (int64_t j = 0; j < state.value.columns; ++j)
+      state.value.at(i, j) = state.value.at(i, j) * factor + weight * rows.value.at(i, j);
+  }
+  return state;
 }
 
 TileData rmsNorm(const TileData &input, const TileData &weight, double epsilon) {

@@ -46,7 +46,10 @@ SoftmaxState mergeUnits(llvm::ArrayRef<SoftmaxState> units);
 struct Normalized {
   TileData value, lse;
 };
-Normalized normalize(const SoftmaxState &state);
+/// Log-sum-exps are natural, or with `log2` in units of log2.
+Normalized normalize(const SoftmaxState &state, bool log2);
+/// The state with normalized rows over other keys added to it, their log-sum-exps in units of log2.
+SoftmaxState addSplit(SoftmaxState state, const Normalized &rows);
 
 TileData rmsNorm(const TileData &input, const TileData &weight, double epsilon);
 

@@ -34,10 +34,14 @@ struct Options {
 mlir::LogicalResult interpret(KernelOp kernel, llvm::ArrayRef<Argument> arguments,
                               const Options &options = {});
 
-/// Length of the splits of a sequence, and their number: the schedule's rule, or the batch's
-/// override rounded up to a multiple of 64. Without a rule there is one split.
+/// Length of the splits of a sequence, and their number: the schedule's rule, or with
+/// merge = kernel the batch's override rounded up to a multiple of 64. Without a rule there is one
+/// split.
 int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
 int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
+/// The splits that an item takes, if the sequence has as many: with merge = span or item all, a span
+/// or one, as a negative override says (splitsTaken).
+int64_t splitsOfItem(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
 
 /// The nearest value of a float type, ties to even.
 double roundTo(mlir::FloatType type, double value);

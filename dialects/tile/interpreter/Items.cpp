@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/tile/interpreter/Machine.h"
+#include "runtime/support/SplitRule.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -14,7 +15,7 @@ using namespace mlir;
 namespace attncc::tile::interpreter {
 
 int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
-  if (batch.splitTokens > 0)
+  if (batch.splitTokens > 0 && schedule.getMerge() == attn::MergeForm::Kernel)
     return llvm::alignTo(batch.splitTokens, 64);
   if (attn::SplitAttr split = schedule.getSplit())
     return split.toRule().splitLength(kvLength);
@@ -23,6 +24,18 @@ int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvL
 
 int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
   return std::max<int64_t>(1, llvm::divideCeil(kvLength, splitLength(schedule, batch, kvLength)));
+}
+
+int64_t splitsOfItem(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
+  if (schedule.getMerge() == attn::MergeForm::Kernel)
+    return 1;
+  return splitsTaken(schedule.getSplit().toRule(), kvLength, -batch.splitTokens);
+}
+
+/// Items of one chunk of rows.
+static int64_t numItems(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength) {
+  return llvm::divideCeil(numSplits(schedule, batch, kvLength),
+                          splitsOfItem(schedule, batch, kvLength));
 }
 
 std::optional<std::pair<int64_t, int64_t>> Item::row(RowKind rowKind, int64_t row) const {
@@ -52,10 +65,10 @@ std::shared_ptr<Batch> Machine::batchOf(const Argument &source) {
 }
 
 Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
-  int64_t mostQueries = 0, mostSplits = 1;
+  int64_t mostQueries = 0, mostItems = 1;
   for (int64_t s = 0; s < batch.sequences(); ++s) {
     mostQueries = std::max(mostQueries, batch.queryLength(s));
-    mostSplits = std::max(mostSplits, numSplits(schedule, batch, batch.kvLength[s]));
+    mostItems = std::max(mostItems, numItems(schedule, batch, batch.kvLength[s]));
   }
   if (items.getKind() == ItemKind::Decode)
     mostQueries = std::min(mostQueries, decodes);
@@ -63,7 +76,7 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
   switch (items.getKind()) {
   case ItemKind::Decode:
     return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, schedule.getRows())),
-             mostSplits, batch.sequences()}};
+             mostItems, batch.sequences()}};
   case ItemKind::Prefill:
     return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, blockRows())), 1,
              batch.sequences()}};
@@ -84,7 +97,10 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   item->batch = batch;
   item->group = items.getGroup();
   item->sequence = place[2];
-  item->splits = numSplits(schedule, *batch, item->kvLength());
+  int64_t splits = numSplits(schedule, *batch, item->kvLength()),
+          together = splitsOfItem(schedule, *batch, item->kvLength());
+  item->splits = splits;
+  item->single = splits <= together;
   // A batch may have sequences of decode and of prefill: each takes its own.
   bool isDecode = item->queryLength() <= decodes;
   switch (items.getKind()) {
@@ -92,11 +108,12 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     int64_t chunks = gridOf(items, *batch).size[0] / batch->kvHeads;
     item->kvHead = place[0] / chunks;
     item->firstRow = place[0] % chunks * schedule.getRows();
-    item->split = place[1];
+    item->split = place[1] * together;
+    item->splits = std::min(together, splits - item->split);
     int64_t length = splitLength(schedule, *batch, item->kvLength());
     item->keys.begin = item->split * length;
-    item->keys.end = std::min(item->keys.begin + length, item->kvLength());
-    bool valid = isDecode && item->split < item->splits && item->row(RowKind::Query, 0);
+    item->keys.end = std::min(item->keys.begin + item->splits * length, item->kvLength());
+    bool valid = isDecode && item->splits > 0 && item->row(RowKind::Query, 0);
     return valid ? item : nullptr;
   }
   case ItemKind::Prefill: {
@@ -108,6 +125,7 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     item->firstRow = chunk * blockRows() + unit * schedule.getRows();
     item->keys = {0, item->kvLength()};
     item->splits = 1;
+    item->single = true;
     return !isDecode && 0 <= chunk && chunk < chunks ? item : nullptr;
   }
   case ItemKind::Append:

@@ -288,6 +288,8 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
   });
   if (failed(read))
     return failure();
+  if (op.getRing() && failed(forEach(active, [&](int64_t unit) { return meetInSlot(op, unit); })))
+    return failure();
   SoftmaxState merged = mergeUnits(states);
   return forEach(active, [&](int64_t unit) {
     set(op.getNewMaximum(), unit, merged.maximum);
@@ -295,6 +297,24 @@ LogicalResult Machine::runMergeUnits(MergeUnitsOp op, Units active) {
     set(op.getNewValue(), unit, merged.value);
     return success();
   });
+}
+
+/// What the slot held is lost.
+LogicalResult Machine::meetInSlot(MergeUnitsOp op, int64_t unit) {
+  Ring &met = ring(op.getRing(), unit);
+  int64_t position = integer(op.getPosition(), unit);
+  Ring::Reader &reader = met.reader(op, unit);
+  if (position < reader.released || position >= reader.waited)
+    return op.emitOpError() << "meets in slot " << position
+                            << " of a ring, which the unit does not hold";
+  if (position != integer(op.getPosition(), 0))
+    return op.emitOpError() << "meets in slot " << position << ", unit 0 in slot "
+                            << integer(op.getPosition(), 0);
+  if (failed(checkNotRead(op, "writes", met, position, unit)))
+    return failure();
+  for (std::shared_ptr<TileData> &tile : met.slots[position].tiles)
+    std::fill(tile->values.begin(), tile->values.end(), std::numeric_limits<double>::quiet_NaN());
+  return success();
 }
 
 LogicalResult Machine::runRing(RingOp op, Units active) {
@@ -460,6 +480,19 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(key, unit, Cell(rangeOf(key, item, integer(key.getUnit(), unit))));
         return success();
       })
+      .Case([&](ItemSplitsOp splits) {
+        set(splits, unit, Cell(item(splits.getItem(), unit).splits));
+        return success();
+      })
+      .Case([&](SplitTilesOp tiles) -> LogicalResult {
+        const Item &of = item(tiles.getItem(), unit);
+        int64_t length = splitLength(schedule, *of.batch, of.kvLength()),
+                together = static_cast<int64_t>(tiles.getKeys()) * units;
+        if (schedule.getDivide() != attn::Divide::Keys || length % together != 0)
+          return tiles.emitOpError() << "divides a split of " << length << " keys by " << together;
+        set(tiles, unit, Cell(length / together));
+        return success();
+      })
       .Case([&](RangeCountOp count) {
         set(count, unit, Cell(range(count.getRange(), unit).count));
         return success();
@@ -547,9 +580,16 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         return success();
       })
       .Case([&](NormalizeOp norm) {
-        Normalized result = normalize({*tiles[1], *tiles[2], *tiles[0]});
+        Normalized result = normalize({*tiles[1], *tiles[2], *tiles[0]}, norm.getLog2());
         set(norm.getResult(), unit, std::move(result.value));
         set(norm.getLse(), unit, std::move(result.lse));
+        return success();
+      })
+      .Case([&](AddSplitOp add) {
+        SoftmaxState sum = addSplit({*tiles[2], *tiles[3], *tiles[4]}, {*tiles[0], *tiles[1]});
+        set(add.getNewMaximum(), unit, std::move(sum.maximum));
+        set(add.getNewSum(), unit, std::move(sum.sum));
+        set(add.getNewTotal(), unit, std::move(sum.value));
         return success();
       })
       .Case([&](RmsNormOp norm) {
@@ -598,6 +638,7 @@ LogicalResult Machine::runUnit(Operation *op, int64_t unit) {
         set(load, unit, std::move(**loaded));
         return success();
       })
+      .Case([&](StorePartialOp store) { return storePartial(store, unit); })
       .Case([&](StoreAttentionOp store) { return storeAttention(store, unit); })
       .Case([&](MergeSplitsOp merge) { return mergeSplits(merge, unit); })
       .Case([&](MergeStatesOp merge) { return mergeStates(merge, unit); })

@@ -27,7 +27,8 @@ struct Item {
   int64_t firstRow = 0; // decode: c·rows; prefill: the unit's first row
   int64_t token = 0;    // append, merge, merge_states: of the sequence's queries
   int64_t head = 0;     // merge, merge_states
-  int64_t split = 0, splits = 1;
+  int64_t split = 0, splits = 1; // the first of those that it takes; a merge takes all
+  bool single = true;            // its sequence has no other item
   attn::KeyInterval keys; // decode, prefill
 
   int64_t queryLength() const { return batch->queryLength(sequence); }
@@ -140,6 +141,7 @@ private:
   mlir::LogicalResult runWhile(mlir::Operation *op, Units active);
   mlir::LogicalResult runScalar(mlir::Operation *op, int64_t unit);
   mlir::LogicalResult runMergeUnits(MergeUnitsOp op, Units active);
+  mlir::LogicalResult meetInSlot(MergeUnitsOp op, int64_t unit);
   mlir::LogicalResult runRing(RingOp op, Units active);
   mlir::LogicalResult runShared(mlir::Operation *op, Units active);
   /// One unit's part of a tile op.
@@ -176,6 +178,7 @@ private:
   mlir::LogicalResult writeRow(mlir::Operation *op, Tensor &output, Tensor *lseOutput,
                                const Item &item, int64_t token, int64_t head,
                                llvm::ArrayRef<double> values, double lse, int64_t unit);
+  mlir::LogicalResult storePartial(StorePartialOp op, int64_t unit);
   mlir::LogicalResult storeAttention(StoreAttentionOp op, int64_t unit);
   mlir::LogicalResult mergeSplits(MergeSplitsOp op, int64_t unit);
   mlir::LogicalResult mergeStates(MergeStatesOp op, int64_t unit);

@@ -248,17 +248,11 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
   const Item &from = item(op.getItem(), unit);
   const TileData &value = **tile(op, op.getValue(), unit), &lse = **tile(op, op.getLse(), unit);
   Type element = op.getOutput().getType().getElementType();
-  auto partials = argument<Workspace>(op.getWorkspace(), unit);
-  for (int64_t r = 0; r < value.rows; ++r) {
+  for (int64_t r = 0; from.single && r < value.rows; ++r) {
     auto row = from.row(RowKind::Query, r);
     if (!row)
       continue;
     ArrayRef<double> values(&value.values[r * value.columns], value.columns);
-    if (from.splits > 1) {
-      auto &partial = partials->partials[{from.sequence, from.split, row->first, row->second}];
-      partial = {values.vec(), lse.at(r, 0)};
-      continue;
-    }
     SmallVector<double> roundedRow;
     for (double x : values)
       roundedRow.push_back(rounded(element, x));
@@ -276,6 +270,21 @@ LogicalResult Machine::storeAttention(StoreAttentionOp op, int64_t unit) {
     std::vector<double> &lost = slot->ring->slots[slot->position].tiles.front()->values;
     std::fill(lost.begin(), lost.end(), std::numeric_limits<double>::quiet_NaN());
   }
+  return success();
+}
+
+LogicalResult Machine::storePartial(StorePartialOp op, int64_t unit) {
+  const Item &from = item(op.getItem(), unit);
+  auto value = tile(op, op.getValue(), unit), lse = tile(op, op.getLse(), unit);
+  if (failed(value) || failed(lse))
+    return failure();
+  auto workspace = argument<Workspace>(op.getWorkspace(), unit);
+  for (int64_t r = 0; !from.single && r < (*value)->rows; ++r)
+    if (auto row = from.row(RowKind::Query, r)) {
+      ArrayRef<double> values(&(*value)->values[r * (*value)->columns], (*value)->columns);
+      workspace->partials[{from.sequence, from.split, row->first, row->second}] = {
+          values.vec(), (*lse)->at(r, 0) * std::log(2.0)};
+    }
   return success();
 }
 
@@ -311,9 +320,10 @@ LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
   const Item &row = item(op.getItem(), unit);
   int64_t columns = op.getResult().getType().getColumns();
   std::vector<Part> parts;
-  if (row.splits > 1) {
+  if (!row.single) {
     auto workspace = argument<Workspace>(op.getWorkspace(), unit);
-    for (int64_t split = 0; split < row.splits; ++split) {
+    int64_t step = splitsOfItem(schedule, *row.batch, row.kvLength());
+    for (int64_t split = 0; split < row.splits; split += step) {
       auto found = workspace->partials.find({row.sequence, split, row.token, row.head});
       if (found == workspace->partials.end())
         return op.emitOpError() << "reads a partial that was not written: sequence " << row.sequence
@@ -352,7 +362,7 @@ LogicalResult Machine::mergeStates(MergeStatesOp op, int64_t unit) {
 
 LogicalResult Machine::storeMerged(StoreMergedOp op, int64_t unit) {
   const Item &row = item(op.getItem(), unit);
-  if (row.kind == ItemKind::Merge && row.splits == 1)
+  if (row.kind == ItemKind::Merge && row.single)
     return success();
   SmallVector<double> values;
   for (double x : (*tile(op, op.getValue(), unit))->values)

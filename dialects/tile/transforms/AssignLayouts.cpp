@@ -214,6 +214,12 @@ private:
       tie(normalize.getValue(), normalize.getResult());
       for (Value v : {normalize.getLse(), normalize.getMaximum(), normalize.getSum()})
         followStatistics(normalize.getResult(), v);
+    } else if (auto add = dyn_cast<AddSplitOp>(op)) {
+      tie(add.getTotal(), add.getNewTotal());
+      tie(add.getValue(), add.getNewTotal());
+      for (Value v : {add.getLse(), add.getMaximum(), add.getSum(), add.getNewMaximum(),
+                      add.getNewSum()})
+        followStatistics(add.getNewTotal(), v);
     } else if (auto norm = dyn_cast<RmsNormOp>(op)) {
       tie(norm.getInput(), norm.getResult());
       if (LayoutAttr l = known(norm.getResult()))
@@ -341,6 +347,11 @@ private:
       need(normalize.getValueMutable(), known(normalize.getResult()));
       needStatistics(normalize.getMaximumMutable(), normalize.getResult());
       needStatistics(normalize.getSumMutable(), normalize.getResult(), /*addends=*/true);
+    } else if (auto add = dyn_cast<AddSplitOp>(op)) {
+      need(add.getValueMutable(), known(add.getNewTotal()));
+      need(add.getTotalMutable(), known(add.getNewTotal()));
+      for (OpOperand *use : {&add.getLseMutable(), &add.getMaximumMutable(), &add.getSumMutable()})
+        need(*use, known(add.getNewMaximum()));
     } else if (auto norm = dyn_cast<RmsNormOp>(op)) {
       need(norm.getInputMutable(), known(norm.getResult()));
       if (auto weight = known(norm.getResult()).toLayout().reduced(Dimension::Row))

@@ -161,7 +161,7 @@ FailureOr<SmallVector<Allocation>> collect(KernelOp kernel) {
       for (Operation *user : load.getResult().getUsers())
         allocation.end =
             std::max(allocation.end, numbers.end(load->getBlock()->findAncestorOpInBlock(*user)));
-    } else if (auto merge = dyn_cast<MergeUnitsOp>(op)) {
+    } else if (auto merge = dyn_cast<MergeUnitsOp>(op); merge && !merge.getRing()) {
       TileType value = merge.getValue().getType();
       bytes = units * mergeScratch(value.getRows(), value.getColumns()).unitBytes;
     } else if (auto move = dyn_cast<MoveOp>(op)) {

@@ -24,6 +24,12 @@
 // for values: a tensor copy leaves rows past the last key undefined. Where a role of its own
 // copies, that role sees to these rows before it hands the slot over.
 //
+// Units that meet inside of the loop (`tile.merge_units`) do so in the slot that each has done with:
+//
+//   … %k … %v …
+//   scf.if … { tile.merge_units … in %ring[%p] of %item }
+//   tile.release %ring[%p]
+//
 // With `stages = [key, value]` keys and values have a ring each. Units that divide the keys have
 // rings of their own; units that divide rows share them. Nothing overlaps yet: see Prefetch.cpp,
 // Overlap.cpp.
@@ -102,6 +108,24 @@ void createCopy(OpBuilder &builder, Operation *load, Value slot, int64_t index, 
     create.operator()<LoadValuesOp, CopyValuesOp>(cast<LoadValuesOp>(load), form.zeroed);
 }
 
+Value itemOf(Operation *load) {
+  auto keys = dyn_cast<LoadKeysOp>(load);
+  return keys ? keys.getItem() : cast<LoadValuesOp>(load).getItem();
+}
+
+/// Units that meet in the loop do so in the slot at `position`; the last op of the loop's body in
+/// which they do, or null.
+Operation *meetInSlot(scf::ForOp loop, RingOp ring, Value position, Value item) {
+  Operation *last = nullptr;
+  loop.getBody()->walk([&](MergeUnitsOp merge) {
+    merge.getRingMutable().assign(ring.getRing());
+    merge.getPositionMutable().assign(position);
+    merge.getItemMutable().assign(item);
+    last = loop.getBody()->findAncestorOpInBlock(*merge);
+  });
+  return last;
+}
+
 FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScope scope,
                                CopyForm form) {
   Operation *firstLoad = group.loads.front();
@@ -144,7 +168,10 @@ FailureOr<scf::ForOp> makeRing(scf::ForOp loop, const LoadGroup &group, RingScop
           if (auto values = dyn_cast<LoadValuesOp>(load); values && form.box && !form.zeroed)
             tile = ZeroRowsOp::create(builder, load->getLoc(), tile, values.getItem(),
                                       values.getTile());
-        builder.setInsertionPointAfter(last);
+        Operation *end = meetInSlot(loop, ring, position, itemOf(firstLoad));
+        if (!end || end->isBeforeInBlock(last))
+          end = last;
+        builder.setInsertionPointAfter(end);
         ReleaseOp::create(builder, loc, ring, position);
         Value next = AdvanceOp::create(builder, loc, ring, position);
         for (auto [load, tile] : llvm::zip(group.loads, landed)) {

@@ -74,3 +74,16 @@ func.func @prefill(%q: tensor<?x8x64xbf16>, %kv: !kv) -> tensor<?x8x64xbf16>
       : tensor<?x8x64xbf16>, !kv -> tensor<?x8x64xbf16>, tensor<?x8xf32>
   return %o : tensor<?x8x64xbf16>
 }
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// What the mask hides from a query token may be more than a tile of keys.
+func.func @decode(%q: tensor<?x8x64xbf16>, %kv: !kv) -> !attn.partials<heads = 8, group = 1, dim = 64>
+    attributes {attn.phase = #attn.phase<decode, max_query = 17>} {
+  // expected-error @below {{merge = item takes at most as many query tokens as a tile has keys, got 17 and 16}}
+  %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<length = 128>) schedule(<split = #attn.split<length = 128>, merge = item>)
+      : tensor<?x8x64xbf16>, !kv -> !attn.partials<heads = 8, group = 1, dim = 64>
+  return %p : !attn.partials<heads = 8, group = 1, dim = 64>
+}

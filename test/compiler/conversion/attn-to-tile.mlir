@@ -3,40 +3,105 @@
 !kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
 
 // Decode: all heads of a group and all query tokens in the rows of one tile, a loop over the unit's key tiles, then
-// the units together. The merge kernel knows the group and the split rule.
+// the units together. An item may take several splits: behind the last tile of one the units meet and begin anew, its
+// result joins a span of four, and a whole span the others. The merge kernel knows the group and the split rule.
 // CHECK-LABEL: tile.kernel @decode(
 // CHECK-SAME:    %[[QUERY:.*]]: tensor<?x?x64xbf16>, %[[KV:.*]]: !attn.paged_kv<{{.*}}>, %[[BATCH:.*]]: !tile.batch,
 // CHECK-SAME:    %[[OUT:.*]]: tensor<?x?x64xbf16>, %[[LSE:.*]]: tensor<?x?xf32>, %[[WORKSPACE:.*]]: !tile.workspace, %[[SCALE:.*]]: f32)
 // CHECK:         tile.work_loop(%[[ITEM:.*]], %[[UNIT:.*]]) in %[[BATCH]] items(<decode, group = 4>) {
-// CHECK:           %[[Q:.*]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <32x64xbf16>
+// CHECK:           %[[Q:.*]] = tile.load_rows query %[[QUERY]][%[[ITEM]]] : {{.*}} -> <8x64xbf16>
 // CHECK:           %[[RANGE:.*]] = tile.key_range %[[ITEM]], %[[UNIT]] mask(<causal>) {keys = 16 : i64}
 // CHECK:           %[[COUNT:.*]] = tile.range_count %[[RANGE]]
 // CHECK:           %[[M0:.*]], %[[L0:.*]] = tile.softmax_init
-// CHECK:           %[[STATE:.*]]:3 = scf.for %[[J:.*]] = %{{.*}} to %[[COUNT]] step %{{.*}} iter_args(%[[M:.*]] = %[[M0]], %[[L:.*]] = %[[L0]], %[[O:.*]] = %{{.*}})
+// CHECK-DAG:       %[[SPLITS:.*]] = tile.item_splits %[[ITEM]]
+// CHECK-DAG:       %[[TILES:.*]] = tile.split_tiles %[[ITEM]] {keys = 16 : i64}
+// CHECK:           %[[STATE:.*]]:10 = scf.for %[[J:.*]] = %{{.*}} to %[[COUNT]] step %{{.*}} iter_args(%[[M:[^ ]*]] = %[[M0]], %[[L:[^ ]*]] = %[[L0]], %[[O:[^ ]*]] = %{{[^ ,]*}}, %[[MS:[^ ]*]] = %{{[^ ,]*}}, %[[LS:[^ ]*]] = %{{[^ ,]*}}, %[[OS:[^ ]*]] = %{{[^ ,]*}}, %[[MA:[^ ]*]] = %{{[^ ,]*}}, %[[LA:[^ ]*]] = %{{[^ ,]*}}, %[[OA:[^ ]*]] = %{{[^ ,]*}}, %[[SPLIT:[^ ]*]] = %{{[^ ,]*}})
 // CHECK:             %[[T:.*]] = tile.key_tile %[[RANGE]][%[[J]]]
 // CHECK:             %[[K:.*]] = tile.load_keys %[[KV]][%[[ITEM]], %[[T]]]
 // CHECK:             %[[S:.*]] = tile.matmul %[[Q]], %[[K]] {transpose_b}
 // CHECK:             %[[MASKED:.*]] = tile.mask %[[S]][%[[ITEM]], %[[T]]] mask(<causal>)
 // CHECK:             %[[P:.*]], %[[M1:.*]], %[[L1:.*]], %[[F:.*]] = tile.softmax_step %[[MASKED]], %[[M]], %[[L]] scale %[[SCALE]]
-// CHECK:             %[[PB:.*]] = tile.convert %[[P]] : <32x16xf32> -> <32x16xbf16>
+// CHECK:             %[[PB:.*]] = tile.convert %[[P]] : <8x16xf32> -> <8x16xbf16>
 // CHECK:             %[[O1:.*]] = tile.rescale %[[O]], %[[F]]
 // CHECK:             %[[V:.*]] = tile.load_values %[[KV]][%[[ITEM]], %[[T]]]
 // CHECK:             %[[O2:.*]] = tile.matmul %[[PB]], %[[V]], %[[O1]]
-// CHECK:             scf.yield %[[M1]], %[[L1]], %[[O2]]
+// CHECK:             %[[NEXT:.*]] = arith.addi %[[SPLIT]], %{{.*}}
+// CHECK:             %[[BOUND:.*]] = arith.muli %[[NEXT]], %[[TILES]]
+// CHECK:             arith.cmpi eq, %{{.*}}, %[[BOUND]]
+// CHECK:             arith.cmpi ult, %[[NEXT]], %[[SPLITS]]
+// CHECK:             scf.if
+// CHECK:               %[[MU:.*]], %[[LU:.*]], %[[OU:.*]] = tile.merge_units %[[M1]], %[[L1]], %[[O2]]
+// CHECK:               %[[R:.*]], %[[E:.*]] = tile.normalize %[[OU]], %[[MU]], %[[LU]] {log2}
+// CHECK:               %[[MS1:.*]], %[[LS1:.*]], %[[OS1:.*]] = tile.add_split %[[R]], %[[E]] to %[[MS]], %[[LS]], %[[OS]]
+// CHECK:               tile.softmax_init
+// CHECK:               scf.if
+// CHECK:                 %[[RS:.*]], %[[ES:.*]] = tile.normalize %[[OS1]], %[[MS1]], %[[LS1]] {log2}
+// CHECK:                 tile.add_split %[[RS]], %[[ES]] to %[[MA]], %[[LA]], %[[OA]]
+// CHECK:                 tile.softmax_init
+// CHECK:               } else {
+// CHECK:                 scf.yield %[[MS1]], %[[LS1]], %[[OS1]], %[[MA]], %[[LA]], %[[OA]]
+// CHECK:             } else {
+// CHECK:               scf.yield %[[M1]], %[[L1]], %[[O2]], %[[MS]], %[[LS]], %[[OS]], %[[MA]], %[[LA]], %[[OA]], %[[SPLIT]]
 // CHECK:           %[[MU:.*]], %[[LU:.*]], %[[OU:.*]] = tile.merge_units %[[STATE]]#0, %[[STATE]]#1, %[[STATE]]#2
-// CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[OU]], %[[MU]], %[[LU]]
-// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]]
+// CHECK:           %[[R:.*]], %[[E:.*]] = tile.normalize %[[OU]], %[[MU]], %[[LU]] {log2}
+// CHECK:           %[[MS:.*]], %[[LS:.*]], %[[OS:.*]] = tile.add_split %[[R]], %[[E]] to %[[STATE]]#3, %[[STATE]]#4, %[[STATE]]#5
+// CHECK:           %[[RS:.*]], %[[ES:.*]] = tile.normalize %[[OS]], %[[MS]], %[[LS]] {log2}
+// CHECK:           tile.store_partial %[[RS]], %[[ES]], %[[WORKSPACE]][%[[ITEM]]]
+// CHECK:           %[[MA:.*]], %[[LA:.*]], %[[OA:.*]] = tile.add_split %[[RS]], %[[ES]] to %[[STATE]]#6, %[[STATE]]#7, %[[STATE]]#8
+// CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[OA]], %[[MA]], %[[LA]] :
+// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]][%[[ITEM]]]
 // CHECK-LABEL: tile.kernel @decode_merge(
 // CHECK-SAME:    %[[WORKSPACE:.*]]: !tile.workspace, %[[BATCH:.*]]: !tile.batch, %[[OUT:.*]]: tensor<?x?x64xbf16>, %[[LSE:.*]]: tensor<?x?xf32>)
-// CHECK-SAME:    steps = {{\[\[}}2048, 256]
+// CHECK-SAME:    steps = {{\[\[}}2048, 128], {{.*}} merge = item
 // CHECK:         tile.work_loop(%[[ITEM:.*]], %{{.*}}) in %[[BATCH]] items(<merge, group = 4>) {
 // CHECK:           %[[R:.*]], %[[L:.*]] = tile.merge_splits %[[WORKSPACE]][%[[ITEM]]]
 // CHECK:           tile.store_merged %[[R]], %[[L]], %[[OUT]], %[[LSE]][%[[ITEM]]]
 func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
+    attributes {attn.phase = #attn.phase<decode, max_query = 1>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>)
+      : tensor<?x32x64xbf16>, !kv -> tensor<?x32x64xbf16>, tensor<?x32xf32>
+  return %o : tensor<?x32x64xbf16>
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 8, key = 64 x bf16, value = 64 x bf16, order = NHD>
+
+// With eight query tokens an item's rows leave registers for the sum of one span.
+// CHECK-LABEL: tile.kernel @decode_of_eight(
+// CHECK:           %[[STATE:.*]]:7 = scf.for
+// CHECK:             %[[MS:.*]], %[[LS:.*]], %[[OS:.*]] = tile.add_split
+// CHECK-NOT:         tile.add_split
+// CHECK:           tile.merge_units %[[STATE]]#0, %[[STATE]]#1, %[[STATE]]#2
+// CHECK:           tile.add_split %{{.*}}, %{{.*}} to %[[STATE]]#3, %[[STATE]]#4, %[[STATE]]#5
+// CHECK:           tile.store_partial
+// CHECK:           tile.store_attention
+func.func @decode_of_eight(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
     attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
   %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>)
       : tensor<?x32x64xbf16>, !kv -> tensor<?x32x64xbf16>, tensor<?x32xf32>
   return %o : tensor<?x32x64xbf16>
+}
+
+// -----
+
+!kv = !attn.paged_kv<page_size = 16, kv_heads = 2, key = 256 x bf16, value = 256 x bf16, order = NHD>
+
+// Nor for any at head_dim 256: an item takes one split.
+// CHECK-LABEL: tile.kernel @decode_of_one_split(
+// CHECK-NOT:       tile.item_splits
+// CHECK:           %[[STATE:.*]]:3 = scf.for
+// CHECK-NOT:         tile.merge_units
+// CHECK:           tile.merge_units %[[STATE]]#0, %[[STATE]]#1, %[[STATE]]#2
+// CHECK:           %[[R:.*]], %[[E:.*]] = tile.normalize {{.*}} {log2}
+// CHECK:           tile.store_partial %[[R]], %[[E]],
+// CHECK:           tile.add_split %[[R]], %[[E]] to
+// CHECK:           tile.store_attention
+func.func @decode_of_one_split(%q: tensor<?x8x256xbf16>, %kv: !kv) -> tensor<?x8x256xbf16>
+    attributes {attn.phase = #attn.phase<decode, max_query = 1>} {
+  %o, %lse = attn.attention %q, %kv scores(<scale = 0.0625>) mask(<causal>)
+      : tensor<?x8x256xbf16>, !kv -> tensor<?x8x256xbf16>, tensor<?x8xf32>
+  return %o : tensor<?x8x256xbf16>
 }
 
 // -----
@@ -121,7 +186,7 @@ func.func @merge_states(%states: !attn.states<parts = 16, heads = 8, dim = 64, t
 // CHECK:             tile.mask %{{.*}}[%[[ITEM]], %{{.*}}] mask(<none>)
 // CHECK-NOT:     tile.merge_units
 // CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[STATE]]#2, %[[STATE]]#0, %[[STATE]]#1
-// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]]
+// CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]][%[[ITEM]]]
 func.func @prefill(%q: tensor<?x32x64xbf16>, %kv: !kv) -> (tensor<?x32x64xbf16>, tensor<?x32xf32>)
     attributes {attn.phase = #attn.phase<prefill, max_query = 8>} {
   %o, %lse = attn.attention %q, %kv scores(<scale = 0.125>) mask(<none>)

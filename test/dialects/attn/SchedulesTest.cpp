@@ -17,14 +17,13 @@ const TargetInfo &sm80() { return *findTarget("sm_80"); }
 const TargetInfo &sm90a() { return *findTarget("sm_90a"); }
 
 TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
-  SplitRule split = defaultSplitRule(131072);
   for (int64_t dim = 16; dim <= 256; dim += 16)
     for (int64_t group : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 32, 64})
       for (int64_t maxQuery = 1; maxQuery <= 8; ++maxQuery) {
         KernelShape shape{dim, dim, group, maxQuery, 16, 2};
         SCOPED_TRACE(testing::Message()
                      << "dim " << dim << " group " << group << " tokens " << maxQuery);
-        Schedule schedule = decodeSchedule(shape, split, sm80());
+        Schedule schedule = decodeSchedule(shape, defaultSplitRule(131072, dim), sm80());
         Result<void> legal = checkSchedule(schedule, shape, sm80());
         ASSERT_TRUE(legal) << legal.error().diagnostic.message;
         int64_t all = group * maxQuery, chunks = (all + schedule.rows - 1) / schedule.rows;
@@ -44,11 +43,11 @@ TEST(Schedules, EveryDecodeShapeGetsALegalSchedule) {
 // Boxes of 8 tokens or more that divide the page copy by tensor maps, all else gathers. The order
 // of sums is that of gathered copies: rows, units and keys of the tile are the same.
 TEST(Schedules, TensorCopiesWherePagesAllow) {
-  SplitRule split = defaultSplitRule(131072);
   for (int64_t dim = 16; dim <= 256; dim += 16)
     for (int64_t page : {1, 2, 4, 8, 12, 16, 24, 40, 64, 256}) {
       KernelShape shape{dim, dim, 4, 1, page, 2};
       SCOPED_TRACE(testing::Message() << "dim " << dim << " page size " << page);
+      SplitRule split = defaultSplitRule(131072, dim);
       Schedule schedule = decodeSchedule(shape, split, sm90a());
       Result<void> legal = checkSchedule(schedule, shape, sm90a());
       ASSERT_TRUE(legal) << legal.error().diagnostic.message;
@@ -72,17 +71,36 @@ TEST(Schedules, TensorCopiesWherePagesAllow) {
     }
 }
 
-// What ptxas compiles without spills: 32 rows up to head_dim 112, 24 at 160, 16 at 256. 32 rows of
+// What ptxas compiles without spills: 32 rows up to head_dim 80, 24 at 160, 16 at 256. 32 rows of
 // 8 tokens and 4 heads are two chunks of 16 beyond that.
 TEST(Schedules, RowsFollowTheRegisters) {
   auto rows = [](int64_t dim) {
-    return decodeSchedule({dim, dim, 4, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows;
+    return decodeSchedule({dim, dim, 4, 8, 16, 2}, defaultSplitRule(2048, dim), sm80()).rows;
   };
   EXPECT_EQ(rows(64), 32);
-  EXPECT_EQ(rows(112), 32);
+  EXPECT_EQ(rows(80), 32);
+  EXPECT_EQ(rows(112), 16);
   EXPECT_EQ(rows(128), 16);
-  EXPECT_EQ(decodeSchedule({160, 160, 3, 8, 16, 2}, defaultSplitRule(2048), sm80()).rows, 24);
+  EXPECT_EQ(decodeSchedule({160, 160, 3, 8, 16, 2}, defaultSplitRule(2048, 160), sm80()).rows, 24);
   EXPECT_EQ(rows(256), 16);
+}
+
+// An item takes all splits where the sum of its spans has room, too: for one query token always.
+TEST(Schedules, ItemsAddSplitsWhereRegistersAllow) {
+  auto merge = [](int64_t dim, int64_t group, int64_t maxQuery) {
+    return decodeSchedule({dim, dim, group, maxQuery, 16, 2}, defaultSplitRule(2048, dim), sm90a())
+        .merge;
+  };
+  EXPECT_EQ(merge(128, 4, 1), MergeForm::Item);
+  EXPECT_EQ(merge(128, 4, 8), MergeForm::Item);
+  EXPECT_EQ(merge(64, 4, 1), MergeForm::Item);
+  EXPECT_EQ(merge(64, 4, 8), MergeForm::Span);
+  EXPECT_EQ(merge(256, 4, 1), MergeForm::Kernel);
+  // A rule whose splits are no multiples of the keys of all units.
+  EXPECT_EQ(decodeSchedule({64, 64, 4, 1, 16, 2}, SplitRule{{{2048, 96}}}, sm90a()).merge,
+            MergeForm::Kernel);
+  EXPECT_EQ(mergeSchedule(defaultSplitRule(2048, 64), MergeForm::Span, sm90a()).merge,
+            MergeForm::Item);
 }
 
 // The estimate by hand: head_dim 128, 32 rows, 16 keys: S 16, P 8, O 128, Q 64, statistics 16,
@@ -91,6 +109,10 @@ TEST(Schedules, RegisterEstimateByHand) {
   Schedule schedule;
   schedule.rows = 32;
   EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 16 + 32);
+  schedule.merge = MergeForm::Span; // a sum of 32 values, and its statistics
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 32 + 16);
+  schedule.merge = MergeForm::Item;
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 2 * (32 + 16));
 }
 
 // Direct products, head_dim 128, 32 rows, 32 keys: S 32, P 16, O 128, statistics 8, and 56.
@@ -146,12 +168,13 @@ TEST(Schedules, PrefillOfEveryShapeIsLegal) {
 
 // At most 64 splits for any length that the rule provides for, and every split is whole tiles.
 TEST(Schedules, DefaultSplitRuleBoundsTheSplits) {
-  for (int64_t longest : {1024, 131072, 131073, 163840, 1000000, 10000000}) {
-    SplitRule rule = defaultSplitRule(longest);
-    EXPECT_LE(rule.maxSplits(longest), 64) << longest;
-    for (const SplitStep &step : rule.steps)
-      EXPECT_EQ(step.splitLength % 256, 0);
-  }
+  for (int64_t longest : {1024, 131072, 131073, 163840, 1000000, 10000000})
+    for (int64_t dim : {64, 256}) {
+      SplitRule rule = defaultSplitRule(longest, dim);
+      EXPECT_LE(rule.maxSplits(longest), 64) << longest;
+      for (const SplitStep &step : rule.steps)
+        EXPECT_EQ(step.splitLength % (addsSplits(dim) ? 128 : 256), 0);
+    }
 }
 
 TEST(Schedules, RefusalsNameTheLimitAndBothNumbers) {

@@ -87,8 +87,16 @@ func.func private @c8() attributes {a = #attn.schedule<output = staged, query_st
 
 // -----
 // schedule (C9)
-// expected-error @+1 {{merge last_block needs a split}}
-func.func private @c9() attributes {a = #attn.schedule<merge = last_block>}
+// expected-error @+1 {{merge item needs divide keys, a joint ring and a split}}
+func.func private @c9() attributes {a = #attn.schedule<merge = item>}
+
+// -----
+// expected-error @+1 {{merge span needs divide keys, a joint ring and a split}}
+func.func private @c9() attributes {a = #attn.schedule<merge = span, stages = [2, 3], split = #attn.split<length = 128>>}
+
+// -----
+// expected-error @+1 {{split length 96 of merge span is not a multiple of the 64 keys of all units}}
+func.func private @c9() attributes {a = #attn.schedule<merge = span, split = #attn.split<length = 96>>}
 
 // -----
 // expected-error @+1 {{unknown value 'yes', expected true or false}}

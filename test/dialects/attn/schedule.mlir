@@ -9,7 +9,7 @@
 
 // 4 heads of a group fit 8 rows; the schedule takes the op's split.
 // CHECK-LABEL: @one_token
-// CHECK: attn.attention {{.*}} schedule(<unit = 1, units = 4, rows = 8, {{.*}} keys = 16, {{.*}} stages = 3, {{.*}} split = #attn.split<length = 2048>, merge = kernel,
+// CHECK: attn.attention {{.*}} schedule(<unit = 1, units = 4, rows = 8, {{.*}} keys = 16, {{.*}} stages = 3, {{.*}} split = #attn.split<length = 2048>, merge = item,
 // Tensor copies where the target has them: a box is a page's part of a tile, and small heads have more stages.
 // HOPPER-LABEL: @one_token
 // HOPPER: schedule(<unit = 1, units = 4, rows = 8, {{.*}} keys = 16, {{.*}} copy = tensor, box = 16, cache = evict_first, stages = 6, {{.*}} dependent_launch = wait_first, blocks_per_sm = 2>
@@ -22,7 +22,7 @@ func.func @one_token(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> !attn.partials<hea
 
 // 4 heads times 8 tokens fill 32 rows.
 // CHECK-LABEL: @eight_tokens
-// CHECK: rows = 32,
+// CHECK: rows = 32, {{.*}} merge = span,
 func.func @eight_tokens(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> !attn.partials<heads = 32, group = 4, dim = 64> attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
   %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<length = 2048>) : tensor<?x32x64xbf16>, !kv64 -> !attn.partials<heads = 32, group = 4, dim = 64>
   return %p : !attn.partials<heads = 32, group = 4, dim = 64>
@@ -31,7 +31,7 @@ func.func @eight_tokens(%q: tensor<?x32x64xbf16>, %kv: !kv64) -> !attn.partials<
 // At head_dim 256 registers allow 16 rows and shared memory two units: 2 heads times 8 tokens are one chunk.
 // CHECK-LABEL: @wide_heads
 // CHECK: units = 2, rows = 16,
-// CHECK-SAME: stages = 3,
+// CHECK-SAME: stages = 3, {{.*}} merge = kernel,
 func.func @wide_heads(%q: tensor<?x8x256xbf16>, %kv: !kv256) -> !attn.partials<heads = 8, group = 2, dim = 256> attributes {attn.phase = #attn.phase<decode, max_query = 8>} {
   %p = attn.attention %q, %kv scores(<scale = 0.125>) mask(<causal>) split(<length = 2048>) : tensor<?x8x256xbf16>, !kv256 -> !attn.partials<heads = 8, group = 2, dim = 256>
   return %p : !attn.partials<heads = 8, group = 2, dim = 256>

@@ -53,7 +53,7 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
       scf.yield %mj, %lj, %oj : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>
     }
     // The merged rows are spread over the block: float4 per lane along columns.
-    // CHECK: tile.merge_units {{.*}} -> (!tile.tile<8x1xf32, registers, #[[$XM]]>, !tile.tile<8x1xf32, registers, #[[$XM]]>, !tile.tile<8x64xf32, registers, #[[$X]]>)
+    // CHECK: tile.merge_units {{.*}} -> (<8x1xf32, registers, #[[$XM]]>, <8x1xf32, registers, #[[$XM]]>, <8x64xf32, registers, #[[$X]]>)
     %mm, %lm, %om = tile.merge_units %m, %l, %o
         : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
         -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
@@ -61,7 +61,7 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
     %r, %lse = tile.normalize %om, %mm, %lm
         : (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>)
         -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+    tile.store_attention %r, %lse, %out, %lse_out[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   }
   tile.return

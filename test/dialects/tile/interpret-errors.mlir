@@ -88,7 +88,7 @@ tile.kernel @f(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?
     %lse = tile.zero : !tile.tile<16x1xf32>
     tile.release %r[%p] : !ring
     // expected-error@+1 {{reads slot 0 of a ring after its release}}
-    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+    tile.store_attention %x, %lse, %out, %lse_out[%item] through %q
         : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
   }
   tile.return
@@ -224,7 +224,7 @@ tile.kernel @f(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<?x?
     %x = tile.zero : !tile.tile<16x8xf32>
     %lse = tile.zero : !tile.tile<16x1xf32>
     // expected-error@+1 {{goes through a tile that is no slot's}}
-    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+    tile.store_attention %x, %lse, %out, %lse_out[%item] through %q
         : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
   }
   tile.return
@@ -249,7 +249,7 @@ tile.kernel @f(%query: tensor<?x?x16xbf16>, %batch: !tile.batch, %out: tensor<?x
     // expected-note@+1 {{the product starts here}}
     %p = tile.matmul_issue %q, %q {transpose_b} : (!tile.tile<16x16xbf16, shared>, !tile.tile<16x16xbf16, shared>) -> !tile.pending<!tile.tile<16x16xf32>>
     // expected-error@+1 {{writes slot 0 of a ring, which a product in flight reads}}
-    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+    tile.store_attention %x, %lse, %out, %lse_out[%item] through %q
         : !tile.tile<16x16xf32>, !tile.tile<16x1xf32>, tensor<?x?x16xbf16> through !tile.tile<16x16xbf16, shared>
     %s = tile.await %p : (!tile.pending<!tile.tile<16x16xf32>>) -> !tile.tile<16x16xf32>
     tile.release %rows[%at] : !ring

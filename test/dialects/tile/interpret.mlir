@@ -62,7 +62,7 @@ tile.kernel @counted(%query: tensor<?x?x8xbf16>, %kv: !kv, %batch: !tile.batch, 
         : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x8xf32>) -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x8xf32>)
     %x, %lse = tile.normalize %om, %mm, %lm
         : (!tile.tile<8x8xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>) -> (!tile.tile<8x8xf32>, !tile.tile<8x1xf32>)
-    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] : !tile.tile<8x8xf32>, !tile.tile<8x1xf32>, tensor<?x?x8xbf16>
+    tile.store_attention %x, %lse, %out, %lse_out[%item] : !tile.tile<8x8xf32>, !tile.tile<8x1xf32>, tensor<?x?x8xbf16>
   }
   tile.return
 }
@@ -83,7 +83,7 @@ tile.kernel @lost(%query: tensor<?x?x8xbf16>, %batch: !tile.batch, %out: tensor<
     %q = tile.wait %rows[%at] : !rows
     %x = tile.zero : !tile.tile<16x8xf32>
     %lse = tile.zero : !tile.tile<16x1xf32>
-    tile.store_attention %x, %lse, %out, %lse_out, %workspace[%item] through %q
+    tile.store_attention %x, %lse, %out, %lse_out[%item] through %q
         : !tile.tile<16x8xf32>, !tile.tile<16x1xf32>, tensor<?x?x8xbf16> through !tile.tile<16x8xbf16, shared>
     %r = tile.move %q : !tile.tile<16x8xbf16, shared> -> !tile.tile<16x8xbf16>
     tile.store_rows query %r, %left[%item] : !tile.tile<16x8xbf16>, tensor<?x?x8xbf16>

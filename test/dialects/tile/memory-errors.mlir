@@ -208,7 +208,7 @@ func.func @f(%q: tensor<?x?x64xbf16>, %item: !tile.item) {
 func.func @f(%r: !tile.tile<8x64xbf16>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item) {
   // expected-error@+1 {{value must be of 'f32', got 'bf16'}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] : !tile.tile<8x64xbf16>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+  tile.store_attention %r, %lse, %out, %l[%item] : !tile.tile<8x64xbf16>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   return
 }
 
@@ -218,7 +218,7 @@ func.func @f(%r: !tile.tile<8x64xbf16>, %lse: !tile.tile<8x1xf32>, %out: tensor<
 func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<4x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item) {
   // expected-error@+1 {{lse must be 8x1, got 4x1}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] : !tile.tile<8x64xf32>, !tile.tile<4x1xf32>, tensor<?x?x64xbf16>
+  tile.store_attention %r, %lse, %out, %l[%item] : !tile.tile<8x64xf32>, !tile.tile<4x1xf32>, tensor<?x?x64xbf16>
   return
 }
 
@@ -231,7 +231,7 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
   %r = tile.zero : !tile.tile<8x64xf32>
   %lse = tile.zero : !tile.tile<8x1xf32>
   // expected-error@+1 {{needs items of decode or prefill, got append}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
+  tile.store_attention %r, %lse, %out, %l[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   tile.return
 }
 
@@ -247,7 +247,7 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
   %r = tile.zero : !tile.tile<8x64xf32>
   %lse = tile.zero : !tile.tile<8x1xf32>
   // expected-error@+1 {{needs items of prefill, got decode}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+  tile.store_attention %r, %lse, %out, %l[%item] through %q
       : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xbf16, shared>
   tile.return
 }
@@ -258,7 +258,7 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
 func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x64xbf16>) {
   // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x64xbf16>'}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+  tile.store_attention %r, %lse, %out, %l[%item] through %q
       : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xbf16>
   return
 }
@@ -269,7 +269,7 @@ func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?
 func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<16x64xbf16, shared>) {
   // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<16x64xbf16, shared>'}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+  tile.store_attention %r, %lse, %out, %l[%item] through %q
       : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
   return
 }
@@ -280,7 +280,7 @@ func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?
 func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x128xbf16, shared>) {
   // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x128xbf16, shared>'}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+  tile.store_attention %r, %lse, %out, %l[%item] through %q
       : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x128xbf16, shared>
   return
 }
@@ -291,7 +291,7 @@ func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?
 func.func @f(%r: !tile.tile<8x64xf32>, %lse: !tile.tile<8x1xf32>, %out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>,
              %w: !tile.workspace, %item: !tile.item, %q: !tile.tile<8x64xf32, shared>) {
   // expected-error@+1 {{expected a shared tile of 8 x 64 x 'bf16' for a result to go through, got '!tile.tile<8x64xf32, shared>'}}
-  tile.store_attention %r, %lse, %out, %l, %w[%item] through %q
+  tile.store_attention %r, %lse, %out, %l[%item] through %q
       : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16> through !tile.tile<8x64xf32, shared>
   return
 }
@@ -395,5 +395,29 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %batch: !tile.bat
   %lse = tile.zero : !tile.tile<1x1xf32>
   // expected-error@+1 {{needs items of merge or merge_states, got append}}
   tile.store_merged %r, %lse, %out, %l[%item] : !tile.tile<1x64xf32>, !tile.tile<1x1xf32>, tensor<?x?x64xbf16>
+  tile.return
+}
+
+// -----
+
+// @store_partial_c1
+tile.kernel @f(%batch: !tile.batch, %w: !tile.workspace) attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  %r = tile.zero : !tile.tile<8x64xbf16>
+  %e = tile.zero : !tile.tile<8x1xf32>
+  // expected-error@+1 {{value must be of 'f32', got 'bf16'}}
+  tile.store_partial %r, %e, %w[%item] : !tile.tile<8x64xbf16>, !tile.tile<8x1xf32>
+  tile.return
+}
+
+// -----
+
+// @store_partial_c2
+tile.kernel @f(%batch: !tile.batch, %w: !tile.workspace) attributes {schedule = #attn.schedule<divide = rows, orientation = direct, rows = 16>, phase = #attn.phase<prefill>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<prefill, group = 4>)
+  %r = tile.zero : !tile.tile<8x64xf32>
+  %e = tile.zero : !tile.tile<8x1xf32>
+  // expected-error@+1 {{needs items of decode, got prefill}}
+  tile.store_partial %r, %e, %w[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
   tile.return
 }

@@ -229,7 +229,7 @@ tile.kernel @one_slot(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: te
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
 // CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}} = tile.take_item %[[RECORD]]
 // CHECK: %[[R:.+]], %[[LSE:.+]] = tile.normalize %[[BOTH]]#4,
-// CHECK: tile.store_attention %[[R]], %[[LSE]], %{{.+}}, %{{.+}}, %{{.+}}[%[[ITEM]]] through %[[Q]] :
+// CHECK: tile.store_attention %[[R]], %[[LSE]], %{{.+}}, %{{.+}}[%[[ITEM]]] through %[[Q]] :
 // CHECK-NEXT: tile.release %[[ROWS]][%[[AT]]]
 // CHECK-NEXT: tile.release %[[ITEMS]][%[[I]]]
 // CHECK-NEXT: scf.yield %{{.+}}, %{{.+}}, %[[FREE]],
@@ -277,7 +277,7 @@ tile.kernel @staged(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tens
         scf.yield %mj, %lj, %oj, %pk1, %pv1 : !m, !m, !o, !tile.position, !tile.position
       }
       %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
-      tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile
+      tile.store_attention %r, %lse, %out, %lse_out[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile
       tile.release %rows[%at] : !rows
     }
   }

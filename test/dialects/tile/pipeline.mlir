@@ -198,11 +198,11 @@ tile.kernel @staged(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch, 
     }
     // CHECK: %[[O:.+]] = tile.zero : <16x64xf32>
     // CHECK-NEXT: %[[LSE:.+]] = tile.zero : <16x1xf32>
-    // CHECK-NEXT: tile.store_attention %[[O]], %[[LSE]], %{{.+}}, %{{.+}}, %{{.+}}[%{{.+}}] through %[[Q]] :
+    // CHECK-NEXT: tile.store_attention %[[O]], %[[LSE]], %{{.+}}, %{{.+}}[%{{.+}}] through %[[Q]] :
     // CHECK-NEXT: tile.release %[[R]][%[[P]]]
     %o = tile.zero : !o
     %lse = tile.zero : !m
-    tile.store_attention %o, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x64xbf16>
+    tile.store_attention %o, %lse, %out, %lse_out[%item] : !o, !m, tensor<?x?x64xbf16>
   }
   tile.return
 }
@@ -223,7 +223,39 @@ tile.kernel @direct(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tens
     // CHECK: tile.store_attention
     // CHECK-NOT: through
     // CHECK: tile.return
-    tile.store_attention %o, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x64xbf16>
+    tile.store_attention %o, %lse, %out, %lse_out[%item] : !o, !m, tensor<?x?x64xbf16>
+  }
+  tile.return
+}
+
+// Units that meet in the loop do so in the slot that each has done with, which it gives back behind that.
+// CHECK-LABEL: tile.kernel @splits(
+tile.kernel @splits(%kv: !kv, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<split = #attn.split<length = 128>, merge = item>, phase = #attn.phase<decode, max_query = 1>} {
+  tile.work_loop(%item, %unit) in %batch items(<decode, group = 4>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %true = arith.constant true
+    %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}
+    %n = tile.range_count %range
+    %o = tile.zero : !o
+    %m = tile.zero : !m
+    %q = tile.zero : !tile.tile<16x64xbf16>
+    // CHECK: %[[R:.+]] = tile.ring
+    // CHECK: scf.for {{.+}} iter_args(%[[P:.+]] = %{{.+}})
+    scf.for %j = %c0 to %n step %c1 {
+      %t = tile.key_tile %range[%j]
+      %k = tile.load_keys %kv[%item, %t] : !kv -> !q
+      // CHECK: tile.matmul
+      // CHECK-NEXT: scf.if
+      // CHECK-NEXT: tile.merge_units %{{.+}}, %{{.+}}, %{{.+}} in %[[R]][%[[P]]] of %{{.+}} :
+      // CHECK-NEXT: }
+      // CHECK-NEXT: tile.release %[[R]][%[[P]]]
+      %s = tile.matmul %q, %k {transpose_b} : (!tile.tile<16x64xbf16>, !q) -> !s
+      scf.if %true {
+        %a, %b, %c = tile.merge_units %m, %m, %o : (!m, !m, !o) -> (!m, !m, !o)
+      }
+    }
   }
   tile.return
 }

@@ -212,6 +212,36 @@ func.func @f(%record: !tile.tile<1x32xf32, shared>) {
 
 // -----
 
+// @item_splits_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<append>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  // expected-error@+1 {{needs items of decode, got append}}
+  %n = tile.item_splits %item
+  tile.return
+}
+
+// -----
+
+// @split_tiles_c1
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  // expected-error@+1 {{keys must be a positive multiple of 16, got 24}}
+  %n = tile.split_tiles %item {keys = 24}
+  tile.return
+}
+
+// -----
+
+// @split_tiles_c2
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<append>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<append, group = 4>)
+  // expected-error@+1 {{needs items of decode, got append}}
+  %n = tile.split_tiles %item {keys = 16}
+  tile.return
+}
+
+// -----
+
 // @range_skipped_c1
 func.func @f(%item: !tile.item, %unit: index) {
   %range = tile.key_range %item, %unit mask(#attn.mask<causal>) {keys = 16 : i64}

@@ -62,8 +62,8 @@ tile.kernel @decode(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
     %r, %lse = tile.normalize %om, %mm, %lm
         : (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>)
         -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
-    // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]] : <8x64xf32>, <8x1xf32>, tensor<?x?x64xbf16>
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+    // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]][%[[ITEM]]] : <8x64xf32>, <8x1xf32>, tensor<?x?x64xbf16>
+    tile.store_attention %r, %lse, %out, %lse_out[%item]
         : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>, tensor<?x?x64xbf16>
   }
   // CHECK: tile.return
@@ -85,9 +85,40 @@ tile.kernel @staged(%out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>, %works
   %r = tile.zero : !tile.tile<16x64xf32>
   // CHECK: %[[L:.+]] = tile.zero : <16x1xf32>
   %lse = tile.zero : !tile.tile<16x1xf32>
-  // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]], %[[WORKSPACE]][%[[ITEM]]] through %[[Q]] : <16x64xf32>, <16x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
-  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q
+  // CHECK: tile.store_attention %[[R]], %[[L]], %[[OUT]], %[[LSE]][%[[ITEM]]] through %[[Q]] : <16x64xf32>, <16x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
+  tile.store_attention %r, %lse, %out, %lse_out[%item] through %q
       : !tile.tile<16x64xf32>, !tile.tile<16x1xf32>, tensor<?x?x64xbf16> through !tile.tile<16x64xbf16, shared>
+  tile.return
+}
+
+// An item of several splits: units meet in a slot of their rings, a split's result joins the others, what is not all of
+// a sequence goes to the workspace.
+// CHECK-LABEL: tile.kernel @splits(
+// CHECK-SAME: %[[WORKSPACE:[^:]+]]: !tile.workspace
+tile.kernel @splits(%workspace: !tile.workspace, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<split = #attn.split<length = 128>, merge = item>, phase = #attn.phase<decode, max_query = 1>} {
+  // CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}} = tile.grid_item
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  // CHECK: tile.item_splits %[[ITEM]]
+  %count = tile.item_splits %item
+  // CHECK: tile.split_tiles %[[ITEM]] {keys = 16 : i64}
+  %tiles = tile.split_tiles %item {keys = 16}
+  // CHECK: %[[RING:.+]] = tile.ring
+  %ring = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  // CHECK: %[[AT:.+]] = tile.position
+  %at = tile.position
+  %m, %l = tile.softmax_init : !tile.tile<8x1xf32>, !tile.tile<8x1xf32>
+  %o = tile.zero : !tile.tile<8x64xf32>
+  // CHECK: tile.merge_units %{{.+}}, %{{.+}}, %{{.+}} in %[[RING]][%[[AT]]] of %[[ITEM]] : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit> : (<8x1xf32>, <8x1xf32>, <8x64xf32>) -> (<8x1xf32>, <8x1xf32>, <8x64xf32>)
+  %mm, %lm, %om = tile.merge_units %m, %l, %o in %ring[%at] of %item : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+      : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>) -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  // CHECK: %[[R:.+]], %[[E:.+]] = tile.normalize %{{.+}} {log2} :
+  %r, %e = tile.normalize %om, %mm, %lm {log2}
+      : (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>) -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
+  // CHECK: tile.add_split %[[R]], %[[E]] to %{{.+}}, %{{.+}}, %{{.+}} : <8x64xf32>, <8x1xf32>
+  %ms, %ls, %os = tile.add_split %r, %e to %m, %l, %o : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+  // CHECK: tile.store_partial %[[R]], %[[E]], %[[WORKSPACE]][%[[ITEM]]] : <8x64xf32>, <8x1xf32>
+  tile.store_partial %r, %e, %workspace[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
   tile.return
 }
 

@@ -155,6 +155,39 @@ func.func @f(%m: !tile.tile<8x1xf32>, %o: !tile.tile<8x64xf32>) {
 
 // -----
 
+// @merge_units_c3: a ring that the units share
+func.func @f(%m: !tile.tile<8x1xf32>, %o: !tile.tile<8x64xf32>, %item: !tile.item) {
+  %r = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+  %p = tile.position
+  // expected-error@+1 {{meets in a ring of the unit's own, at a position, for an item}}
+  %a, %b, %c = tile.merge_units %m, %m, %o in %r[%p] of %item : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = units>
+      : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>) -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  return
+}
+
+// -----
+
+// @merge_units_c4
+func.func @f(%m: !tile.tile<8x1xf32>, %o: !tile.tile<8x64xf32>, %item: !tile.item) {
+  %r = tile.ring : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit>
+  %p = tile.position
+  // expected-error@+1 {{has a scratch beside a ring}}
+  %a, %b, %c = tile.merge_units %m, %m, %o in %r[%p] of %item : !tile.ring<2 x (!tile.tile<16x64xbf16, shared>), shared_by = unit> {scratch = 0 : i32}
+      : (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>) -> (!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x64xf32>)
+  return
+}
+
+// -----
+
+// @add_split_c1
+func.func @f(%r: !tile.tile<8x64xf32>, %e: !tile.tile<4x1xf32>) {
+  // expected-error@+1 {{lse must be 8x1, got 4x1}}
+  %m, %l, %o = tile.add_split %r, %e to %e, %e, %r : !tile.tile<8x64xf32>, !tile.tile<4x1xf32>
+  return
+}
+
+// -----
+
 // @normalize_c1
 func.func @f(%m: !tile.tile<8x2xf32>, %o: !tile.tile<8x64xf32>) {
   // expected-error@+1 {{maximum must be 8x1, got 8x2}}

@@ -171,6 +171,8 @@ const Malformed kMalformed[] = {
      "must be one of fused, none"},
     {"PrologueMissing", "\"prologue\": \"none\"", "\"prologue_\": \"none\"", nullptr,
      "no key \"prologue\""},
+    {"AddsSplitsOfNoKind", "\"rows\": 8", "\"rows\": 8, \"adds_splits\": \"some\"", "\"some\"",
+     "must be one of span, all"},
     {"RowsMissing", "\"rows\": 8", "\"rows_\": 8", nullptr, "a decode kernel needs rows"},
     {"NoClasses", "\"schema\"", "\"schema_\"", nullptr, "no key \"schema\""},
 };

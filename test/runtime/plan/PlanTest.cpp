@@ -945,6 +945,53 @@ TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   EXPECT_EQ(std::get<0>(launched(ATTNCC_INVARIANT, 1, 4096)), 0);
 }
 
+// Where items add splits, plans of either policy say how many items of a sequence fill the 16
+// multiprocessors, whatever the bound of its length: each takes all of it, a span of four splits or
+// one.
+TEST_F(PlanCalls, ItemsThatAddSplitsFollowTheBounds) {
+  using package::AddsSplits;
+  auto launched = [&](AddsSplits adds, uint32_t policy, uint32_t sequences, uint32_t tokens) {
+    for (auto &[name, rule] : sample.manifest.splitRules)
+      rule.rule = {{{4096, 256}, {8192, 512}}};
+    for (package::KernelEntry &kernel : sample.manifest.kernels)
+      if (kernel.role == "decode" || kernel.role == "merge")
+        kernel.addsSplits = kernel.role == "decode" ? adds : AddsSplits::All;
+    reopen();
+    cache = *bind(nhdLayer());
+    attncc_limits bounds = limits();
+    bounds.policy = policy;
+    bounds.max_kv_length = 8192;
+    bounds.max_sequences = 16;
+    plan = std::move(*create(bounds));
+    EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
+    attncc_batch next = batch();
+    next.num_sequences = sequences, next.max_query_length = 1, next.max_kv_length = tokens;
+    next.block_table_stride = 8192;
+    EXPECT_TRUE(plan->update(next, nullptr));
+    device->launches.clear();
+    EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+    const int32_t asked = paramsOf<DecodeParams>(0).batch.splitTokens;
+    EXPECT_EQ(plan->splitTokens(0), asked);
+    if (device->launches.size() > 1) {
+      EXPECT_EQ(paramsOf<MergeParams>(1).batch.splitTokens, asked);
+    }
+    return std::tuple(asked, int64_t(device->launches[0].shape.grid[1]), device->launches.size());
+  };
+  for (uint32_t policy : {ATTNCC_INVARIANT, ATTNCC_THROUGHPUT}) {
+    EXPECT_EQ(launched(AddsSplits::All, policy, 1, 4096), std::tuple(-8, 16, 2u));
+    EXPECT_EQ(launched(AddsSplits::All, policy, 1, 8192), std::tuple(-8, 16, 2u));
+    EXPECT_EQ(launched(AddsSplits::All, policy, 16, 4096), std::tuple(-1, 1, 1u));
+    EXPECT_EQ(launched(AddsSplits::All, policy, 16, 8192), std::tuple(-1, 4, 2u));
+    EXPECT_EQ(launched(AddsSplits::All, policy, 1, 100), std::tuple(-8, 1, 1u));
+    // Of up to 2 · 4 · 256 tokens an item takes one split, of more a span.
+    EXPECT_EQ(launched(AddsSplits::All, policy, 2, 1500), std::tuple(-4, 6, 2u));
+    EXPECT_EQ(launched(AddsSplits::All, policy, 2, 4096), std::tuple(-4, 8, 2u));
+    EXPECT_EQ(launched(AddsSplits::Span, policy, 1, 4096), std::tuple(-8, 16, 2u));
+    EXPECT_EQ(launched(AddsSplits::Span, policy, 16, 1000), std::tuple(-2, 4, 2u));
+    EXPECT_EQ(launched(AddsSplits::Span, policy, 16, 4096), std::tuple(-2, 6, 2u));
+  }
+}
+
 // Variants: the last whose load class holds the host's bounds; under the invariant policy only
 // those with the summation order of the first.
 TEST_F(PlanCalls, VariantsFollowTheBounds) {

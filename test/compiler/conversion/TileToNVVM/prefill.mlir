@@ -72,7 +72,7 @@ tile.kernel @prefill(%query: tensor<?x?x64xbf16>, %kv: !kv, %batch: !tile.batch,
       scf.yield %mj, %lj, %oj : !m, !m, !o
     }
     %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x64xbf16>
+    tile.store_attention %r, %lse, %out, %lse_out[%item] : !o, !m, tensor<?x?x64xbf16>
   }
   tile.return
 }

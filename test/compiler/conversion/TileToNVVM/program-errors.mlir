@@ -103,3 +103,13 @@ tile.kernel @move(%batch: !tile.batch)
       -> !tile.tile<1x32xf32, registers, #tile.layout<lane = [[0,16],[0,2],[0,4],[0,8],[0,1]]>>
   tile.return
 }
+
+// -----
+
+tile.kernel @f(%batch: !tile.batch) attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  // expected-error @below {{expected items that take several splits, got merge = kernel}}
+  // expected-error @below {{failed to legalize}}
+  %t = tile.split_tiles %item {keys = 16}
+  tile.return
+}

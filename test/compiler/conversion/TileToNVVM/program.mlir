@@ -110,3 +110,32 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
   }
   tile.return
 }
+
+// A negative number of split_tokens asks for items: of one an item takes all of a sequence of up to 4,096 tokens, of n a
+// span of four splits where two are less than 1/n of it.
+// CHECK-LABEL: gpu.module @splits
+// CHECK: llvm.func @splits
+// CHECK-SAME: %[[TOKENS:[^:]+]]: i32) attributes
+// CHECK: %[[LENGTH:.+]] = arith.select %{{.+}}, %c256_i32, %c1024_i32
+// CHECK-DAG: %[[ITEMS:.+]] = arith.subi %c0_i32, %[[TOKENS]]
+// CHECK-DAG: %[[TWO:.+]] = arith.shli %[[LENGTH]], %c1_i32
+// CHECK-DAG: arith.cmpi sle, %[[LENGTH]], %c1024_i32
+// CHECK: %[[ALL:.+]] = arith.muli %[[TWO]], %[[ITEMS]]
+// CHECK: arith.cmpi slt, %[[ALL]], %[[KV:.+]] : i32
+// CHECK: %[[TAKES:.+]] = arith.andi
+// CHECK: arith.cmpi eq, %[[ITEMS]], %c1_i32
+// CHECK: arith.cmpi sle, %[[KV]], %c4096_i32
+// CHECK: %[[WHOLE:.+]] = arith.andi
+// CHECK: %[[OF:.+]] = arith.select %[[TAKES]], %c4_i32, %c1_i32
+// CHECK: %[[TOKENS_OF:.+]] = arith.muli %[[OF]], %[[LENGTH]]
+// CHECK: %[[LONGER:.+]] = arith.maxsi %[[TOKENS_OF]], %[[KV]]
+// CHECK: arith.select %[[WHOLE]], %[[LONGER]], %[[TOKENS_OF]]
+// CHECK: llvm.return
+tile.kernel @splits(%batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, rows = 8, split = #attn.split<steps = [[2048, 256], [8192, 1024]]>, merge = item>,
+                phase = #attn.phase<decode, max_query = 1>} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  %n = tile.item_splits %item
+  %t = tile.split_tiles %item {keys = 16}
+  tile.return
+}

@@ -55,7 +55,7 @@ tile.kernel @softmax(%out: tensor<?x?x16xbf16>, %lse_out: tensor<?x?xf32>, %batc
   // CHECK: arith.select %[[EMPTY]], %cst{{.*}}
   // CHECK: "lg2.approx.ftz.f32 $0, $1;", "=f,f" %[[SUM]]
   %r, %lse = tile.normalize %ox, %mx, %lx : (!x, !xm, !xm) -> (!x, !xm)
-  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !x, !xm, tensor<?x?x16xbf16>
+  tile.store_attention %r, %lse, %out, %lse_out[%item] : !x, !xm, tensor<?x?x16xbf16>
   tile.return
 }
 
@@ -144,5 +144,46 @@ tile.kernel @warpgroup(%batch: !tile.batch, %out: tensor<?x?x32xf32>, %scale: f3
     scf.yield %mj, %lj, %p : !mw, !lw, !w
   }
   tile.store_rows query %o, %out[%item] : !w, tensor<?x?x32xf32>
+  tile.return
+}
+
+#kv = #tile.layout<offset = [[0,1],[0,2],[0,4],[0,8],[0,16],[0,32],[1,8],[2,16],[4,32]], repeat = [row 2 offset]>
+#s2 = #tile.layout<register = [[1,0],[0,8]], lane = [[2,0],[4,0],[0,1],[0,2],[0,4]], repeat = [row 2 register]>
+#m2 = #tile.layout<register = [[1,0]], lane = [[2,0],[4,0],[0,0],[0,0],[0,0]], repeat = [row 2 register]>
+#x2 = #tile.layout<register = [[0,1],[0,2]], lane = [[0,4],[0,8],[1,0],[2,0],[4,0]], warp = [[0,0],[0,0]], repeat = [row 2 register]>
+#xm2 = #tile.layout<lane = [[0,0],[0,0],[1,0],[2,0],[4,0]], warp = [[0,0],[0,0]], repeat = [row 2 register]>
+!ring = !tile.ring<3 x (!tile.tile<16x64xbf16, shared, #kv>, !tile.tile<16x64xbf16, shared, #kv>), shared_by = unit>
+!m2 = !tile.tile<16x1xf32, registers, #m2>
+!o2 = !tile.tile<16x16xf32, registers, #s2>
+!xm2 = !tile.tile<16x1xf32, registers, #xm2>
+!x2 = !tile.tile<16x16xf32, registers, #x2>
+
+// In slots units meet 8 rows at a time, and the others only where the item has them. Units' rings are 3 · 4096 bytes apart.
+// CHECK-LABEL: llvm.func @meets_in_slots
+tile.kernel @meets_in_slots(%out: tensor<?x?x16xbf16>, %lse_out: tensor<?x?xf32>, %batch: !tile.batch)
+    attributes {schedule = #attn.schedule<units = 4, rows = 16>, phase = #attn.phase<decode, max_query = 4>, shared_memory = 49152 : i32} {
+  %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
+  %ring = tile.ring {offset = 0 : i32} : !ring
+  %p = tile.position
+  %m0, %l0 = tile.softmax_init : !m2, !m2
+  %o0 = tile.zero : !o2
+  // CHECK: %[[SLOT:.+]] = llvm.getelementptr
+  // CHECK: arith.muli %{{.+}}, %c12288_i32
+  // All lanes have read what the slot held.
+  // CHECK: nvvm.bar.warp.sync
+  // CHECK-COUNT-4: llvm.store %{{.+}}, %{{.+}} {alignment = 4 : i64} : f32, !llvm.ptr<3>
+  // CHECK: nvvm.barrier
+  // CHECK-COUNT-4: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xf32>
+  // Nobody reads a slot that is filled again.
+  // CHECK: nvvm.barrier
+  // CHECK: %[[MORE:.+]] = arith.cmpi sgt, %{{.+}}, %c8_i32
+  // CHECK: scf.if %[[MORE]]
+  // CHECK-COUNT-4: llvm.store %{{.+}}, %{{.+}} {alignment = 4 : i64} : f32, !llvm.ptr<3>
+  // CHECK: nvvm.barrier
+  // CHECK: nvvm.barrier
+  // CHECK: } else {
+  %m, %l, %o = tile.merge_units %m0, %l0, %o0 in %ring[%p] of %item : !ring : (!m2, !m2, !o2) -> (!xm2, !xm2, !x2)
+  %r, %lse = tile.normalize %o, %m, %l : (!x2, !xm2, !xm2) -> (!x2, !xm2)
+  tile.store_attention %r, %lse, %out, %lse_out[%item] : !x2, !xm2, tensor<?x?x16xbf16>
   tile.return
 }

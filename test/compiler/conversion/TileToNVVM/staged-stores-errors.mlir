@@ -20,7 +20,7 @@ tile.kernel @one_warp(%batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: 
   %lse = tile.zero : !m
   // expected-error-re @below {{expected a warpgroup's result to go through a tile of 16 bits, got '!tile.tile<64x64xf32, {{.*}}' through '!tile.tile<64x64xbf16, shared, }}
   // expected-error @below {{failed to legalize}}
-  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile.tile<64x64xbf16, shared, #q>
+  tile.store_attention %r, %lse, %out, %lse_out[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile.tile<64x64xbf16, shared, #q>
   tile.return
 }
 
@@ -46,6 +46,6 @@ tile.kernel @columns(%batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: t
   %lse = tile.zero : !m
   // expected-error-re @below {{expected a warpgroup's result to go through a tile of 16 bits, got '!tile.tile<64x64xf32, {{.*}}' through '!tile.tile<64x64xbf16, shared, }}
   // expected-error @below {{failed to legalize}}
-  tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile.tile<64x64xbf16, shared, #q>
+  tile.store_attention %r, %lse, %out, %lse_out[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !tile.tile<64x64xbf16, shared, #q>
   tile.return
 }

@@ -121,7 +121,7 @@ tile.kernel @staged(%batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: te
     %q = tile.wait %rows[%at] : !rows
     %r = tile.zero : !o
     %lse = tile.zero : !m
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !q
+    tile.store_attention %r, %lse, %out, %lse_out[%item] through %q : !o, !m, tensor<?x?x64xbf16> through !q
     tile.release %rows[%at] : !rows
   }
   tile.return

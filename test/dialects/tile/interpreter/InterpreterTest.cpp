@@ -69,6 +69,25 @@ TEST_F(InterpreterTest, DecodeAndMerge) {
   }
 }
 
+// Items that take one split, a span of four, or all of a sequence.
+TEST_F(InterpreterTest, DecodeOfSeveralSplits) {
+  for (const char *merge : {"span", "item"}) {
+    DecodeShape shape{.split = "#attn.split<steps = [[256, 32], [4096, 64]]>", .merge = merge};
+    KernelOp decode = parse(decodeProgram(shape), "decode");
+    ASSERT_TRUE(decode);
+    KernelOp mergeKernel = module->lookupSymbol<KernelOp>("merge");
+    for (int64_t splitTokens : {0, -1, -2, -5}) {
+      if (merge == std::string("span") && splitTokens == -1)
+        continue; // may take all
+      SCOPED_TRACE(testing::Message() << merge << " " << splitTokens);
+      Shapes shapes;
+      shapes.splitTokens = splitTokens;
+      shapes.sequences = {{3, 200}, {0, 7}, {1, 0}, {2, 129}, {3, 1}, {1, 300}, {3, 800}};
+      checkDecode(decode, mergeKernel, shape, 3, shapes);
+    }
+  }
+}
+
 // Rotation and norm by plain loops; the row goes where the block table or the given slot says.
 TEST_F(InterpreterTest, Append) {
   const double frequencies[3] = {1.0, 0.25, 0.0625};
@@ -232,7 +251,8 @@ TEST_F(InterpreterTest, HarnessSeesDifferences) {
   EXPECT_NE(changed("%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<causal>)",
                     "%s1 = tile.mask %s0[%item, %t] mask(#attn.mask<none>)"),
             "");
-  EXPECT_NE(changed("tile.normalize %om, %mm, %lm", "tile.normalize %o, %m, %l"), "");
+  EXPECT_NE(changed("tile.normalize %ou, %mu, %lu", "tile.normalize %o, %m, %l"), "");
+  EXPECT_NE(changed("tile.add_split %r0, %e0 to %mb", "tile.add_split %r0, %m to %mb"), "");
   EXPECT_NE(changed("tile.matmul %pb, %v, %or", "tile.matmul %pb, %v, %oi"), "");
   EXPECT_NE(changed("tile.key_tile %range[%j]", "tile.key_tile %range[%c0]"), "");
 }
@@ -240,7 +260,7 @@ TEST_F(InterpreterTest, HarnessSeesDifferences) {
 // The loop over keys as a scf.while, in which units end at different trips.
 TEST_F(InterpreterTest, While) {
   std::string loop = decodeProgram({});
-  std::string types = "!tile.tile<8x1xf32>, !tile.tile<8x1xf32>, !tile.tile<8x16xf32>";
+  std::string types = "!m, !m, !o";
   auto replace = [](std::string text, const std::string &from, const std::string &to) {
     size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;

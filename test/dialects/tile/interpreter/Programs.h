@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "test/dialects/tile/SplitForms.h"
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,16 +25,19 @@ inline std::string fill(std::string text,
 
 struct DecodeShape {
   int dim = 16, group = 4, rows = 8, units = 2, keys = 16, pageSize = 4, maxQuery = 3;
-  std::string mask = "causal", split = "none";
+  std::string mask = "causal", split = "none", merge = "kernel";
 };
 
 inline std::string decodeProgram(const DecodeShape &shape) {
   auto n = [](int value) { return std::to_string(value); };
+  SplitForm splits = splitForm(shape.merge, shape.keys);
   return fill(R"(
 !kv = !attn.paged_kv<page_size = $page, kv_heads = 2, key = $dim x bf16, value = $dim x bf16, order = NHD>
+!m = !tile.tile<$rowsx1xf32>
+!o = !tile.tile<$rowsx$dimxf32>
 tile.kernel @decode(%query: tensor<?x?x$dimxbf16>, %kv: !kv, %batch: !tile.batch, %out: tensor<?x?x$dimxbf16>,
                     %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace, %scale: f32)
-    attributes {schedule = #attn.schedule<units = $units, rows = $rows, keys = $keys, split = $split>,
+    attributes {schedule = #attn.schedule<units = $units, rows = $rows, keys = $keys, split = $split, merge = $merge>,
                 phase = #attn.phase<decode, max_query = $most>} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -42,8 +47,9 @@ tile.kernel @decode(%query: tensor<?x?x$dimxbf16>, %kv: !kv, %batch: !tile.batch
     %n = tile.range_count %range
     %m0, %l0 = tile.softmax_init : !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>
     %o0 = tile.zero : !tile.tile<$rowsx$dimxf32>
-    %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0)
-        -> (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>) {
+    $before
+    %m, %l, %o$results = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0$carried)
+        -> (!m, !m, !o$types) {
       %t = tile.key_tile %range[%j]
       %k = tile.load_keys %kv[%item, %t] : !kv -> !tile.tile<$keysx$dimxbf16>
       %s0 = tile.matmul %q, %k {transpose_b}
@@ -56,22 +62,18 @@ tile.kernel @decode(%query: tensor<?x?x$dimxbf16>, %kv: !kv, %batch: !tile.batch
       %or = tile.rescale %oi, %f : !tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>
       %oj = tile.matmul %pb, %v, %or
           : (!tile.tile<$rowsx$keysxbf16>, !tile.tile<$keysx$dimxbf16>, !tile.tile<$rowsx$dimxf32>) -> !tile.tile<$rowsx$dimxf32>
-      scf.yield %mj, %lj, %oj : !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>
+      $end
+      scf.yield $yielded
     }
-    %mm, %lm, %om = tile.merge_units %m, %l, %o
-        : (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>)
-        -> (!tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx$dimxf32>)
-    %r, %lse = tile.normalize %om, %mm, %lm
-        : (!tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>, !tile.tile<$rowsx1xf32>)
-        -> (!tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>)
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item]
+    $after
+    tile.store_attention %r, %lse, %out, %lse_out[%item]
         : !tile.tile<$rowsx$dimxf32>, !tile.tile<$rowsx1xf32>, tensor<?x?x$dimxbf16>
   }
   tile.return
 }
 tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tensor<?x?x$dimxbf16>,
                    %lse_out: tensor<?x?xf32>)
-    attributes {schedule = #attn.schedule<units = 4, split = $split>, phase = #attn.phase<merge>} {
+    attributes {schedule = #attn.schedule<units = 2, split = $split, merge = $merges>, phase = #attn.phase<merge>} {
   tile.work_loop(%item, %unit) in %batch items(<merge, group = $group>) {
     %r, %lse = tile.merge_splits %workspace[%item] : !tile.tile<1x$dimxf32>, !tile.tile<1x1xf32>
     tile.store_merged %r, %lse, %out, %lse_out[%item]
@@ -86,6 +88,15 @@ tile.kernel @merge(%workspace: !tile.workspace, %batch: !tile.batch, %out: tenso
                {"$rows", n(shape.rows)},
                {"$keys", n(shape.keys)},
                {"$split", shape.split},
+               {"$merges", shape.merge == "kernel" ? "kernel" : "item"},
+               {"$merge", shape.merge},
+               {"$before", splits.before},
+               {"$results", splits.results},
+               {"$carried", splits.carried},
+               {"$types", splits.types},
+               {"$end", splits.end},
+               {"$yielded", splits.yielded},
+               {"$after", splits.after},
                {"$most", n(shape.maxQuery)},
                {"$group", n(shape.group)},
                {"$mask", shape.mask}});
@@ -145,7 +156,7 @@ tile.kernel @prefill(%query: tensor<?x?x16xbf16>, %kv: !kv, %batch: !tile.batch,
       scf.yield %mk, %lj, %oj : !m, !m, !o
     }
     %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)
-    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x8xbf16>
+    tile.store_attention %r, %lse, %out, %lse_out[%item] : !o, !m, tensor<?x?x8xbf16>
     scf.yield %next : index
   }
   tile.return

@@ -103,6 +103,27 @@ TEST_F(KeepResults, DecodeInSplits) {
     EXPECT_EQ(keeps(decodeProgram(shape), passes), "") << passes;
 }
 
+// Items that take several splits: units meet in the slots of rings, which are filled ahead.
+TEST_F(KeepResults, DecodeOfSeveralSplits) {
+  interpreter::Shapes shapes;
+  shapes.sequences = {{1, 1}, {3, 64}, {1, 65}, {8, 200}, {2, 256}, {1, 700}, {8, 1000}, {0, 70}};
+  for (const char *merge : {"span", "item"})
+    for (int64_t box : {0, 16})
+      for (int64_t splitTokens : {0, -1, -2, -5}) {
+        if (merge == std::string("span") && splitTokens == -1)
+          continue; // may take all
+        shapes.splitTokens = splitTokens;
+        DecodeShape shape{.keyDim = 32,
+                          .valueDim = 32,
+                          .split = ", split = #attn.split<steps = [[512, 64], [4096, 128]]>",
+                          .merge = merge,
+                          .box = box};
+        for (const std::string &passes : {assign, pipeline, prefetch, whole})
+          EXPECT_EQ(keeps(decodeProgram(shape), passes, shapes), "")
+              << merge << " " << box << " " << splitTokens << " " << passes;
+      }
+}
+
 // A random corner of the space of shapes.
 TEST_F(KeepResults, DecodeOfRandomShapes) {
   unsigned seed = std::random_device{}();

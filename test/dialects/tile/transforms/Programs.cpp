@@ -1,6 +1,8 @@
 //===- Programs.cpp - tile kernels as conversions write them -------------------===//
 #include "test/dialects/tile/transforms/Programs.h"
 
+#include "test/dialects/tile/SplitForms.h"
+
 #include <cmath>
 
 namespace attncc::tile {
@@ -25,7 +27,6 @@ struct Template {
 namespace {
 struct AttentionForm {
   std::string role, schedule, mask;
-  bool merge;        ///< units meet in merge_units
   bool lazy = false; ///< the maximum moves when it must
 };
 
@@ -52,7 +53,7 @@ tile.kernel @$ROLE(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
     %n = tile.range_count %range
     %m0, %l0 = tile.softmax_init : !m, !m
     %o0 = tile.zero : !o
-    %m, %l, %o = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0) -> (!m, !m, !o) {
+$BEFORE    %m, %l, %o$RESULTS = scf.for %j = %c0 to %n step %c1 iter_args(%mi = %m0, %li = %l0, %oi = %o0$CARRIED) -> (!m, !m, !o$TYPES) {
       %t = tile.key_tile %range[%j]
       %k = tile.load_keys %kv[%item, %t] : !kv -> !k
       %s0 = tile.matmul %q, %k {transpose_b} : (!q, !k) -> !s
@@ -62,18 +63,21 @@ tile.kernel @$ROLE(%query: tensor<?x?x$DKx$TYPE>, %kv: !kv, %batch: !tile.batch,
       %or = tile.rescale %oi, %f$VOTED : !o, !m
       %v = tile.load_values %kv[%item, %t] : !kv -> !v
       %oj = tile.matmul %pb, %v, %or : (!p, !v, !o) -> !o
-      scf.yield %mj, %lj, %oj : !m, !m, !o
+$END      scf.yield $YIELDED
     }
-$MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o, !m, tensor<?x?x$DVx$TYPE>
+$AFTER    tile.store_attention %r, %lse, %out, %lse_out[%item] : !o, !m, tensor<?x?x$DVx$TYPE>
   }
   tile.return
 }
 )"};
-  t.put("MERGE",
-        form.merge
-            ? "    %mm, %lm, %om = tile.merge_units %m, %l, %o : (!m, !m, !o) -> (!m, !m, !o)\n"
-              "    %r, %lse = tile.normalize %om, %mm, %lm : (!o, !m, !m) -> (!o, !m)\n"
-            : "    %r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n");
+  SplitForm splits;
+  splits.yielded = "%mj, %lj, %oj : !m, !m, !o";
+  splits.after = "%r, %lse = tile.normalize %o, %m, %l : (!o, !m, !m) -> (!o, !m)\n";
+  if (form.role == "decode")
+    splits = splitForm(s.merge, s.keys);
+  t.put("BEFORE", splits.before).put("RESULTS", splits.results).put("CARRIED", splits.carried);
+  t.put("TYPES", splits.types).put("END", splits.end).put("YIELDED", splits.yielded);
+  t.put("AFTER", splits.after);
   t.put("LAZY", form.lazy ? " {lazy = 8 : i64}" : "").put("VOTED", form.lazy ? " {voted}" : "");
   t.put("COPY", s.box ? ", copy = tensor, box = " + number(s.box) : "");
   t.put("STAGES", s.stagesText.empty() ? number(s.stages) : s.stagesText);
@@ -87,14 +91,14 @@ $MERGE    tile.store_attention %r, %lse, %out, %lse_out, %workspace[%item] : !o,
 }
 } // namespace
 
-std::string decodeProgram(const DecodeShape &shape) {
-  return attentionProgram(shape, {"decode", "", "causal", /*merge=*/true});
+std::string decodeProgram(const DecodeShape &s) {
+  return attentionProgram(s, {"decode", s.merge == "kernel" ? "" : ", merge = " + s.merge, "causal"});
 }
 
 std::string prefillProgram(const DecodeShape &shape, const std::string &order,
                            const std::string &mask) {
   return attentionProgram(
-      shape, {"prefill", ", divide = rows, orientation = direct, order = " + order, mask, false});
+      shape, {"prefill", ", divide = rows, orientation = direct, order = " + order, mask});
 }
 
 std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
@@ -105,7 +109,7 @@ std::string rolesProgram(const DecodeShape &shape, const RolesForm &form) {
                          ", query_stages = " + number(form.queryStages) + ", work = " + form.work +
                          ", order = " + form.order + (form.staged ? ", output = staged" : "") +
                          (form.skip ? ", skip_tiles = true" : "");
-  return attentionProgram(shape, {"prefill", schedule, form.mask, false, form.lazy});
+  return attentionProgram(shape, {"prefill", schedule, form.mask, form.lazy});
 }
 
 std::string appendProgram(const AppendShape &s) {
