@@ -7,17 +7,23 @@
 //   take the first item
 //   scf.if it is valid {
 //     start the copy of its rows;  A → p, m, l
-//     scf.while (%valid = true, %i, positions, p, m, l) {
+//     scf.while (%valid = true, %i, positions, %before, p, m, l) {
 //       condition(%valid)
 //     } do {
 //       take item %i again, and the next one: start the copy of its rows
 //       L; release the rows           (behind E, if that goes through their slot)
+//       release the slot %before
 //       take the next item again      (with query_stages = 1 its rows are copied here)
 //       scf.if it is valid { scores of A beside B, rest of A → p', m', l' } else { B }
-//       take item %i again;  E;  release item %i
+//       take item %i again;  E
 //     }
+//     release the last item
 //   }
 //   release the slot that has no item
+//
+// What is drawn into the slot %before is needed one item later, and is not drawn before L, so that
+// other blocks may have it meanwhile. With query_stages = 1 an item is needed at the end of the one
+// before it: each is released behind its own E.
 //
 // Items are not kept in registers: the loop has none to spare.
 //
@@ -44,7 +50,12 @@ public:
   LogicalResult run() {
     if (failed(divide()))
       return failure();
-    Value itemAt = PositionOp::create(builder, loc);
+    Value before, itemAt = PositionOp::create(builder, loc);
+    if (releasesLate(items)) {
+      before = itemAt;
+      WaitOp::create(builder, loc, items, before);
+      itemAt = AdvanceOp::create(builder, loc, items, before);
+    }
     TakeItemOp take = takeItem(builder, loop, items, itemAt);
     SmallVector<Value> starts;
     for (PositionOp start : positions)
@@ -56,8 +67,10 @@ public:
     {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(any.thenBlock());
-      scf::YieldOp::create(builder, loc, emitItems(take, itemAt, starts));
+      scf::YieldOp::create(builder, loc, emitItems(take, before, itemAt, starts));
       builder.setInsertionPointToStart(any.elseBlock());
+      if (before)
+        ReleaseOp::create(builder, loc, items, before);
       scf::YieldOp::create(builder, loc, itemAt);
     }
     ReleaseOp::create(builder, loc, items, any.getResult(0));
@@ -204,14 +217,17 @@ private:
       builder.clone(*op, map);
   }
 
-  /// The first item and all behind it; the position of the slot that has none.
-  Value emitItems(TakeItemOp first, Value itemAt, ValueRange starts) {
+  /// The first item and all behind it; the position of the slot that has none. `before` is that of
+  /// the slot in front of the first item, if slots are released late.
+  Value emitItems(TakeItemOp first, Value before, Value itemAt, ValueRange starts) {
     IRMapping map = mapping(first, starts);
     emit(rowCopies, map);
     emit(firstScores, map);
     emit(restOfFirst, map);
     SmallVector<Value> inits = {arith::ConstantIntOp::create(builder, loc, 1, 1), itemAt};
     llvm::append_range(inits, starts);
+    if (before)
+      inits.push_back(before);
     llvm::append_range(inits, stateIn(map));
     SmallVector<Type> types;
     for (Value init : inits)
@@ -226,14 +242,16 @@ private:
           emitItem(state);
         });
     builder.setInsertionPointAfter(whileOp);
+    if (before)
+      ReleaseOp::create(builder, loc, items, whileOp.getResult(2 + starts.size()));
     return whileOp.getResult(1);
   }
 
   /// One item, whose first tile's scores are done.
   void emitItem(ValueRange carried) {
     Value itemAt = carried[1];
-    ValueRange at = carried.slice(2, positions.size()),
-               known = carried.drop_front(2 + positions.size());
+    ValueRange at = carried.slice(2, positions.size()), known = carried.take_back(state.size());
+    Value before = releasesLate(items) ? carried[2 + positions.size()] : Value();
     IRMapping map = mapping(takeItem(builder, loop, items, itemAt), at);
     for (auto [value, now] : llvm::zip(state, known))
       map.map(value, now);
@@ -260,6 +278,8 @@ private:
     builder.clone(*keys, map);
     if (!rowsServeEnd)
       emit(rowReleases, map);
+    if (before)
+      ReleaseOp::create(builder, loc, items, before);
     for (auto [value, end] : llvm::zip(nextAt, ends))
       if (!value && map.contains(end))
         value = map.lookup(end);
@@ -298,9 +318,12 @@ private:
     emit(epilogue, map);
     if (rowsServeEnd)
       emit(rowReleases, map);
-    ReleaseOp::create(builder, loc, items, itemAt);
+    if (!before)
+      ReleaseOp::create(builder, loc, items, itemAt);
     SmallVector<Value> yielded = {next.getValid(), nextItemAt};
     llvm::append_range(yielded, nextAt);
+    if (before)
+      yielded.push_back(itemAt);
     llvm::append_range(yielded, both.getResults().take_front(state.size()));
     scf::YieldOp::create(builder, loc, yielded);
   }

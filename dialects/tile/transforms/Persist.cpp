@@ -27,8 +27,8 @@
 //     scf.condition(%valid) %item, %unit, %i, %p
 //   } do (%item, %unit, %i, %p) { body that ends at %q; yield advance %i, %q }
 //
-// No item is drawn before it has a slot, and slots are few: what a block has drawn no other block
-// can take when the items run out.
+// No item is drawn before it has a slot, slots are few, and an item's is released late: what a
+// block has drawn no other block can take when the items run out.
 //
 // Rings go on where the item before left off, so their positions are carried. An item that is none
 // ends each role.
@@ -77,6 +77,11 @@ Value positionBehind(OpBuilder &builder, PositionOp start) {
   return position;
 }
 
+bool releasesLate(RingOp items) {
+  const attn::Schedule &schedule = kernelOf(items).getSchedule().getValue();
+  return schedule.overlap == attn::Overlap::Items && schedule.stages.query > 1;
+}
+
 TakeItemOp takeItem(OpBuilder &builder, WorkLoopOp loop, RingOp items, Value at) {
   auto record = WaitOp::create(builder, loop.getLoc(), items, at);
   return TakeItemOp::create(builder, loop.getLoc(), record.getTiles().front(), loop.getItemsAttr());
@@ -110,6 +115,22 @@ RingOp createItemRing(RolesOp roles, const attn::Schedule &schedule) {
                         /*offset=*/IntegerAttr(), /*barriers=*/IntegerAttr());
 }
 
+/// The position of the first item, of a role that loads.
+Value firstItem(OpBuilder &builder, RingOp items, bool draws) {
+  Location loc = items.getLoc();
+  Value at = PositionOp::create(builder, loc);
+  if (!releasesLate(items))
+    return at;
+  if (draws) {
+    AcquireOp::create(builder, loc, items, at);
+    CommitOp::create(builder, loc, items, at);
+  } else {
+    WaitOp::create(builder, loc, items, at);
+    ReleaseOp::create(builder, loc, items, at);
+  }
+  return AdvanceOp::create(builder, loc, items, at);
+}
+
 /// The loop of a role over the items of a block that stays, of the role that draws them or of
 /// another one.
 void stay(WorkLoopOp loop, RingOp items, bool draws) {
@@ -121,7 +142,7 @@ void stay(WorkLoopOp loop, RingOp items, bool draws) {
   if (draws)
     inits.push_back(arith::ConstantIndexOp::create(builder, loc, 0));
   const size_t itemAt = inits.size(); // the position in the ring of items, behind a cursor
-  inits.push_back(PositionOp::create(builder, loc));
+  inits.push_back(firstItem(builder, items, draws));
   SmallVector<Value> ends;
   for (PositionOp start : starts) {
     start->moveBefore(loop);

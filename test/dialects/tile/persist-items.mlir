@@ -17,8 +17,11 @@
 // CHECK: %[[VALUES:.+]] = tile.ring : <3 x
 // CHECK: %[[ITEMS:.+]] = tile.ring : <3 x {{.*}} shared_by = roles>
 // CHECK: } compute {
-// Where there is a first item: its rows and the scores of its first tile, behind which the loop over the items begins.
-// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I0:.+]]]
+// The slot in front of the first item has none; each is released behind the next one's keys. Where there is a first item:
+// its rows and the scores of its first tile, behind which the loop over the items begins.
+// CHECK: tile.wait %[[ITEMS]][%[[NONE:.+]]]
+// CHECK: %[[I0:.+]] = tile.advance %[[ITEMS]][%[[NONE]]]
+// CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I0]]]
 // CHECK: %[[ITEM:.+]], %[[UNIT:.+]], %[[VALID:.+]] = tile.take_item %[[RECORD]] items(<prefill, group = 4>)
 // CHECK: %[[END:.+]] = scf.if %[[VALID]] -> (!tile.position) {
 // CHECK: tile.key_range %[[ITEM]], %[[UNIT]]
@@ -29,7 +32,7 @@
 // CHECK: %[[P0:.+]] = tile.convert %[[F0]]
 // CHECK: %[[PK0:.+]] = tile.advance %[[KEYS]][%{{.+}}]
 // CHECK-NOT: tile.matmul
-// CHECK: %[[ALL:.+]]:7 = scf.while (%[[GOES_ON:[^ ]+]] = %[[TRUE]], %{{[^ ]+}} = %[[I0]], {{.*}} = %[[M0]], %{{[^ ]+}} = %[[L0]], %{{[^ ]+}} = %[[P0]], %{{[^ ]+}} = %[[PK0]])
+// CHECK: %[[ALL:.+]]:8 = scf.while (%[[GOES_ON:[^ ]+]] = %[[TRUE]], %{{[^ ]+}} = %[[I0]], {{.*}} = %[[NONE]], %{{[^ ]+}} = %[[M0]], %{{[^ ]+}} = %[[L0]], %{{[^ ]+}} = %[[P0]], %{{[^ ]+}} = %[[PK0]])
 // CHECK: scf.condition(%[[GOES_ON]])
 // CHECK: ^{{.+}}(%[[I:[^ ]+]]: !tile.position,
 // Its loop over the keys, behind the one that a unit without rows goes through instead; then its rows are given back. The
@@ -50,6 +53,7 @@
 // CHECK: %[[PASSED:.+]]:2 = scf.for %{{.+}} to %[[FROM]] step
 // CHECK: %[[LOOP:.+]]:6 = scf.for %{{.+}} = %[[FROM]] to %{{.+}} iter_args({{.*}} = %[[PASSED]]#0, %{{[^ ]+}} = %[[PASSED]]#1, %{{[^ ]+}} = %{{[^ ]+}})
 // CHECK: tile.release %[[ROWS]][%[[AT]]]
+// CHECK-NEXT: tile.release %[[ITEMS]][%[[BEFORE:[^ ]+]]]
 // Where there is a next item its first scores start, then the last tile's product; the softmax comes behind both.
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[NEXT_I]]]
 // CHECK: %[[NEXT:.+]], %[[ITS_UNIT:.+]], %[[IS_NEXT:.+]] = tile.take_item %[[RECORD]]
@@ -70,16 +74,17 @@
 // CHECK-NEXT: %[[O:.+]] = tile.matmul %[[LOOP]]#5, %[[V]], %[[LOOP]]#2
 // CHECK-NOT: tile.matmul
 // CHECK: scf.yield {{.+}}, %[[O]], %{{.+}} :
-// What the item leaves is stored behind all that, and its slot released.
+// What the item leaves is stored behind all that.
 // CHECK: %[[RECORD:.+]] = tile.wait %[[ITEMS]][%[[I]]]
 // CHECK: %[[ITEM:.+]], %{{.+}}, %{{.+}} = tile.take_item %[[RECORD]]
 // CHECK: %[[R:.+]], %{{.+}} = tile.normalize %[[BOTH]]#4, %[[LOOP]]#0, %[[LOOP]]#1
 // CHECK: tile.store_rows query %[[R]], %{{.+}}[%[[ITEM]]]
-// CHECK: tile.release %[[ITEMS]][%[[I]]]
-// CHECK: scf.yield %[[IS_NEXT]], %[[NEXT_I]],
+// CHECK-NEXT: scf.yield %[[IS_NEXT]], %[[NEXT_I]], {{.*}}, %[[I]],
 // The slot that has no item is the one behind the last, or the first.
-// CHECK: scf.yield %[[ALL]]#0 : !tile.position
+// CHECK: tile.release %[[ITEMS]][%[[ALL]]#3]
+// CHECK-NEXT: scf.yield %[[ALL]]#0 : !tile.position
 // CHECK-NEXT: } else {
+// CHECK-NEXT: tile.release %[[ITEMS]][%[[NONE]]]
 // CHECK-NEXT: scf.yield %[[I0]] : !tile.position
 // CHECK-NEXT: }
 // CHECK-NEXT: tile.release %[[ITEMS]][%[[END]]]
@@ -142,7 +147,8 @@ tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tenso
 !o = !tile.tile<16x64xf32>
 !m = !tile.tile<16x1xf32>
 
-// With one slot of rows the next item's are copied when this one's have been given back.
+// With one slot of rows the next item's are copied when this one's have been given back, and an item's slot is released at
+// its end.
 // CHECK-LABEL: tile.kernel @one_slot(
 // CHECK: %[[ROWS:.+]] = tile.ring : <1 x
 // CHECK: } compute {
@@ -153,6 +159,9 @@ tile.kernel @items(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tenso
 // CHECK: %[[NEXT:.+]], %{{.+}}, %[[IS_NEXT:.+]] = tile.take_item
 // CHECK: scf.if %[[IS_NEXT]]
 // CHECK: tile.copy_rows query %{{.+}}[%[[NEXT]]] into
+// CHECK: tile.store_rows
+// CHECK-NEXT: tile.release
+// CHECK-NEXT: scf.yield
 tile.kernel @one_slot(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xf32>, %scale: f32)
     attributes {schedule = #attn.schedule<units = 2, divide = rows, orientation = direct, rows = 16, copy = tensor, box = 16, stages = [2, 3], query_stages = 1,
                                           roles = specialised, registers = [32, 32, 160], overlap = items, work = static>, phase = #attn.phase<prefill>} {
@@ -231,7 +240,6 @@ tile.kernel @one_slot(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: te
 // CHECK: %[[R:.+]], %[[LSE:.+]] = tile.normalize %[[BOTH]]#4,
 // CHECK: tile.store_attention %[[R]], %[[LSE]], %{{.+}}, %{{.+}}[%[[ITEM]]] through %[[Q]] :
 // CHECK-NEXT: tile.release %[[ROWS]][%[[AT]]]
-// CHECK-NEXT: tile.release %[[ITEMS]][%[[I]]]
 // CHECK-NEXT: scf.yield %{{.+}}, %{{.+}}, %[[FREE]],
 // CHECK-NOT: tile.release %[[ROWS]]
 tile.kernel @staged(%query: tensor<?x?x64xbf16>, %batch: !tile.batch, %out: tensor<?x?x64xbf16>, %lse_out: tensor<?x?xf32>, %workspace: !tile.workspace,
