@@ -59,7 +59,8 @@ def Tile_ItemsAttr : Tile_Attr<"Items", "items"> {
       padding. The split length is the schedule's step function of the sequence's own length.
     * `prefill`: a block's item is (sequence, kv head, chunk of rows), each unit's a part of it: unit
       u of U has the rows (c·U + u)·rows … of the sequence, numbered as for decode, and all of its
-      keys. A chunk has a row; a unit of it may have none.
+      keys. A chunk has a row; a unit of it may have none. `tile.draw_item` may divide a sequence's
+      tiles of rows among chunks otherwise.
     * `merge`: one item per (sequence, query token, query head), one for each unit.
     * `append`: one item per (sequence, kv head, query token); its query rows are the group's heads.
     * `merge_states`: one item per (token, query head) of the states, one for each unit; `group` is 1.

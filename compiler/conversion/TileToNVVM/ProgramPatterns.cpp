@@ -173,9 +173,8 @@ Item itemOfSequence(KernelBuilder &b, const BatchArgument &batch, Value sequence
   return item;
 }
 
-/// The rows and keys of a prefill item whose rowBegin is known; whether the block has a row.
+/// The keys of a prefill item whose rows are known; whether the block has a row.
 Value completePrefill(KernelBuilder &b, const KernelContext &kernel, Item &item, Value unit) {
-  item.rowEnd = b.mul(item.queryLength, kernel.group);
   item.keyEnd = b.select(item.faulty, b.i32(0), item.kvLength);
   // The block's first row; of other units there may be none.
   Value first = b.sub(item.rowBegin, b.mul(unit, kernel.schedule.rows));
@@ -270,6 +269,7 @@ private:
     }
     case tile::ItemKind::Prefill: {
       placeItem(b, kernel, item, unit);
+      item.rowEnd = b.mul(item.queryLength, group);
       valid = completePrefill(b, kernel, item, unit);
       break;
     }
@@ -379,8 +379,12 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
     Value unit = b.i32(0);
     PersistentBatch source = PersistentBatch::unpack(adaptor.getSource());
     BatchArgument &batch = source.batch;
-    Value chunks = chunksOf(b, kernel, batch.maxQueryLength);
+    Value extra, chunks = chunksOf(b, kernel, batch.maxQueryLength);
     Value pairs = b.mul(source.sequences, batch.kvHeads);
+    if (sharesRows()) {
+      extra = extraChunks(b, batch.maxQueryLength, pairs);
+      chunks = chunksOfTiles(b, tilesOf(b, batch.maxQueryLength), extra);
+    }
     Value places = b.mul(pairs, chunks);
 
     // The item, whether it is one, and the next cursor.
@@ -400,7 +404,14 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
           Value sequence = b.divUnsigned(pair, batch.kvHeads);
           Item item = itemOfSequence(b, batch, sequence);
           item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
-          placeChunk(b, kernel, item, chunk, unit);
+          item.rowEnd = b.mul(item.queryLength, kernel.group);
+          if (sharesRows()) {
+            // Else the record's form of it is kept through the loop: the role has few registers.
+            item.numPages = b.opaque(item.numPages);
+            shareRows(b, item, chunk, extra);
+          } else {
+            placeChunk(b, kernel, item, chunk, unit);
+          }
           Value valid = b.bitAnd(exists, completePrefill(b, kernel, item, unit));
           Value answers = answersFor(b, kernel, item, batch);
           reportFault(b, kernel, b.bitAnd(item.faulty, b.bitAnd(answers, exists)), b.lane());
@@ -424,6 +435,49 @@ private:
   static constexpr int64_t counterOffset = 128;
 
   bool isAtomic() const { return kernel.schedule.work == attn::Work::Atomic; }
+
+  /// Chunks share a sequence's rows evenly, in tiles of a unit each: the first chunks have one tile
+  /// fewer than the block has units, instead of the last one alone what is left. Of two units one
+  /// would be left over; and where the rows of all chunks end with a tile of keys, they stay there.
+  bool sharesRows() const {
+    const int64_t rows = kernel.blockRows(), tokens = rows / kernel.group;
+    const int64_t keys = kernel.schedule.keys;
+    const bool aligned =
+        rows % kernel.group == 0 && (tokens % keys == 0 || keys % tokens == 0) && kernel.causal;
+    return kernel.units() > 2 && !aligned;
+  }
+  Value tilesOf(KernelBuilder &b, Value queries) const {
+    return b.ceilDiv(b.mul(queries, kernel.group), kernel.schedule.rows);
+  }
+  /// Of so many tiles, up to `extra` more than need be.
+  Value chunksOfTiles(KernelBuilder &b, Value tiles, Value extra) const {
+    Value fewest = b.ceilDiv(tiles, kernel.units()),
+          most = b.divUnsigned(tiles, kernel.units() - 1);
+    return b.maxSigned(fewest, b.minSigned(most, b.add(fewest, extra)));
+  }
+  /// Of each sequence: those that fill the last round of the blocks, if all are as long.
+  Value extraChunks(KernelBuilder &b, Value queries, Value pairs) const {
+    Value items = b.mul(pairs, chunksOf(b, kernel, queries)), blocks = b.gridSize(0);
+    Value lastRound = b.sub(b.mul(b.ceilDiv(items, blocks), blocks), items);
+    return b.divUnsigned(lastRound, pairs);
+  }
+  /// The rows of the chunk at place `chunk` in the sequence's order.
+  void shareRows(KernelBuilder &b, Item &item, Value chunk, Value extra) const {
+    Value tiles = tilesOf(b, item.queryLength), chunks = chunksOfTiles(b, tiles, extra);
+    Value shorter = b.sub(b.mul(chunks, kernel.units()), tiles);
+    auto begin = [&](Value c) {
+      Value less = b.minSigned(c, shorter);
+      return b.mul(b.sub(b.mul(c, kernel.units()), less), kernel.schedule.rows);
+    };
+    Value own = chunk;
+    if (kernel.schedule.order == attn::Order::LongestFirst)
+      own = b.sub(b.add(chunks, -1), chunk);
+    // A faulty sequence may have more chunks than the launch: they are written from the first on.
+    Value first = begin(own);
+    item.rowBegin = b.select(item.faulty, b.mul(chunk, kernel.blockRows()), first);
+    Value end = b.minSigned(begin(b.add(own, 1)), item.rowEnd);
+    item.rowEnd = b.select(item.faulty, item.rowEnd, end);
+  }
 
   static Value dealtPlace(KernelBuilder &b, Value cursor) {
     Value blocks = b.gridSize(0), block = b.blockIndex(0);

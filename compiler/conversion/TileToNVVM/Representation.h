@@ -48,6 +48,7 @@ struct KernelContext {
   /// Rotations whose inverse frequencies are in the module already.
   llvm::SmallVector<mlir::Attribute> rotations = {};
 
+  bool causal = false; // a row sees fewer keys than those behind it
   /// Ops of the loading role, whose warp is none of the units'.
   llvm::DenseSet<mlir::Operation *> ofLoadRole = {};
   int64_t loadRoles = 0; // warps that load

@@ -184,6 +184,7 @@ tile::ItemsAttr itemsOf(tile::KernelOp kernel) {
 /// What patterns have to know of the place of an op, which they do not see any more when the ops
 /// around it are converted.
 void notePlaces(tile::KernelOp op, KernelContext &kernel) {
+  op.walk([&](tile::KeyRangeOp range) { kernel.causal |= range.getMask().getValue().causal; });
   op.walk([&](tile::RolesOp roles) {
     kernel.loadRoles = static_cast<int64_t>(roles.getLoads().size());
     for (mlir::Region &load : roles.getLoads())

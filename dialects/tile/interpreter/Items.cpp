@@ -143,7 +143,8 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   return item->token < item->queryLength() ? item : nullptr;
 }
 
-/// Which block has which place does not show in the results: places are dealt forth and back.
+/// Which block has which place, and which rows share a chunk, does not show in the results: places
+/// are dealt forth and back, chunks are those of a grid.
 void Machine::drawItem(DrawItemOp op, int64_t unit) {
   auto batch = batchOf(*std::get<const Argument *>(cell(op.getSource(), unit)));
   Place size = gridOf(op.getItems(), *batch).size; // of a grid with a block for each place

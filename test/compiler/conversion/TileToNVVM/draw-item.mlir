@@ -141,3 +141,49 @@ tile.kernel @counted(%workspace: !tile.workspace, %batch: !tile.batch, %out: ten
   }
   tile.return
 }
+
+// -----
+
+// Three units, of which a chunk of all would leave 64 rows to the last one: the first chunks have two units' rows. As many as
+// fill the blocks' last round are one more.
+// CHECK-LABEL: llvm.func @shared(
+// CHECK-SAME: i64, %[[HEADS:[^ ]+]]: i32, %{{[^ ]+}}: i32, %[[MOST:[^ ]+]]: i32, %{{[^ ]+}}: i32, %[[MANY:[^ ]+]]: i32, %{{[^ ]+}}: !llvm.ptr<1>
+// CHECK: nvvm.setmaxregister decrease
+// CHECK: %[[PAIRS:.+]] = arith.muli %[[MANY]], %[[HEADS]]
+// CHECK: %[[ITEMS:.+]] = arith.muli %[[PAIRS]], %{{.+}}
+// CHECK: %[[BLOCKS:.+]] = nvvm.read.ptx.sreg.nctaid.x
+// CHECK: %[[ROUNDS:.+]] = arith.divui %{{.+}}, %[[BLOCKS]]
+// CHECK: %[[ALL:.+]] = arith.muli %[[ROUNDS]], %[[BLOCKS]]
+// CHECK: %[[LEFT:.+]] = arith.subi %[[ALL]], %[[ITEMS]]
+// CHECK: %[[EXTRA:.+]] = arith.divui %[[LEFT]], %[[PAIRS]]
+// CHECK-DAG: %[[FEWEST:.+]] = arith.divui %{{.+}}, %c3_i32
+// CHECK-DAG: %[[MOST_CHUNKS:.+]] = arith.shrui %{{.+}}, %c1_i32
+// CHECK-DAG: %[[MORE:.+]] = arith.addi %[[FEWEST]], %[[EXTRA]]
+// CHECK: %[[FEW:.+]] = arith.minsi %[[MOST_CHUNKS]], %[[MORE]]
+// CHECK: %[[CHUNKS:.+]] = arith.maxsi %[[FEWEST]], %[[FEW]]
+// CHECK: %[[PLACES:.+]] = arith.muli %[[PAIRS]], %[[CHUNKS]]
+// A sequence's chunk begins three tiles of rows behind the one before it, less one for each shorter one.
+// CHECK: %[[OF_SEQUENCE:.+]] = arith.maxsi %{{.+}}, %{{.+}}
+// CHECK: %[[TILES:.+]] = arith.muli %[[OF_SEQUENCE]], %c3_i32
+// CHECK: %[[SHORTER:.+]] = arith.subi %[[TILES]], %{{.+}}
+// CHECK: %[[LESS:.+]] = arith.minsi %[[CHUNK:.+]], %[[SHORTER]]
+// CHECK: %[[THREES:.+]] = arith.muli %[[CHUNK]], %c3_i32
+// CHECK: %[[TILE:.+]] = arith.subi %[[THREES]], %[[LESS]]
+// CHECK: arith.shli %[[TILE]], %c6_i32
+tile.kernel @shared(%batch: !tile.batch, %workspace: !tile.workspace)
+    attributes {schedule = #attn.schedule<unit = 4, units = 3, rows = 64, divide = rows, orientation = direct, product = wgmma, copy = tensor, box = 16, roles = specialised,
+                                          registers = [32, 32, 160], work = static>,
+                phase = #attn.phase<prefill, max_query = 8>} {
+  %c0 = arith.constant 0 : index
+  tile.roles load {
+    scf.while (%cursor = %c0) : (index) -> index {
+      %item, %unit, %valid, %next = tile.draw_item %batch[%cursor] items(<prefill, group = 4>)
+      scf.condition(%valid) %next : index
+    } do {
+    ^bb0(%next: index):
+      scf.yield %next : index
+    }
+  } compute {
+  }
+  tile.return
+}
