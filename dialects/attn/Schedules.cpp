@@ -282,9 +282,15 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.units = dim <= 128 ? 3 : 2;
   schedule.registers =
       schedule.units == 3 ? std::vector<int64_t>{32, 32, 160} : std::vector<int64_t>{40, 40, 232};
-  int64_t mostKeys = dim > 64 ? 80 : shape.causal ? 96 : 128;
+  int64_t mostKeys = dim > 128 ? 64 : dim > 64 ? 80 : shape.causal && shape.group > 1 ? 96 : 128;
   if (dim <= 96 && mostKeys <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};
+  // The units of a block see different keys: each leaves out the tiles that it does not see, and
+  // does not wait for the others' turns then.
+  if (shape.causal && (dim > 64 || shape.group == 1)) {
+    schedule.skipTiles = true;
+    schedule.pingPong = false;
+  }
   // Of a few tiles what is left over counts: rows past the last token, keys past the mask's edge.
   if (shape.queryTokens != 0 && shape.queryTokens <= kShortQueries &&
       (shape.causal || shape.group == 1)) {
@@ -299,24 +305,20 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
     } else if (dim <= 128 && shape.group == 1 && shape.causal) {
       schedule.units = 2;
       schedule.registers = {40, 40, 232};
+      schedule.pingPong = true;
+      schedule.skipTiles = false;
       mostKeys = 128;
     }
-  }
-  // The units of a block see different keys: each leaves out the tile that it does not see, which
-  // pays where they do not wait for each other's turns.
-  if (dim > 128 && shape.causal) {
-    mostKeys = 64;
-    schedule.skipTiles = true;
-    schedule.pingPong = false;
   }
   for (schedule.keys = mostKeys; schedule.keys >= 16; schedule.keys -= 16) {
     schedule.box = std::gcd(shape.pageSize, schedule.keys);
     if (schedule.box % 16 != 0)
       schedule.box = std::gcd(schedule.box, int64_t(8));
     // A second slot of the query lets the next item's rows come early.
-    for (auto [stages, queries] :
-         {std::pair(4, 2), std::pair(3, 2), std::pair(2, 2), std::pair(2, 1)}) {
-      schedule.stages.key = schedule.stages.value = stages;
+    for (auto [key, value, queries] :
+         {std::tuple(4, 4, 2), {3, 3, 2}, {2, 2, 2}, {3, 2, 1}, {2, 2, 1}}) {
+      schedule.stages.key = key;
+      schedule.stages.value = value;
       schedule.stages.query = queries;
       if (schedule.box % 8 == 0 && checkSchedule(schedule, shape, target))
         return schedule;
