@@ -27,12 +27,13 @@
 //       merge_units, normalize, store_partial, add_split, normalize, store_attention } }
 //
 // With `merge = item` an item takes several splits, and adds four to a span, spans to its result;
-// with `merge = span` it takes one span at most. Behind a split's last tile, but for that of the
-// item's last split, the loop has
+// with `merge = span` it has no result of several spans. Behind a split's last tile, but for that
+// of the item's last split, the loop has
 //
 //   scf.if (behind the last tile of split %s) {
 //     merge_units, normalize, add_split to the span
-//     scf.if (%s ends the span) { normalize, add_split to the result; the span begins anew }
+//     scf.if (%s ends the span) { normalize, store_partial, add_split to the result;
+//       the span begins anew }
 //     the softmax and the accumulator begin anew }
 //
 // The arguments flatten to the launch interfaces append/1, decode/1, prefill/1, merge/1 and
@@ -166,16 +167,25 @@ tile::NormalizeOp splitOf(OpBuilder &b, Location loc, ValueRange units) {
   return normalize(b, loc, merged.getResults(), /*log2=*/true);
 }
 
-/// A decode item's splits: how many it takes, and the tiles of each unit in a whole one.
+/// A decode item's splits: how many it takes, the tiles of each unit in a whole one, and where
+/// partials go.
 struct ItemSplits {
-  Value count, tiles;
+  Value count, tiles, workspace;
 };
+
+/// Of an item that does not take all of its sequence: what it has of the splits from `first` on.
+void storePartial(Kernel &kernel, OpBuilder &b, Location loc, tile::NormalizeOp rows,
+                  Value workspace, Value first) {
+  tile::StorePartialOp::create(b, loc, rows.getResult(), rows.getLse(), workspace, kernel.item,
+                               first);
+}
 
 /// Behind tile `index` of each unit: if it was the last one of a split and the item has more, adds
 /// the split to its span, and a whole span to those before. `loop` is what the loop carries: the
 /// units' state, the span's, unless there is only one that of all spans, the split's number.
-SmallVector<Value> endOfSplit(OpBuilder &b, Location loc, Value index, ValueRange loop,
-                              ItemSplits splits) {
+SmallVector<Value> endOfSplit(Kernel &kernel, OpBuilder &b, Location loc, Value index,
+                              ValueRange loop, ItemSplits splits) {
+  Value splitsOfSpan = arith::ConstantIndexOp::create(b, loc, kSplitsOfSpan);
   auto number = [&](int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); };
   auto equal = [&](Value left, Value right) {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, left, right);
@@ -185,6 +195,7 @@ SmallVector<Value> endOfSplit(OpBuilder &b, Location loc, Value index, ValueRang
   Value isLast = equal(arith::AddIOp::create(b, loc, index, one),
                        arith::MulIOp::create(b, loc, next, splits.tiles));
   Value hasMore = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, next, splits.count);
+  Value endsSpan = equal(arith::AndIOp::create(b, loc, next, number(kSplitsOfSpan - 1)), number(0));
   Type statistics = loop[0].getType(), value = loop[2].getType();
   ValueRange all = loop.drop_front(6).drop_back();
   // States before the first key are made where they are yielded: values from outside would be
@@ -194,19 +205,15 @@ SmallVector<Value> endOfSplit(OpBuilder &b, Location loc, Value index, ValueRang
       [&](OpBuilder &then, Location) {
         State span = add(then, loc, loop.slice(3, 3), splitOf(then, loc, loop.take_front(3)));
         SmallVector<Value> results = startState(then, loc, statistics, value);
-        if (all.empty()) {
-          results.append(span);
-          results.push_back(next);
-          scf::YieldOp::create(then, loc, results);
-          return;
-        }
         auto spans = scf::IfOp::create(
-            then, loc,
-            equal(arith::AndIOp::create(b, loc, next, number(kSplitsOfSpan - 1)), number(0)),
+            then, loc, endsSpan,
             [&](OpBuilder &whole, Location) {
-              State added = add(whole, loc, all, normalize(whole, loc, span, /*log2=*/true));
+              tile::NormalizeOp rows = normalize(whole, loc, span, /*log2=*/true);
+              Value first = arith::SubIOp::create(whole, loc, next, splitsOfSpan);
+              storePartial(kernel, whole, loc, rows, splits.workspace, first);
               SmallVector<Value> results = startState(whole, loc, statistics, value);
-              results.append(added);
+              if (!all.empty())
+                results.append(add(whole, loc, all, rows));
               scf::YieldOp::create(whole, loc, results);
             },
             [&](OpBuilder &partial, Location) {
@@ -307,13 +314,13 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
   if (manySplits) {
     splits.count = tile::ItemSplitsOp::create(b, loc, b.getIndexType(), kernel.item);
     splits.tiles = tile::SplitTilesOp::create(b, loc, b.getIndexType(), kernel.item, keys);
+    splits.workspace = kernel.get(workspaceArg);
     for (int i = 0; i < (manySpans ? 2 : 1); ++i)
       carried.append(startState(b, loc, statistics, sum));
     carried.push_back(c0);
   }
   auto loop = scf::ForOp::create(
-      b, loc, c0, count, c1, carried,
-      [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
+      b, loc, c0, count, c1, carried, [&](OpBuilder &b, Location loc, Value j, ValueRange state) {
         Value t = tile::KeyTileOp::create(b, loc, b.getIndexType(), range, j);
         Value k = tile::LoadKeysOp::create(b, loc, kernel.tileType(keys, keyDim, type),
                                            kernel.get(kvArg), kernel.item, t);
@@ -331,21 +338,23 @@ LogicalResult convertAttention(func::FuncOp function, attn::PhaseAttr phase) {
         SmallVector<Value> next{step.getNewMaximum(), step.getNewSum(), o};
         if (manySplits) {
           llvm::append_range(next, state.drop_front(3));
-          next = endOfSplit(b, loc, j, next, splits);
+          next = endOfSplit(kernel, b, loc, j, next, splits);
         }
         scf::YieldOp::create(b, loc, next);
       });
   State last(loop.getResults().take_front(3));
   if (isDecode) {
     tile::NormalizeOp own = splitOf(b, loc, last);
+    Value first = c0;
     if (manySplits) {
       State span = add(b, loc, loop.getResults().slice(3, 3), own);
       own = normalize(b, loc, span, /*log2=*/true);
+      first = arith::AndIOp::create(b, loc, loop.getResults().back(),
+                                    arith::ConstantIndexOp::create(b, loc, -kSplitsOfSpan));
     }
-    State before = manySpans ? State(loop.getResults().slice(6, 3))
-                             : startState(b, loc, statistics, sum);
-    tile::StorePartialOp::create(b, loc, own.getResult(), own.getLse(), kernel.get(workspaceArg),
-                                 kernel.item);
+    State before =
+        manySpans ? State(loop.getResults().slice(6, 3)) : startState(b, loc, statistics, sum);
+    storePartial(kernel, b, loc, own, kernel.get(workspaceArg), first);
     last = add(b, loc, before, own);
   }
   tile::NormalizeOp normal = normalize(b, loc, last, /*log2=*/false);

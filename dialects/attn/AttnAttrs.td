@@ -128,7 +128,7 @@ def Attn_ScheduleAttr : Attn_ValueAttr<"Schedule", "schedule", "::attncc::attn::
     | `ping_pong`, `rescale` | `false`; `always`, `lazy` | units take turns; when the accumulator is rescaled |
     | `work`, `order`, `head_group` | `grid`, `static`, `atomic`; `natural`, `longest_first`; 0 | how blocks get items |
     | `skip_tiles`, `output` | `false`; `direct`, `staged` | drain tiles masked for a unit; output through the query's slot |
-    | `split`, `merge` | `none` or `#attn.split`; `kernel`, `span`, `item` | split-KV; an item takes one split and a kernel merges them, or as the launch says one or a span of four, or all, which it adds by itself |
+    | `split`, `merge` | `none` or `#attn.split`; `kernel`, `span`, `item` | split-KV; an item takes one split and a kernel merges them, or as the launch says one or spans of four, which it adds by itself, or all, with the sum of spans |
     | `dependent_launch`, `blocks_per_sm` | `none`, `wait_first`, `wait_late`; 1 | programmatic dependent launch; blocks that share a multiprocessor, exactly so many if more than 1 |
 
     Constraints that need no target: (C1) counts are positive; `unit` is 1, 4 or 8. (C2) `keys` is a

@@ -51,7 +51,9 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
       rest += 16;
   }
   // Sums of splits: of a span, and of all spans.
-  int64_t sums = schedule.merge == MergeForm::Kernel ? 0 : schedule.merge == MergeForm::Span ? 1 : 2;
+  int64_t sums = schedule.merge == MergeForm::Kernel ? 0
+                 : schedule.merge == MergeForm::Span ? 1
+                                                     : 2;
   sums *= accumulator / schedule.units + statistics;
   return scores + scores / 2 + accumulator + query + statistics + sums + pages + rest;
 }

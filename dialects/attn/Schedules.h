@@ -106,7 +106,8 @@ bool addsSplits(int64_t valueDim);
 /// At most 64 splits up to maxPosition. Where items add them, 11 to 16 of a sequence of 1,281 to
 /// 65,536 tokens, since they cost next to nothing and fill a GPU: [2048, 128], [4096, 256],
 /// [6144, 384], [8192, 512], [12288, 768], [16384, 1024], [24576, 1536], [32768, 2048],
-/// [49152, 3072], [131072, 4096]. Else [2048, 256], [8192, 1024], [131072, 2048]. One more step beyond that.
+/// [49152, 3072], [131072, 4096]. Else [2048, 256], [8192, 1024], [131072, 2048]. One more step
+/// beyond that.
 SplitRule defaultSplitRule(int64_t maxPosition, int64_t valueDim);
 
 } // namespace attncc::attn

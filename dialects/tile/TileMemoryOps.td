@@ -189,19 +189,21 @@ def Tile_StoreAttentionOp : Tile_Op<"store_attention", [MemoryEffects<[MemWrite]
 def Tile_StorePartialOp : Tile_Op<"store_partial", [MemoryEffects<[MemWrite]>]> {
   let summary = "writes what an item has of a sequence that has other items, too";
   let description = [{
-    Rows in f32 and their log-sum-exps in units of log2 to the place of the item's first split in the
-    workspace, without padding rows. An item that takes all splits writes nothing.
+    Rows in f32 and their log-sum-exps in units of log2 of the item's splits from number `split` on,
+    counted from 0, to that split's place in the workspace, without padding rows: of a span, or of an
+    item's only split. An item that takes all splits writes nothing.
 
     (C1) `value` is f32, R × C, `lse` f32, R × 1. (C2) The item is a decode item.
 
     Example:
     ```mlir
-    tile.store_partial %r, %lse, %workspace[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+    tile.store_partial %r, %lse, %workspace[%item, %s] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
     ```
   }];
-  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Workspace:$workspace, Tile_Item:$item);
+  let arguments = (ins Tile_Tile:$value, Tile_Tile:$lse, Tile_Workspace:$workspace, Tile_Item:$item,
+                       Index:$split);
   let assemblyFormat = [{
-    $value `,` $lse `,` $workspace `[` $item `]` attr-dict `:` type($value) `,` type($lse)
+    $value `,` $lse `,` $workspace `[` $item `,` $split `]` attr-dict `:` type($value) `,` type($lse)
   }];
   let hasVerifier = 1;
 }
@@ -211,7 +213,7 @@ def Tile_MergeSplitsOp : Tile_Op<"merge_splits", [MemoryEffects<[MemRead]>]> {
   let description = [{
     Adds the partial rows in the workspace as decode's items add splits, so that it does not matter
     which of them did: with `tile.add_split`, four splits to a span, then the normalized spans; a
-    partial of an item that took a span is one. Then value = o / l and lse = ln 2·(m + log2 l). If all
+    partial of an item that took spans is one. Then value = o / l and lse = ln 2·(m + log2 l). If all
     splits are empty the value is 0 and lse −inf. A sequence whose splits one item takes has no merge
     item.
 

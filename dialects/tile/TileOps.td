@@ -222,7 +222,7 @@ def Tile_KeyRangeOp : Tile_Op<"key_range", [Pure]> {
 def Tile_ItemSplitsOp : Tile_Op<"item_splits", [Pure]> {
   let summary = "how many splits of its sequence an item takes";
   let description = [{
-    Consecutive ones, at least one, of which all but the last are whole: one, a span of four, or all
+    Consecutive ones, at least one, of which all but the last are whole: one, spans of four, or all
     of the sequence. With the schedule's `merge = kernel` always one.
 
     (C1) The item is a decode item.

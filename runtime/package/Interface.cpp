@@ -114,8 +114,8 @@ Builder attentionParams(bool tensorMaps, bool persistent = false) {
 
 Interface makeDecode(bool tensorMaps) {
   Builder b = attentionParams(tensorMaps);
-  b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)",
-                      "max_splits(max_kv_length)", "num_sequences"};
+  b.interface.grid = {"kv_heads*ceil_div(group*max_query_length, rows)", "num_sequences",
+                      "max_splits(max_kv_length)"};
   b.interface.followedBy = "merge/1";
   b.interface.workspaceBytes =
       "256+256*ceil_div(4*max_sequences*kv_heads,256)"

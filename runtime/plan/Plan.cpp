@@ -332,9 +332,9 @@ void Plan::setAsked(size_t ofClass) {
     return;
   const int64_t longest = std::max<int64_t>(1, batch.max_kv_length);
   const bool adds = one.decode->entry->addsSplits != package::AddsSplits::None;
-  const int64_t length =
-      adds ? longest / maxItems(*one.decode->splitRule, longest, -one.splitTokens)
-           : one.splitTokens;
+  const int64_t length = adds
+                             ? longest / maxItems(*one.decode->splitRule, longest, -one.splitTokens)
+                             : one.splitTokens;
   asked[ofClass].steps.assign({{INT64_MAX, std::max<int64_t>(1, length)}});
 }
 

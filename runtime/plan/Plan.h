@@ -13,8 +13,8 @@
 //
 // The plan asks decode for blocks that fill the GPU. Where a block may take several splits it says
 // how many blocks a sequence should have, which gives the same bits. Else it is the length of a
-// split, under the throughput policy only; under the invariant one the kernels' own rule holds. Of a
-// role the invariant policy takes only the variants that add in the first one's order.
+// split, under the throughput policy only; under the invariant one the kernels' own rule holds. Of
+// a role the invariant policy takes only the variants that add in the first one's order.
 //
 // The form is `direct`: the grid follows from the bounds and every block finds its own range from
 // the lengths on the device; nothing on the host reads them. A plan is used by one thread and one
@@ -86,7 +86,7 @@ private:
     const package::LoadedKernel *append = nullptr, *appendWithoutPrologue = nullptr;
     const package::LoadedKernel *decode = nullptr, *merge = nullptr;
     const package::LoadedKernel *prefill = nullptr; // null: no sequence may be that long
-    int64_t splitTokens = 0; // of the launches (docs/package.md)
+    int64_t splitTokens = 0;                        // of the launches (docs/package.md)
   };
 
   Plan() = default;

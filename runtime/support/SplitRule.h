@@ -14,11 +14,13 @@
 
 namespace attncc {
 
-/// Where items add splits they take one, a span of so many, or all of a sequence; sums are formed
-/// in spans whatever they take.
+/// Where items add splits they take one, spans of so many, or all of a sequence; sums are formed in
+/// spans whatever they take.
 constexpr int64_t kSplitsOfSpan = 4;
-/// The longest item of several splits, in tokens.
+/// The longest sequence that one item takes of which there may be more.
 constexpr int64_t kLongestItem = 4096;
+/// The most items of a sequence where about so many are asked for.
+inline int64_t mostItems(int64_t items) { return std::max<int64_t>(4, 2 * items); }
 
 /// Sequences of up to `maxLength` tokens are cut into splits of `splitLength`.
 struct SplitStep {
@@ -54,15 +56,17 @@ struct SplitRule {
   bool operator==(const SplitRule &) const = default;
 };
 
-/// How many splits an item takes of a sequence, if it has as many, in a launch that would have about
-/// `items` items of each sequence; 0: one split each. A span is taken where one split would be more
-/// than twice as many items, which is farther off.
+/// How many splits an item takes of a sequence, if it has as many, in a launch that would have
+/// about `items` items of each sequence; 0: one split each. It takes spans where one split would be
+/// more than twice as many items, which is farther off.
 inline int64_t splitsTaken(const SplitRule &rule, int64_t kvLength, int64_t items) {
+  const int64_t splits = rule.numSplits(kvLength);
   if (items == 1 && kvLength <= kLongestItem)
-    return rule.numSplits(kvLength);
-  const int64_t split = rule.splitLength(kvLength);
-  const bool span = items > 0 && 2 * items * split < kvLength && kSplitsOfSpan * split <= kLongestItem;
-  return span ? kSplitsOfSpan : 1;
+    return splits;
+  if (items < 1 || splits <= 2 * items)
+    return 1;
+  const int64_t spans = (splits + kSplitsOfSpan - 1) / kSplitsOfSpan, most = mostItems(items);
+  return kSplitsOfSpan * ((spans + most - 1) / most);
 }
 
 /// The most items of any length up to kvLength in such a launch.
@@ -71,10 +75,11 @@ inline int64_t maxItems(const SplitRule &rule, int64_t kvLength, int64_t items) 
     int64_t taken = splitsTaken(rule, length, items);
     return (rule.numSplits(length) + taken - 1) / taken;
   };
-  // In each step the longest, and the longest whose items take one split.
+  // In each step the longest, and the longest whose items take one split, or one span.
   int64_t most = count(kvLength);
   for (const SplitStep &step : rule.steps)
-    for (int64_t length : {step.maxLength, 2 * items * step.splitLength})
+    for (int64_t length : {step.maxLength, 2 * items * step.splitLength,
+                           mostItems(items) * kSplitsOfSpan * step.splitLength})
       if (0 < length && length < kvLength)
         most = std::max(most, count(length));
   return most;

@@ -24,13 +24,13 @@ class Package;
 
 namespace attncc::verify {
 
-/// What decode left for merge: item by item, at the item's first split, normalised, with natural
-/// log-sum-exps.
+/// What decode left for merge, split by split or span by span of an item, at the first split of it:
+/// normalised, with natural log-sum-exps.
 struct Partials {
   int64_t splits = 0, maxQueryLength = 0, queryHeads = 0, dim = 0; // splits: the most of any
-  std::vector<int64_t> splitsOfItem;                               // by sequence
-  std::vector<float> output; // [sequences][splits][maxQueryLength][queryHeads][dim]
-  std::vector<float> lse;    // [sequences][splits][maxQueryLength][queryHeads]
+  std::vector<int64_t> splitsOfPartial; // by sequence; all where there is none
+  std::vector<float> output;            // [sequences][splits][maxQueryLength][queryHeads][dim]
+  std::vector<float> lse;               // [sequences][splits][maxQueryLength][queryHeads]
 };
 
 /// What is known of a run beside its results.

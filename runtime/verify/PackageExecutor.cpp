@@ -53,11 +53,14 @@ Partials readPartials(const ClassShape &shape, const VerifyCase &c, const CaseDa
   partials.queryHeads = c.kvHeads * shape.group();
   partials.dim = shape.valueDim;
   const auto layer = static_cast<uint32_t>(shape.layer);
-  const bool addsSplits =
-      plan.decodeKernel(layer)->entry->addsSplits != package::AddsSplits::None;
-  for (const auto &sequence : c.sequences)
-    partials.splitsOfItem.push_back(
-        addsSplits ? splitsTaken(shape.splits, sequence.kvLength, -plan.splitTokens(layer)) : 1);
+  const bool addsSplits = plan.decodeKernel(layer)->entry->addsSplits != package::AddsSplits::None;
+  for (const auto &sequence : c.sequences) {
+    const int64_t splits = shape.splits.numSplits(sequence.kvLength);
+    int64_t ofItem = 1;
+    if (addsSplits)
+      ofItem = splitsTaken(shape.splits, sequence.kvLength, -plan.splitTokens(layer));
+    partials.splitsOfPartial.push_back(ofItem >= splits ? splits : std::min(ofItem, kSplitsOfSpan));
+  }
   const int64_t rows = sequences * partials.splits * partials.maxQueryLength * partials.queryHeads;
   const auto *output = reinterpret_cast<const float *>(
       workspace.as<std::byte>() + 256 + 256 * ((4 * sequences * c.kvHeads + 255) / 256));

@@ -48,10 +48,10 @@ void judgeMerge(const ClassShape &shape, const VerifyCase &c, const Partials &pa
   int64_t token = 0;
   for (size_t s = 0; s < c.sequences.size(); ++s) {
     auto [queryLength, kvLength] = c.sequences[s];
-    const int64_t splits = shape.splits.numSplits(kvLength), ofItem = partials.splitsOfItem[s];
-    MergeProblem problem{(splits + ofItem - 1) / ofItem, queryLength * heads, dim, {}, {}};
+    const int64_t splits = shape.splits.numSplits(kvLength), together = partials.splitsOfPartial[s];
+    MergeProblem problem{(splits + together - 1) / together, queryLength * heads, dim, {}, {}};
     if (problem.parts > 1) {
-      for (int64_t split = 0; split < splits; split += ofItem) {
+      for (int64_t split = 0; split < splits; split += together) {
         int64_t first = (int64_t(s) * partials.splits + split) * partials.maxQueryLength * heads;
         problem.output.insert(problem.output.end(), partials.output.begin() + first * dim,
                               partials.output.begin() + (first + problem.rows) * dim);

@@ -109,7 +109,7 @@ void HostExecutor::attend(const ClassShape &shape, const VerifyCase &c, CaseData
   partials.maxQueryLength = data.maxQueryLength;
   partials.queryHeads = heads;
   partials.dim = shape.valueDim;
-  partials.splitsOfItem.assign(c.sequences.size(), 1);
+  partials.splitsOfPartial.assign(c.sequences.size(), 1);
   const int64_t partialRows =
       int64_t(c.sequences.size()) * partials.splits * partials.maxQueryLength * heads;
   partials.output.assign(size_t(partialRows * partials.dim), kNaN);

@@ -3,7 +3,8 @@
 // grid_item: the block's place in the grid is its item (launch interface of the
 // kernels: docs/architecture.md).
 //
-//   decode  x = kv_head · chunks + chunk, y = split, z = sequence
+//   decode  x = kv_head · chunks + chunk, y = sequence, z = item of the sequence's splits: blocks
+//           that a short sequence does not need are the last
 //   prefill x = chunk · kv_heads + kv_head, z = sequence; longest_first counts the
 //           chunks from the sequence's last one, whose rows see the most keys
 //   prefill where blocks stay for many items: places, dealt forth and back or counted, of
@@ -15,7 +16,7 @@
 // The split length is the schedule's step function of the sequence's own length:
 // a chain of selects. With `merge = span` or `item` a negative number of split_tokens
 // says about how many items a sequence should have, from which follows whether one
-// takes a split, a span or all (splitsTaken in SplitRule.h); else they replace the
+// takes a split, spans or all (splitsTaken in SplitRule.h); else they replace the
 // split length, rounded up to whole granules, so that no tile of keys belongs to
 // two splits.
 //
@@ -113,8 +114,8 @@ void placeItem(KernelBuilder &b, const KernelContext &kernel, Item &item, Value 
   item.kvHead = b.divUnsigned(x, chunks);
   Value chunk = b.sub(x, b.mul(item.kvHead, chunks));
   item.rowBegin = b.mul(chunk, kernel.schedule.rows);
-  item.split = b.blockIndex(1);
-  item.sequence = b.blockIndex(2);
+  item.sequence = b.blockIndex(1);
+  item.split = b.blockIndex(2);
 }
 
 namespace {
@@ -218,31 +219,34 @@ private:
   /// The item, and whether it is one; reports lengths beyond their bound.
   std::pair<Item, Value> itemOfBatch(KernelBuilder &b, BatchArgument batch, Value unit) const {
     int64_t group = kernel.group;
-    Item item = itemOfSequence(b, batch, b.blockIndex(2));
+    const bool isDecode = kernel.itemKind == tile::ItemKind::Decode;
+    Item item = itemOfSequence(b, batch, b.blockIndex(isDecode ? 1 : 2));
     if (kernel.itemKind == tile::ItemKind::Append) // every token of an append is among the keys
       item.faulty = b.bitOr(item.faulty, b.compare(Compare::slt, item.kvLength, item.queryLength));
     Value valid, answers = answersFor(b, kernel, item, batch);
 
     struct Cut {
-      Value length;  // of a split
-      Value perItem; // splits of an item that does not take all
-      Value tokens;  // of an item
+      Value length;             // of a split
+      Value perItem, ofPartial; // splits of an item that does not take all, and of its partials
+      Value tokens;             // of an item
     };
     auto setSplits = [&]() -> Cut {
       const SplitRule rule = ruleOf(kernel);
       const bool many = kernel.schedule.merge != attn::MergeForm::Kernel;
       Value override = many ? Value() : batch.splitTokens;
-      Cut cut{splitLength(b, rule, item.kvLength, override), b.i32(1), {}};
+      Cut cut{splitLength(b, rule, item.kvLength, override), b.i32(1), b.i32(1), {}};
       cut.tokens = cut.length;
       if (many) {
-        Value items = b.sub(b.i32(0), batch.splitTokens);
-        Value takesSpan = b.bitAnd(
-            b.bitAnd(b.compare(Compare::sgt, items, 0),
-                     b.compare(Compare::sle, cut.length, kLongestItem / kSplitsOfSpan)),
-            b.compare(Compare::slt, b.mul(b.mul(cut.length, 2), items), item.kvLength));
+        Value items = b.sub(b.i32(0), batch.splitTokens), twice = b.mul(items, 2);
+        Value splits = b.ceilDiv(item.kvLength, cut.length);
+        Value takesSpans =
+            b.bitAnd(b.compare(Compare::sgt, items, 0), b.compare(Compare::sgt, splits, twice));
+        Value spans =
+            b.ceilDiv(b.ceilDiv(splits, kSplitsOfSpan), b.maxSigned(twice, b.i32(mostItems(1))));
         Value takesAll = b.bitAnd(b.compare(Compare::eq, items, 1),
                                   b.compare(Compare::sle, item.kvLength, kLongestItem));
-        cut.perItem = b.select(takesSpan, b.i32(kSplitsOfSpan), cut.perItem);
+        cut.ofPartial = b.select(takesSpans, b.i32(kSplitsOfSpan), cut.ofPartial);
+        cut.perItem = b.select(takesSpans, b.mul(spans, kSplitsOfSpan), cut.perItem);
         cut.tokens = b.mul(cut.perItem, cut.length);
         cut.tokens = b.select(takesAll, b.maxSigned(cut.tokens, item.kvLength), cut.tokens);
       }
@@ -283,7 +287,7 @@ private:
       item.rowEnd = b.add(item.rowBegin, 1);
       const Cut cut = setSplits();
       item.splits = b.ceilDiv(item.kvLength, cut.length);
-      item.split = cut.perItem;
+      item.split = cut.ofPartial;
       item.keyEnd = item.kvLength;
       valid = b.bitAnd(b.compare(Compare::slt, token, item.queryLength),
                        b.compare(Compare::eq, item.single, b.i1(false)));
@@ -656,8 +660,8 @@ struct SplitTilesPattern : TilePattern<tile::SplitTilesOp> {
     KernelBuilder b(rewriter, op.getLoc());
     Value length =
         splitLength(b, ruleOf(kernel), Item::unpack(adaptor.getItem()).kvLength, Value());
-    rewriter.replaceOp(
-        op, b.divUnsigned(length, static_cast<int64_t>(op.getKeys()) * kernel.units()));
+    rewriter.replaceOp(op,
+                       b.divUnsigned(length, static_cast<int64_t>(op.getKeys()) * kernel.units()));
     return mlir::success();
   }
 };
@@ -681,7 +685,8 @@ void populateProgramPatterns(mlir::RewritePatternSet &patterns,
                              const mlir::TypeConverter &converter, KernelContext &kernel) {
   patterns.add<GridItemPattern, DrawItemPattern, PutItemPattern, TakeItemPattern, KeyRangePattern,
                RangeCountPattern, RangeEdgesPattern, RangeSkippedPattern, RangeIdlePattern,
-               ItemSplitsPattern, SplitTilesPattern, KeyTilePattern>(converter, patterns.getContext(), kernel);
+               ItemSplitsPattern, SplitTilesPattern, KeyTilePattern>(converter,
+                                                                     patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

@@ -215,13 +215,14 @@ struct PersistentBatch {
 /// group of 1.
 struct Item : Packed<Item> {
   Value sequence, kvHead, rowBegin, rowEnd;
-  Value split, splits; // the first one and how many it takes; of a merge those of a partial, and all
+  Value split,
+      splits; // the first one and how many it takes; of a merge those of a partial, and all
   Value queryBegin, queryLength, kvLength;
   Value keyBegin, keyEnd;
   Value kvHeads, maxQueryLength, maxSplits; // of the launch
-  Value single;          // its sequence has no other item
-  Value faulty;          // a length passed its bound
-  Value table, numPages; // the sequence's block-table entries; pages of the pool
+  Value single;                             // its sequence has no other item
+  Value faulty;                             // a length passed its bound
+  Value table, numPages;                    // the sequence's block-table entries; pages of the pool
   Members members() {
     Members m;
     list(m, Field::Word,

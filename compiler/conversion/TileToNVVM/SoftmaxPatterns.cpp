@@ -228,17 +228,16 @@ struct MergeUnitsPattern : TilePattern<tile::MergeUnitsOp> {
 
 private:
   struct Layouts {
-    Layout value, maximum, sum;            // of a unit
-    Layout merged, statistics;             // of the block
+    Layout value, maximum, sum;             // of a unit
+    Layout merged, statistics;              // of the block
     llvm::SmallVector<int64_t> statisticOf; // of a register of `merged`
   };
 
   static mlir::LogicalResult setLayouts(tile::MergeUnitsOp op, Layouts &layouts) {
-    for (auto [of, layout] : {std::pair(op.getValue(), &layouts.value),
-                              std::pair(op.getMaximum(), &layouts.maximum),
-                              std::pair(op.getSum(), &layouts.sum),
-                              std::pair(op.getNewValue(), &layouts.merged),
-                              std::pair(op.getNewSum(), &layouts.statistics)}) {
+    for (auto [of, layout] :
+         {std::pair(op.getValue(), &layouts.value), std::pair(op.getMaximum(), &layouts.maximum),
+          std::pair(op.getSum(), &layouts.sum), std::pair(op.getNewValue(), &layouts.merged),
+          std::pair(op.getNewSum(), &layouts.statistics)}) {
       mlir::FailureOr<Layout> found = layoutOf(op, of.getType());
       if (mlir::failed(found))
         return mlir::failure();
@@ -278,8 +277,8 @@ private:
     if (mlir::failed(slot))
       return mlir::failure();
     if (storage.slotBytes < place.scratch.unitBytes)
-      return op.emitOpError() << "needs " << place.scratch.unitBytes << " bytes of a slot, which has "
-                              << storage.slotBytes;
+      return op.emitOpError() << "needs " << place.scratch.unitBytes
+                              << " bytes of a slot, which has " << storage.slotBytes;
     for (const Layout *layout : {&layouts.value, &layouts.maximum, &layouts.merged})
       if (!keepsGroups(*layout))
         return op.emitOpError() << "expected each register's row in one group of " << rowsInSlot
@@ -354,8 +353,7 @@ private:
       for (int64_t unit = 0; unit < kernel.units(); ++unit) {
         units.push_back(b.loadVector(
             b.offset(address, unit * at.unitBytes + at.scratch.statisticsOffset), b.f32Type(), 2));
-        maximum.push_back(unit ? b.fmax(maximum.pop_back_val(), units.back()[0])
-                               : units.back()[0]);
+        maximum.push_back(unit ? b.fmax(maximum.pop_back_val(), units.back()[0]) : units.back()[0]);
       }
       Value total;
       for (const Values &unit : units) {
@@ -368,9 +366,9 @@ private:
     const int64_t run = columnRun(layouts.merged, 4);
     for (size_t i = 0; i < values.size(); i += run) {
       const int64_t reg = values[i];
-      Value address = b.offset(at.first, b.add(b.mul(b.sub(place.row(reg), b.i32(row)),
-                                                     at.scratch.pitchBytes),
-                                               b.mul(place.column(reg), 4)));
+      Value address =
+          b.offset(at.first, b.add(b.mul(b.sub(place.row(reg), b.i32(row)), at.scratch.pitchBytes),
+                                   b.mul(place.column(reg), 4)));
       Values totals(run);
       for (int64_t unit = 0; unit < kernel.units(); ++unit) {
         Values part = b.loadVector(b.offset(address, unit * at.unitBytes), b.f32Type(), run);

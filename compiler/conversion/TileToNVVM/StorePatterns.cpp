@@ -93,7 +93,8 @@ struct PartialResults {
     Value splits = b.zeroExtend(item.maxSplits);
     Value index = b.add(b.mul(b.zeroExtend(item.sequence), splits), b.zeroExtend(item.split));
     first = b.mul(index, perSplit);
-    Value sequences = b.zeroExtend(b.gridSize(2));
+    const bool isDecode = kernel.itemKind == tile::ItemKind::Decode;
+    Value sequences = b.zeroExtend(b.gridSize(isDecode ? 1 : 2));
     Value counters = b.mul(b.mul(sequences, b.zeroExtend(item.kvHeads)), 4);
     counters = b.bitAnd(b.add(counters, 255), ~int64_t(255));
     rows = b.offset(b.offset(workspace, 256), counters);
@@ -467,7 +468,7 @@ struct StorePartialPattern : TilePattern<tile::StorePartialOp> {
     b.rereadThread();
     b.rereadBlock();
     Item item = Item::unpack(adaptor.getItem());
-    Value split = item.split;
+    Value split = b.add(item.split, adaptor.getSplit().front());
     placeItem(b, kernel, item, kernel.unit(b)); // not kept through the loop
     item.split = split;
     b.ifThen(b.compare(Compare::eq, item.single, b.i1(false)), [&] {
@@ -525,31 +526,31 @@ struct MergeSplitsPattern : TilePattern<tile::MergeSplitsOp> {
           });
     };
     llvm::SmallVector<Type> sumTypes(2 + registers, b.f32Type());
-    RowSum all{b.loop(
-        b.i32(0), item.splits, b.mul(ofPartial, b.i32(together)),
-        RowSum::none(b, registers).state, [&](Value begin, ValueRange carried) -> Values {
-          std::vector<Values> rows;
-          for (int64_t i = 0; i < together; ++i)
-            rows.push_back(load(b.add(begin, b.mul(ofPartial, b.i32(i)))));
-          return b.ifElse(
-              b.compare(Compare::eq, ofPartial, 1), sumTypes,
-              [&] {
-                RowSum sum{Values(carried)};
-                for (int64_t first = 0; first < together; first += kSplitsOfSpan) {
-                  RowSum span = RowSum::none(b, registers);
-                  for (int64_t i = 0; i < kSplitsOfSpan; ++i)
-                    span.add(b, rows[first + i]);
-                  sum.add(b, span.normalized(b, /*log2=*/true));
-                }
-                return sum.state;
-              },
-              [&] {
-                RowSum sum{Values(carried)};
-                for (const Values &row : rows)
-                  sum.add(b, row);
-                return sum.state;
-              });
-        })};
+    RowSum all{b.loop(b.i32(0), item.splits, b.mul(ofPartial, b.i32(together)),
+                      RowSum::none(b, registers).state,
+                      [&](Value begin, ValueRange carried) -> Values {
+                        std::vector<Values> rows;
+                        for (int64_t i = 0; i < together; ++i)
+                          rows.push_back(load(b.add(begin, b.mul(ofPartial, b.i32(i)))));
+                        return b.ifElse(
+                            b.compare(Compare::eq, ofPartial, 1), sumTypes,
+                            [&] {
+                              RowSum sum{Values(carried)};
+                              for (int64_t first = 0; first < together; first += kSplitsOfSpan) {
+                                RowSum span = RowSum::none(b, registers);
+                                for (int64_t i = 0; i < kSplitsOfSpan; ++i)
+                                  span.add(b, rows[first + i]);
+                                sum.add(b, span.normalized(b, /*log2=*/true));
+                              }
+                              return sum.state;
+                            },
+                            [&] {
+                              RowSum sum{Values(carried)};
+                              for (const Values &row : rows)
+                                sum.add(b, row);
+                              return sum.state;
+                            });
+                      })};
     Values row = all.normalized(b, /*log2=*/false);
     rewriter.replaceOpWithMultiple(
         op, llvm::SmallVector<Values>{Values(ValueRange(row).drop_front()), {row[0]}});
@@ -583,7 +584,8 @@ struct StoreMergedPattern : TilePattern<tile::StoreMergedOp> {
 void populateStorePatterns(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter,
                            KernelContext &kernel) {
   patterns.add<StoreRowsPattern, StoreKvPattern, StoreAttentionPattern, AddSplitPattern,
-               StorePartialPattern, MergeSplitsPattern, StoreMergedPattern>(converter, patterns.getContext(), kernel);
+               StorePartialPattern, MergeSplitsPattern, StoreMergedPattern>(
+      converter, patterns.getContext(), kernel);
 }
 
 } // namespace attncc::lowering

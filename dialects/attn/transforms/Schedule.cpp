@@ -132,8 +132,8 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
     return success();
   }
 
-  /// That of the decode function whose splits are merged, which stands in front; `kernel` if there is
-  /// none.
+  /// That of the decode function whose splits are merged, which stands in front; `kernel` if there
+  /// is none.
   static MergeForm mergeFormOf(func::FuncOp merge) {
     auto *before = merge->getPrevNode();
     auto decode = dyn_cast_or_null<func::FuncOp>(before);
@@ -159,10 +159,10 @@ struct SchedulePass : attn::impl::SchedulePassBase<SchedulePass> {
       auto merges = function.getOps<MergeOp>();
       if (merges.empty() || !(*merges.begin()).getSplit())
         return function.emitError("a merge function has no 'attn.merge' with the split rule");
-      function->setAttr(kScheduleAttrName,
-                        ScheduleAttr::get(&getContext(),
-                                          mergeSchedule((*merges.begin()).getSplitAttr().toRule(),
-                                                        mergeFormOf(function), info)));
+      function->setAttr(
+          kScheduleAttrName,
+          ScheduleAttr::get(&getContext(), mergeSchedule((*merges.begin()).getSplitAttr().toRule(),
+                                                         mergeFormOf(function), info)));
     }
     WalkResult walk = function.walk([&](AttentionOp attention) {
       return WalkResult(scheduleAttention(attention, phase, info, given));

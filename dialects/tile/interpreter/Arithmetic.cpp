@@ -76,9 +76,9 @@ Normalized normalize(const SoftmaxState &state, bool log2) {
     double sum = state.sum.at(i, 0);
     for (int64_t j = 0; j < state.value.columns; ++j)
       result.value.at(i, j) = sum == 0 ? 0 : state.value.at(i, j) / sum;
-    result.lse.at(i, 0) = sum == 0 ? -std::numeric_limits<double>::infinity()
-                                   : (state.maximum.at(i, 0) + std::log2(sum)) *
-                                         (log2 ? 1 : std::log(2.0));
+    result.lse.at(i, 0) =
+        sum == 0 ? -std::numeric_limits<double>::infinity()
+                 : (state.maximum.at(i, 0) + std::log2(sum)) * (log2 ? 1 : std::log(2.0));
   }
   return result;
 }

@@ -76,7 +76,7 @@ Machine::Grid Machine::gridOf(ItemsAttr items, const Batch &batch) const {
   switch (items.getKind()) {
   case ItemKind::Decode:
     return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, schedule.getRows())),
-             mostItems, batch.sequences()}};
+             batch.sequences(), mostItems}};
   case ItemKind::Prefill:
     return {{batch.kvHeads * static_cast<int64_t>(llvm::divideCeil(rows, blockRows())), 1,
              batch.sequences()}};
@@ -96,7 +96,7 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
   item->kind = items.getKind();
   item->batch = batch;
   item->group = items.getGroup();
-  item->sequence = place[2];
+  item->sequence = place[items.getKind() == ItemKind::Decode ? 1 : 2];
   int64_t splits = numSplits(schedule, *batch, item->kvLength()),
           together = splitsOfItem(schedule, *batch, item->kvLength());
   item->splits = splits;
@@ -108,7 +108,7 @@ std::shared_ptr<const Item> Machine::itemOf(ItemsAttr items, const std::shared_p
     int64_t chunks = gridOf(items, *batch).size[0] / batch->kvHeads;
     item->kvHead = place[0] / chunks;
     item->firstRow = place[0] % chunks * schedule.getRows();
-    item->split = place[1] * together;
+    item->split = place[2] * together;
     item->splits = std::min(together, splits - item->split);
     int64_t length = splitLength(schedule, *batch, item->kvLength());
     item->keys.begin = item->split * length;

@@ -24,12 +24,12 @@ struct Item {
   ItemKind kind = ItemKind::Decode;
   std::shared_ptr<Batch> batch;
   int64_t sequence = 0, kvHead = 0, group = 1;
-  int64_t firstRow = 0; // decode: c·rows; prefill: the unit's first row
-  int64_t token = 0;    // append, merge, merge_states: of the sequence's queries
-  int64_t head = 0;     // merge, merge_states
+  int64_t firstRow = 0;          // decode: c·rows; prefill: the unit's first row
+  int64_t token = 0;             // append, merge, merge_states: of the sequence's queries
+  int64_t head = 0;              // merge, merge_states
   int64_t split = 0, splits = 1; // the first of those that it takes; a merge takes all
   bool single = true;            // its sequence has no other item
-  attn::KeyInterval keys; // decode, prefill
+  attn::KeyInterval keys;        // decode, prefill
 
   int64_t queryLength() const { return batch->queryLength(sequence); }
   int64_t kvLength() const { return batch->kvLength[sequence]; }

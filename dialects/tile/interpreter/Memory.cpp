@@ -278,11 +278,14 @@ LogicalResult Machine::storePartial(StorePartialOp op, int64_t unit) {
   auto value = tile(op, op.getValue(), unit), lse = tile(op, op.getLse(), unit);
   if (failed(value) || failed(lse))
     return failure();
+  int64_t split = integer(op.getSplit(), unit);
+  if (split < 0 || split >= from.splits)
+    return op.emitOpError() << "is of split " << split << " of an item that takes " << from.splits;
   auto workspace = argument<Workspace>(op.getWorkspace(), unit);
   for (int64_t r = 0; !from.single && r < (*value)->rows; ++r)
     if (auto row = from.row(RowKind::Query, r)) {
       ArrayRef<double> values(&(*value)->values[r * (*value)->columns], (*value)->columns);
-      workspace->partials[{from.sequence, from.split, row->first, row->second}] = {
+      workspace->partials[{from.sequence, from.split + split, row->first, row->second}] = {
           values.vec(), (*lse)->at(r, 0) * std::log(2.0)};
     }
   return success();
@@ -322,7 +325,8 @@ LogicalResult Machine::mergeSplits(MergeSplitsOp op, int64_t unit) {
   std::vector<Part> parts;
   if (!row.single) {
     auto workspace = argument<Workspace>(op.getWorkspace(), unit);
-    int64_t step = splitsOfItem(schedule, *row.batch, row.kvLength());
+    int64_t step =
+        std::min(kSplitsOfSpan, splitsOfItem(schedule, *row.batch, row.kvLength())); // of a partial
     for (int64_t split = 0; split < row.splits; split += step) {
       auto found = workspace->partials.find({row.sequence, split, row.token, row.head});
       if (found == workspace->partials.end())

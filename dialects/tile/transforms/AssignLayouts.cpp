@@ -217,8 +217,8 @@ private:
     } else if (auto add = dyn_cast<AddSplitOp>(op)) {
       tie(add.getTotal(), add.getNewTotal());
       tie(add.getValue(), add.getNewTotal());
-      for (Value v : {add.getLse(), add.getMaximum(), add.getSum(), add.getNewMaximum(),
-                      add.getNewSum()})
+      for (Value v :
+           {add.getLse(), add.getMaximum(), add.getSum(), add.getNewMaximum(), add.getNewSum()})
         followStatistics(add.getNewTotal(), v);
     } else if (auto norm = dyn_cast<RmsNormOp>(op)) {
       tie(norm.getInput(), norm.getResult());

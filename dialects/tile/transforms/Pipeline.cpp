@@ -24,7 +24,8 @@
 // for values: a tensor copy leaves rows past the last key undefined. Where a role of its own
 // copies, that role sees to these rows before it hands the slot over.
 //
-// Units that meet inside of the loop (`tile.merge_units`) do so in the slot that each has done with:
+// Units that meet inside of the loop (`tile.merge_units`) do so in the slot that each has done
+// with:
 //
 //   … %k … %v …
 //   scf.if … { tile.merge_units … in %ring[%p] of %item }

@@ -36,8 +36,10 @@
 // CHECK:               tile.softmax_init
 // CHECK:               scf.if
 // CHECK:                 %[[RS:.*]], %[[ES:.*]] = tile.normalize %[[OS1]], %[[MS1]], %[[LS1]] {log2}
-// CHECK:                 tile.add_split %[[RS]], %[[ES]] to %[[MA]], %[[LA]], %[[OA]]
+// CHECK:                 %[[FIRST:.*]] = arith.subi %[[NEXT]], %{{.*}}
+// CHECK:                 tile.store_partial %[[RS]], %[[ES]], %[[WORKSPACE]][%[[ITEM]], %[[FIRST]]]
 // CHECK:                 tile.softmax_init
+// CHECK:                 tile.add_split %[[RS]], %[[ES]] to %[[MA]], %[[LA]], %[[OA]]
 // CHECK:               } else {
 // CHECK:                 scf.yield %[[MS1]], %[[LS1]], %[[OS1]], %[[MA]], %[[LA]], %[[OA]]
 // CHECK:             } else {
@@ -46,7 +48,8 @@
 // CHECK:           %[[R:.*]], %[[E:.*]] = tile.normalize %[[OU]], %[[MU]], %[[LU]] {log2}
 // CHECK:           %[[MS:.*]], %[[LS:.*]], %[[OS:.*]] = tile.add_split %[[R]], %[[E]] to %[[STATE]]#3, %[[STATE]]#4, %[[STATE]]#5
 // CHECK:           %[[RS:.*]], %[[ES:.*]] = tile.normalize %[[OS]], %[[MS]], %[[LS]] {log2}
-// CHECK:           tile.store_partial %[[RS]], %[[ES]], %[[WORKSPACE]][%[[ITEM]]]
+// CHECK:           %[[FIRST:.*]] = arith.andi %[[STATE]]#9, %{{.*}}
+// CHECK:           tile.store_partial %[[RS]], %[[ES]], %[[WORKSPACE]][%[[ITEM]], %[[FIRST]]]
 // CHECK:           %[[MA:.*]], %[[LA:.*]], %[[OA:.*]] = tile.add_split %[[RS]], %[[ES]] to %[[STATE]]#6, %[[STATE]]#7, %[[STATE]]#8
 // CHECK:           %[[R:.*]], %[[RLSE:.*]] = tile.normalize %[[OA]], %[[MA]], %[[LA]] :
 // CHECK:           tile.store_attention %[[R]], %[[RLSE]], %[[OUT]], %[[LSE]][%[[ITEM]]]
@@ -71,6 +74,7 @@ func.func @decode(%q: tensor<?x32x64xbf16>, %kv: !kv) -> tensor<?x32x64xbf16>
 // CHECK-LABEL: tile.kernel @decode_of_eight(
 // CHECK:           %[[STATE:.*]]:7 = scf.for
 // CHECK:             %[[MS:.*]], %[[LS:.*]], %[[OS:.*]] = tile.add_split
+// CHECK:             tile.store_partial
 // CHECK-NOT:         tile.add_split
 // CHECK:           tile.merge_units %[[STATE]]#0, %[[STATE]]#1, %[[STATE]]#2
 // CHECK:           tile.add_split %{{.*}}, %{{.*}} to %[[STATE]]#3, %[[STATE]]#4, %[[STATE]]#5

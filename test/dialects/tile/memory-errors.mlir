@@ -406,7 +406,7 @@ tile.kernel @f(%batch: !tile.batch, %w: !tile.workspace) attributes {schedule = 
   %r = tile.zero : !tile.tile<8x64xbf16>
   %e = tile.zero : !tile.tile<8x1xf32>
   // expected-error@+1 {{value must be of 'f32', got 'bf16'}}
-  tile.store_partial %r, %e, %w[%item] : !tile.tile<8x64xbf16>, !tile.tile<8x1xf32>
+  tile.store_partial %r, %e, %w[%item, %unit] : !tile.tile<8x64xbf16>, !tile.tile<8x1xf32>
   tile.return
 }
 
@@ -418,6 +418,6 @@ tile.kernel @f(%batch: !tile.batch, %w: !tile.workspace) attributes {schedule = 
   %r = tile.zero : !tile.tile<8x64xf32>
   %e = tile.zero : !tile.tile<8x1xf32>
   // expected-error@+1 {{needs items of decode, got prefill}}
-  tile.store_partial %r, %e, %w[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+  tile.store_partial %r, %e, %w[%item, %unit] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
   tile.return
 }

@@ -117,8 +117,8 @@ tile.kernel @splits(%workspace: !tile.workspace, %batch: !tile.batch)
       : (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>, !tile.tile<8x1xf32>) -> (!tile.tile<8x64xf32>, !tile.tile<8x1xf32>)
   // CHECK: tile.add_split %[[R]], %[[E]] to %{{.+}}, %{{.+}}, %{{.+}} : <8x64xf32>, <8x1xf32>
   %ms, %ls, %os = tile.add_split %r, %e to %m, %l, %o : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
-  // CHECK: tile.store_partial %[[R]], %[[E]], %[[WORKSPACE]][%[[ITEM]]] : <8x64xf32>, <8x1xf32>
-  tile.store_partial %r, %e, %workspace[%item] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
+  // CHECK: tile.store_partial %[[R]], %[[E]], %[[WORKSPACE]][%[[ITEM]], %{{.+}}] : <8x64xf32>, <8x1xf32>
+  tile.store_partial %r, %e, %workspace[%item, %count] : !tile.tile<8x64xf32>, !tile.tile<8x1xf32>
   tile.return
 }
 

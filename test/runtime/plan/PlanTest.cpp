@@ -460,7 +460,7 @@ TEST_F(PlanCalls, DecodeAndMergeAreLaunchedWithTheBatch) {
   const FakeDevice::Launch &decode = device->launches[0];
   EXPECT_EQ(decode.entry, "sample_decode");
   // 2 kv heads x ceil(2 * 2 / 8) chunks; at most 4 splits up to 40 tokens; 3 sequences.
-  EXPECT_EQ(decode.shape.grid, (std::array<uint32_t, 3>{2, 4, 3}));
+  EXPECT_EQ(decode.shape.grid, (std::array<uint32_t, 3>{2, 3, 4}));
   EXPECT_EQ(decode.shape.block, (std::array<uint32_t, 3>{32, 1, 1}));
   EXPECT_EQ(decode.stream, at<void>(7));
   DecodeParams params = paramsOf<DecodeParams>(0);
@@ -502,7 +502,7 @@ TEST_F(PlanCalls, OneSplitNeedsNoMerge) {
   ASSERT_TRUE(plan->update(small, nullptr));
   ASSERT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
   ASSERT_EQ(device->launches.size(), 1u);
-  EXPECT_EQ(device->launches[0].shape.grid[1], 1u);
+  EXPECT_EQ(device->launches[0].shape.grid[2], 1u);
 }
 
 TEST_F(PlanCalls, AppendIsLaunchedWithTheBatch) {
@@ -925,7 +925,7 @@ TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
     EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
     const DecodeParams params = paramsOf<DecodeParams>(0);
     // What the partial results of these splits take lies in the workspace.
-    const int64_t splits = device->launches[0].shape.grid[1];
+    const int64_t splits = device->launches[0].shape.grid[2];
     EXPECT_LE(256 + 256 + 4 * sequences * splits * kQueryHeads * (kHeadDim + 1),
               plan->workspaceBytes());
     return std::tuple(params.batch.splitTokens, splits, device->launches.size());
@@ -946,8 +946,8 @@ TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
 }
 
 // Where items add splits, plans of either policy say how many items of a sequence fill the 16
-// multiprocessors, whatever the bound of its length: each takes all of it, a span of four splits or
-// one.
+// multiprocessors, whatever the bound of its length: each takes all of it, spans of four splits or
+// one split.
 TEST_F(PlanCalls, ItemsThatAddSplitsFollowTheBounds) {
   using package::AddsSplits;
   auto launched = [&](AddsSplits adds, uint32_t policy, uint32_t sequences, uint32_t tokens) {
@@ -975,7 +975,7 @@ TEST_F(PlanCalls, ItemsThatAddSplitsFollowTheBounds) {
     if (device->launches.size() > 1) {
       EXPECT_EQ(paramsOf<MergeParams>(1).batch.splitTokens, asked);
     }
-    return std::tuple(asked, int64_t(device->launches[0].shape.grid[1]), device->launches.size());
+    return std::tuple(asked, int64_t(device->launches[0].shape.grid[2]), device->launches.size());
   };
   for (uint32_t policy : {ATTNCC_INVARIANT, ATTNCC_THROUGHPUT}) {
     EXPECT_EQ(launched(AddsSplits::All, policy, 1, 4096), std::tuple(-8, 16, 2u));
@@ -988,7 +988,7 @@ TEST_F(PlanCalls, ItemsThatAddSplitsFollowTheBounds) {
     EXPECT_EQ(launched(AddsSplits::All, policy, 2, 4096), std::tuple(-4, 8, 2u));
     EXPECT_EQ(launched(AddsSplits::Span, policy, 1, 4096), std::tuple(-8, 16, 2u));
     EXPECT_EQ(launched(AddsSplits::Span, policy, 16, 1000), std::tuple(-2, 4, 2u));
-    EXPECT_EQ(launched(AddsSplits::Span, policy, 16, 4096), std::tuple(-2, 6, 2u));
+    EXPECT_EQ(launched(AddsSplits::Span, policy, 16, 4096), std::tuple(-2, 4, 2u));
   }
 }
 

@@ -10,8 +10,8 @@
 // CHECK-SAME: %{{[^:]+}}: !llvm.ptr<1>, %{{[^:]+}}: !llvm.ptr<1>, %{{[^:]+}}: !llvm.ptr<1>, %{{[^:]+}}: i64, %{{[^:]+}}: !llvm.ptr<1>, %{{[^:]+}}: i64, %{{[^:]+}}: i32,
 // CHECK-SAME: %[[MAX_KV:[^:]+]]: i32, %[[MAX_QUERY:[^:]+]]: i32, %[[SPLIT:[^:]+]]: i32, %[[WORKSPACE:[^:]+]]: !llvm.ptr<1>, %{{[^:]+}}: f32)
 // CHECK-SAME: attributes {nvvm.kernel, nvvm.minctasm = 1 : i32, nvvm.reqntid = array<i32: 128, 1, 1>}
-// The sequence is the block's z; its lengths are checked against the launch's bounds.
-// CHECK: nvvm.read.ptx.sreg.ctaid.z
+// The sequence is the block's y; its lengths are checked against the launch's bounds.
+// CHECK: nvvm.read.ptx.sreg.ctaid.y
 // CHECK-DAG: arith.cmpi ugt, %[[LENGTH:.+]], %[[MAX_KV]] : i32
 // CHECK-DAG: arith.cmpi ugt, %{{.+}}, %[[MAX_QUERY]] : i32
 // CHECK: %[[FAULTY:.+]] = arith.ori {{.+}} : i1
@@ -111,22 +111,24 @@ tile.kernel @prefill(%batch: !tile.batch, %out: tensor<?x?x16xf32>)
   tile.return
 }
 
-// A negative number of split_tokens asks for items: of one an item takes all of a sequence of up to 4,096 tokens, of n a
-// span of four splits where two are less than 1/n of it.
+// A negative number of split_tokens asks for items: of one an item takes all of a sequence of up to 4,096 tokens, of n spans
+// of four splits where there are more than 2n splits, so many that there are no more items than 2n, or 4.
 // CHECK-LABEL: gpu.module @splits
 // CHECK: llvm.func @splits
 // CHECK-SAME: %[[TOKENS:[^:]+]]: i32) attributes
 // CHECK: %[[LENGTH:.+]] = arith.select %{{.+}}, %c256_i32, %c1024_i32
 // CHECK-DAG: %[[ITEMS:.+]] = arith.subi %c0_i32, %[[TOKENS]]
-// CHECK-DAG: %[[TWO:.+]] = arith.shli %[[LENGTH]], %c1_i32
-// CHECK-DAG: arith.cmpi sle, %[[LENGTH]], %c1024_i32
-// CHECK: %[[ALL:.+]] = arith.muli %[[TWO]], %[[ITEMS]]
-// CHECK: arith.cmpi slt, %[[ALL]], %[[KV:.+]] : i32
+// CHECK-DAG: %[[TWICE:.+]] = arith.shli %[[ITEMS]], %c1_i32
+// CHECK: %[[SPLITS:.+]] = arith.divui %{{.+}}, %[[LENGTH]]
+// CHECK: arith.cmpi sgt, %[[SPLITS]], %[[TWICE]]
 // CHECK: %[[TAKES:.+]] = arith.andi
+// CHECK: %[[MOST:.+]] = arith.maxsi %[[TWICE]], %c4_i32
+// CHECK: %[[SPANS:.+]] = arith.divui %{{.+}}, %[[MOST]]
+// CHECK: arith.cmpi sle, %[[KV:.+]], %c4096_i32
 // CHECK: arith.cmpi eq, %[[ITEMS]], %c1_i32
-// CHECK: arith.cmpi sle, %[[KV]], %c4096_i32
 // CHECK: %[[WHOLE:.+]] = arith.andi
-// CHECK: %[[OF:.+]] = arith.select %[[TAKES]], %c4_i32, %c1_i32
+// CHECK: %[[TOGETHER:.+]] = arith.shli %[[SPANS]], %c2_i32
+// CHECK: %[[OF:.+]] = arith.select %[[TAKES]], %[[TOGETHER]], %c1_i32
 // CHECK: %[[TOKENS_OF:.+]] = arith.muli %[[OF]], %[[LENGTH]]
 // CHECK: %[[LONGER:.+]] = arith.maxsi %[[TOKENS_OF]], %[[KV]]
 // CHECK: arith.select %[[WHOLE]], %[[LONGER]], %[[TOKENS_OF]]

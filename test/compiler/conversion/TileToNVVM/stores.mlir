@@ -43,7 +43,7 @@ tile.kernel @partial(%batch: !tile.batch, %workspace: !tile.workspace)
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)
   %r = tile.zero : !tile.tile<8x64xf32, registers, #x>
   %lse = tile.zero : !tile.tile<8x1xf32, registers, #xm>
-  tile.store_partial %r, %lse, %workspace[%item] : !tile.tile<8x64xf32, registers, #x>, !tile.tile<8x1xf32, registers, #xm>
+  tile.store_partial %r, %lse, %workspace[%item, %unit] : !tile.tile<8x64xf32, registers, #x>, !tile.tile<8x1xf32, registers, #xm>
   tile.return
 }
 

@@ -92,7 +92,8 @@ $AFTER    tile.store_attention %r, %lse, %out, %lse_out[%item] : !o, !m, tensor<
 } // namespace
 
 std::string decodeProgram(const DecodeShape &s) {
-  return attentionProgram(s, {"decode", s.merge == "kernel" ? "" : ", merge = " + s.merge, "causal"});
+  return attentionProgram(s,
+                          {"decode", s.merge == "kernel" ? "" : ", merge = " + s.merge, "causal"});
 }
 
 std::string prefillProgram(const DecodeShape &shape, const std::string &order,

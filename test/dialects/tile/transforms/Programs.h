@@ -16,7 +16,7 @@ struct DecodeShape {
   int64_t keyDim = 64, valueDim = 64, group = 4, rows = 8, pageSize = 16;
   int64_t keys = 16, units = 4, stages = 3;
   std::string type = "bf16";
-  std::string split = "";      ///< `, split = …` of the schedule
+  std::string split = ""; ///< `, split = …` of the schedule
   std::string merge = "kernel";
   std::string stagesText = ""; ///< replaces the number of stages: "[2, 3]"
   int64_t box = 0;             ///< tokens of a tensor copy; 0: gathered copies
