@@ -367,7 +367,7 @@ Schedule attn::mergeSchedule(const SplitRule &split, MergeForm merge, const Targ
   return schedule;
 }
 
-bool attn::addsSplits(int64_t valueDim) { return valueDim <= 128; }
+bool attn::addsSplits(int64_t valueDim) { return valueDim == 64 || valueDim == 128; }
 
 SplitRule attn::defaultSplitRule(int64_t maxPosition, int64_t valueDim) {
   SplitRule rule{{{2048, 256}, {8192, 1024}, {131072, 2048}}};

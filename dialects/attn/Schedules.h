@@ -99,8 +99,8 @@ Schedule mergeStatesSchedule(const TargetInfo &target);
 /// `decode`: the schedule of the kernel whose splits are merged.
 Schedule mergeSchedule(const SplitRule &split, MergeForm merge, const TargetInfo &target);
 
-/// Whether decode's items may take several splits and add them, for which the sums of their rows
-/// must have room in registers.
+/// Whether decode's items may take several splits and add them: the sums of their rows must have
+/// room in registers, and what all warps hold at a time of the merged rows must be at most 8.
 bool addsSplits(int64_t valueDim);
 
 /// At most 64 splits up to maxPosition. Where items add them, 11 to 16 of a sequence of 1,281 to

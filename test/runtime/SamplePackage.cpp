@@ -181,7 +181,12 @@ WRITE:
 }
 
 static std::string decodeText(const std::string &entry) {
-  return kernelHead(entry, *package::standardInterface("decode/1")) + loadSequence + R"(
+  // The grid has sequences before splits.
+  return kernelHead(entry, *package::standardInterface("decode/1")) + R"(
+	mov.u32 %r2, %ctaid.z;
+	mov.u32 %r3, %ctaid.y;
+)" + loadSequence +
+         R"(
 	setp.ge.s32 %p0, %r0, 16;
 	@%p0 bra DONE;
 	setp.ne.s32 %p0, %r2, 0;
