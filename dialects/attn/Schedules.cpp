@@ -50,11 +50,12 @@ int64_t attn::registerEstimate(const Schedule &schedule, const KernelShape &shap
     if (!llvm::isPowerOf2_64(shape.group))
       rest += 16;
   }
-  // Sums of splits: of a span, and of all spans.
-  int64_t sums = schedule.merge == MergeForm::Kernel ? 0
-                 : schedule.merge == MergeForm::Span ? 1
-                                                     : 2;
-  sums *= accumulator / schedule.units + statistics;
+  // Sums of splits, of a span and of all spans, and what the end of a split takes beside them.
+  int64_t sums = 0;
+  if (schedule.merge != MergeForm::Kernel)
+    sums =
+        (schedule.merge == MergeForm::Span ? 1 : 2) * (accumulator / schedule.units + statistics) +
+        32;
   return scores + scores / 2 + accumulator + query + statistics + sums + pages + rest;
 }
 
@@ -184,9 +185,6 @@ static Schedule scheduleFor(const TargetInfo &target) {
   return schedule;
 }
 
-/// Registers that the end of a split takes beside the sums.
-static constexpr int64_t kSumReserve = 32;
-
 Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
                               const TargetInfo &target) {
   Schedule schedule = scheduleFor(target);
@@ -235,7 +233,7 @@ Schedule attn::decodeSchedule(const KernelShape &shape, const SplitRule &split,
   // An item takes all splits of a sequence where the sum of its spans has room, too.
   if (Schedule all = schedule; schedule.merge == MergeForm::Span) {
     all.merge = MergeForm::Item;
-    if (registerEstimate(all, shape) + kSumReserve <= target.registersPerThread)
+    if (registerEstimate(all, shape) <= target.registersPerThread)
       schedule = all;
   }
   // A tensor copy costs no registers, so small head dims keep as many bytes in flight as large
@@ -285,7 +283,7 @@ static std::optional<Schedule> warpgroupSchedule(const KernelShape &shape,
   schedule.registers =
       schedule.units == 3 ? std::vector<int64_t>{32, 32, 160} : std::vector<int64_t>{40, 40, 232};
   int64_t mostKeys = dim > 128 ? 64 : dim > 64 ? 80 : shape.causal && shape.group > 1 ? 96 : 128;
-  if (dim <= 96 && mostKeys <= 96) // a narrow output leaves registers for the loading role
+  if (dim <= 112 && mostKeys <= 96) // a narrow output leaves registers for the loading role
     schedule.registers = {40, 40, 152};
   // The units of a block see different keys: each leaves out the tiles that it does not see, and
   // does not wait for the others' turns then.

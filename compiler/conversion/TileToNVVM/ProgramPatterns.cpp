@@ -410,8 +410,8 @@ struct DrawItemPattern : TilePattern<tile::DrawItemOp> {
           item.kvHead = b.sub(pair, b.mul(sequence, batch.kvHeads));
           item.rowEnd = b.mul(item.queryLength, kernel.group);
           if (sharesRows()) {
-            // Else the record's form of it is kept through the loop: where tiles have many boxes the
-            // warps that load have no register for it.
+            // Else the record's form of it is kept through the loop: where tiles have many boxes
+            // the warps that load have no register for it.
             if (kernel.schedule.box < 32)
               item.numPages = b.opaque(item.numPages);
             shareRows(b, item, chunk, extra);

@@ -109,10 +109,10 @@ TEST(Schedules, RegisterEstimateByHand) {
   Schedule schedule;
   schedule.rows = 32;
   EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 16 + 8 + 128 + 64 + 16 + 32);
-  schedule.merge = MergeForm::Span; // a sum of 32 values, and its statistics
-  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 32 + 16);
+  schedule.merge = MergeForm::Span; // a sum of 32 values, its statistics, and 32
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 32 + 16 + 32);
   schedule.merge = MergeForm::Item;
-  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 2 * (32 + 16));
+  EXPECT_EQ(registerEstimate(schedule, {128, 128, 4, 8, 16, 2}), 264 + 2 * (32 + 16) + 32);
 }
 
 // Direct products, head_dim 128, 32 rows, 32 keys: S 32, P 16, O 128, statistics 8, and 56.
