@@ -465,6 +465,8 @@ private:
   Value extraChunks(KernelBuilder &b, Value queries, Value pairs) const {
     Value items = b.mul(pairs, chunksOf(b, kernel, queries)), blocks = b.gridSize(0);
     Value lastRound = b.sub(b.mul(b.ceilDiv(items, blocks), blocks), items);
+    // Of few rounds the keys that more chunks read again would be many.
+    lastRound = b.select(b.compare(Compare::sgt, items, b.mul(blocks, 2)), lastRound, b.i32(0));
     return b.divUnsigned(lastRound, pairs);
   }
   /// The rows of the chunk at place `chunk` in the sequence's order.

@@ -155,7 +155,8 @@ tile.kernel @counted(%workspace: !tile.workspace, %batch: !tile.batch, %out: ten
 // CHECK: %[[ROUNDS:.+]] = arith.divui %{{.+}}, %[[BLOCKS]]
 // CHECK: %[[ALL:.+]] = arith.muli %[[ROUNDS]], %[[BLOCKS]]
 // CHECK: %[[LEFT:.+]] = arith.subi %[[ALL]], %[[ITEMS]]
-// CHECK: %[[EXTRA:.+]] = arith.divui %[[LEFT]], %[[PAIRS]]
+// CHECK: %[[FILLED:.+]] = arith.select %{{.+}}, %[[LEFT]], %c0_i32
+// CHECK: %[[EXTRA:.+]] = arith.divui %[[FILLED]], %[[PAIRS]]
 // CHECK-DAG: %[[FEWEST:.+]] = arith.divui %{{.+}}, %c3_i32
 // CHECK-DAG: %[[MOST_CHUNKS:.+]] = arith.shrui %{{.+}}, %c1_i32
 // CHECK-DAG: %[[MORE:.+]] = arith.addi %[[FEWEST]], %[[EXTRA]]
