@@ -185,12 +185,11 @@ void storePartial(Kernel &kernel, OpBuilder &b, Location loc, tile::NormalizeOp 
 /// units' state, the span's, unless there is only one that of all spans, the split's number.
 SmallVector<Value> endOfSplit(Kernel &kernel, OpBuilder &b, Location loc, Value index,
                               ValueRange loop, ItemSplits splits) {
-  Value splitsOfSpan = arith::ConstantIndexOp::create(b, loc, kSplitsOfSpan);
   auto number = [&](int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); };
   auto equal = [&](Value left, Value right) {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, left, right);
   };
-  Value split = loop.back(), one = number(1);
+  Value split = loop.back(), one = number(1), ofSpan = number(kSplitsOfSpan);
   Value next = arith::AddIOp::create(b, loc, split, one);
   Value isLast = equal(arith::AddIOp::create(b, loc, index, one),
                        arith::MulIOp::create(b, loc, next, splits.tiles));
@@ -209,7 +208,7 @@ SmallVector<Value> endOfSplit(Kernel &kernel, OpBuilder &b, Location loc, Value 
             then, loc, endsSpan,
             [&](OpBuilder &whole, Location) {
               tile::NormalizeOp rows = normalize(whole, loc, span, /*log2=*/true);
-              Value first = arith::SubIOp::create(whole, loc, next, splitsOfSpan);
+              Value first = arith::SubIOp::create(whole, loc, next, ofSpan);
               storePartial(kernel, whole, loc, rows, splits.workspace, first);
               SmallVector<Value> results = startState(whole, loc, statistics, value);
               if (!all.empty())

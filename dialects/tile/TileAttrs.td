@@ -53,7 +53,7 @@ def Tile_ItemsAttr : Tile_Attr<"Items", "items"> {
   let description = [{
     `group` is the number of query heads that share one key-value head.
 
-    * `decode`: one item is (sequence, kv head, chunk of rows, split of the keys). Row r of chunk c
+    * `decode`: one item is (sequence, kv head, chunk of rows, splits of the keys). Row r of chunk c
       with `rows` rows is R = c·rows + r: token R / group of the sequence's queries, head
       kv_head·group + R mod group. Rows whose token is not less than the number of queries are
       padding. The split length is the schedule's step function of the sequence's own length.

@@ -177,8 +177,8 @@ def Tile_DrawItemOp : Tile_Op<"draw_item", [MemoryEffects<[MemRead, MemWrite]>]>
 
     Blocks of three units or more have evenly divided chunks, where these need not end with a tile of
     keys under a causal mask: the first chunks of a sequence have one unit's rows fewer, none a single
-    one, and there are as many as fill the last round of blocks. A row's result does not depend on
-    its chunk.
+    one, and there are as many as fill the last round of blocks, if these have more than two. A
+    row's result does not depend on its chunk.
 
     (C1) The source is the kernel's argument, as of `tile.work_loop`. (C2) Items of `prefill`.
 

@@ -156,7 +156,7 @@ struct Cubin {
   bool operator==(const Cubin &) const = default;
 };
 
-/// What items of decode may take, and a merge kernel knows of: one split, a span of them, all.
+/// What items of decode may take, and a merge kernel knows of: one split, spans of them, all.
 enum class AddsSplits { None, Span, All };
 /// "none", "span", "all".
 const char *addsSplitsName(AddsSplits adds);

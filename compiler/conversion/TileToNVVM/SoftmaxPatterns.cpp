@@ -25,6 +25,15 @@ namespace {
 using tile::Dimension;
 using tile::Layout;
 
+/// The sum of a row of which this lane holds `addend`: partial sums are addends over the lanes
+/// that the layout replicates.
+Value wholeSum(KernelBuilder &b, const Layout &layout, Value addend) {
+  for (int64_t mask = 1; mask < 32 && layout.isPartial(); mask *= 2)
+    if (layout.replicatedLanes() & mask)
+      addend = b.fadd(addend, b.shuffleXor(addend, mask));
+  return addend;
+}
+
 struct MaskPattern : TilePattern<tile::MaskOp> {
   using TilePattern::TilePattern;
   mlir::LogicalResult matchAndRewrite(tile::MaskOp op, Adaptor adaptor,
@@ -316,20 +325,13 @@ private:
         b.storeVector(v, b.offset(address, (constant.row - row) * at.scratch.pitchBytes +
                                                constant.column * 4));
     }
-    // Sums are addends over the lanes that the layout replicates.
-    auto wholeSum = [&](Value s) {
-      for (int64_t mask = 1; mask < 32 && layouts.sum.isPartial(); mask *= 2)
-        if (layouts.sum.replicatedLanes() & mask)
-          s = b.fadd(s, b.shuffleXor(s, mask));
-      return s;
-    };
     ThreadCoordinates rowPlace(b, layouts.maximum, kernel.warps());
     Value rows =
         b.offset(at.own, b.add(b.mul(rowPlace.rowOfThread, 8), at.scratch.statisticsOffset));
     std::map<int64_t, Values> statistics; // by row
     for (auto [reg, m] : llvm::enumerate(adaptor.getMaximum()))
       if (int64_t constant = layouts.maximum.registerPart(reg).row; isInGroup(constant))
-        statistics[constant - row] = {m, wholeSum(adaptor.getSum()[reg])};
+        statistics[constant - row] = {m, wholeSum(b, layouts.sum, adaptor.getSum()[reg])};
     auto store = [&] {
       for (auto &[constant, values] : statistics)
         b.storeVector(values, b.offset(rows, constant * 8));
@@ -399,13 +401,9 @@ struct NormalizePattern : TilePattern<tile::NormalizeOp> {
         op.getLse().getType() != op.getMaximum().getType())
       return op.emitOpError() << "expected each thread to hold the statistics of its rows";
     KernelBuilder b(rewriter, op.getLoc());
-    Values sums(adaptor.getSum());
-    if (sum->isPartial())
-      for (Value &s : sums)
-        for (int64_t mask = 1; mask < 32; mask *= 2)
-          if (sum->replicatedLanes() & mask)
-            s = b.fadd(s, b.shuffleXor(s, mask));
-    Values inverse, lse, result;
+    Values sums, inverse, lse, result;
+    for (Value addend : adaptor.getSum())
+      sums.push_back(wholeSum(b, *sum, addend));
     for (auto [row, l] : llvm::enumerate(sums)) {
       inverse.push_back(inverseOfSum(b, l));
       lse.push_back(logSumExp(b, adaptor.getMaximum()[row], l, op.getLog2()));

@@ -39,8 +39,8 @@ mlir::LogicalResult interpret(KernelOp kernel, llvm::ArrayRef<Argument> argument
 /// split.
 int64_t splitLength(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
 int64_t numSplits(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
-/// The splits that an item takes, if the sequence has as many: with merge = span or item all, a
-/// span or one, as a negative override says (splitsTaken).
+/// The splits that an item takes, if the sequence has as many: with merge = item all, with
+/// span or item whole spans or one, as a negative override says (splitsTaken).
 int64_t splitsOfItem(attn::ScheduleAttr schedule, const Batch &batch, int64_t kvLength);
 
 /// The nearest value of a float type, ties to even.

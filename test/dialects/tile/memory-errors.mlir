@@ -237,7 +237,7 @@ tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspa
 
 // -----
 
-// @store_attention_c3_through: a decode result goes to the workspace where there are several splits, in f32.
+// @store_attention_c3_through: a decode result goes to the workspace, in f32.
 tile.kernel @f(%out: tensor<?x?x64xbf16>, %l: tensor<?x?xf32>, %w: !tile.workspace, %batch: !tile.batch)
     attributes {schedule = #attn.schedule<>, phase = #attn.phase<decode, max_query = 1>} {
   %item, %unit, %valid = tile.grid_item %batch items(<decode, group = 4>)

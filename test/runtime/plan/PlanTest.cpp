@@ -382,6 +382,22 @@ protected:
     args.value = tensorAt(0x7000, 5, kKvHeads);
     return args;
   }
+  /// Attends to `sequences` of one query each, by a plan for up to 16; bounds of the keys: of the
+  /// plan, then of the batch. Only the launches of the attention are left.
+  void attendBatch(uint32_t policy, uint32_t mostTokens, uint32_t sequences, uint32_t tokens) {
+    attncc_limits bounds = limits();
+    bounds.policy = policy;
+    bounds.max_kv_length = mostTokens;
+    bounds.max_sequences = 16;
+    plan = std::move(*create(bounds));
+    EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
+    attncc_batch next = batch();
+    next.num_sequences = sequences, next.max_query_length = 1, next.max_kv_length = tokens;
+    next.block_table_stride = mostTokens;
+    EXPECT_TRUE(plan->update(next, nullptr));
+    device->launches.clear();
+    EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+  }
   template <class T> T paramsOf(size_t launch) const {
     T params;
     EXPECT_EQ(device->launches.at(launch).params.size(), paramsBytes<T>());
@@ -911,18 +927,7 @@ TEST_F(PlanCalls, StepsAllocateNothing) {
 // two kv heads are two blocks.
 TEST_F(PlanCalls, ThroughputSplitsByTheBounds) {
   auto launched = [&](uint32_t policy, uint32_t sequences, uint32_t tokens) {
-    attncc_limits bounds = limits();
-    bounds.policy = policy;
-    bounds.max_kv_length = 100000;
-    bounds.max_sequences = 16;
-    plan = std::move(*create(bounds));
-    EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
-    attncc_batch next = batch();
-    next.num_sequences = sequences, next.max_query_length = 1, next.max_kv_length = tokens;
-    next.block_table_stride = 100000;
-    EXPECT_TRUE(plan->update(next, nullptr));
-    device->launches.clear();
-    EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+    attendBatch(policy, 100000, sequences, tokens);
     const DecodeParams params = paramsOf<DecodeParams>(0);
     // What the partial results of these splits take lies in the workspace.
     const int64_t splits = device->launches[0].shape.grid[2];
@@ -958,18 +963,7 @@ TEST_F(PlanCalls, ItemsThatAddSplitsFollowTheBounds) {
         kernel.addsSplits = kernel.role == "decode" ? adds : AddsSplits::All;
     reopen();
     cache = *bind(nhdLayer());
-    attncc_limits bounds = limits();
-    bounds.policy = policy;
-    bounds.max_kv_length = 8192;
-    bounds.max_sequences = 16;
-    plan = std::move(*create(bounds));
-    EXPECT_TRUE(plan->setWorkspace(workspace, plan->workspaceBytes(), nullptr));
-    attncc_batch next = batch();
-    next.num_sequences = sequences, next.max_query_length = 1, next.max_kv_length = tokens;
-    next.block_table_stride = 8192;
-    EXPECT_TRUE(plan->update(next, nullptr));
-    device->launches.clear();
-    EXPECT_TRUE(plan->attend(*cache, 0, attendArgs(), nullptr));
+    attendBatch(policy, 8192, sequences, tokens);
     const int32_t asked = paramsOf<DecodeParams>(0).batch.splitTokens;
     EXPECT_EQ(plan->splitTokens(0), asked);
     if (device->launches.size() > 1) {
